@@ -1,0 +1,24 @@
+"Fixtures every test shares: the folder of real data, and how long a campaign runs."
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="run campaigns at their full length instead of the reduced one")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    "The folder of real market data, which is not part of this repository."
+    if not SHARED_DATA.is_dir(): pytest.skip("real data folder ../shared/data is not here")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def campaign(request):
+    "`campaign(200, full=2000)`: episodes to run in this session."
+    return lambda reduced, full: full if request.config.getoption("--full") else reduced
