@@ -1,0 +1,61 @@
+"The package as a whole: what it exports, what importing it costs, and that its two lists of facts agree."
+import configparser
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import futures_algo
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("pandas", "numba", "databento", "vectorbt", "panel", "httpx", "pydantic")
+
+
+def test_every_public_name_loads_from_its_home():
+    for name in futures_algo.__all__: assert getattr(futures_algo, name) is not None
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = f"import sys, futures_algo; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_help_loads_nothing_heavy():
+    code = f"import sys; from futures_algo import cli; cli.load_verbs(); print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_version_stands_once_in_settings_and_once_in_the_package():
+    settings = configparser.ConfigParser(delimiters=["="], interpolation=None)
+    settings.read(ROOT / "settings.ini")
+    assert settings["DEFAULT"]["version"] == futures_algo.__version__
+
+
+def test_layers_import_one_way():
+    "Each module imports only modules to its left in the design's order."
+    import ast
+    order = [{"core", "contracts"}, {"config", "sessions", "dbn"}, {"history", "feed", "aggregator", "indicators"}, {"strategies", "position", "checks"}, {"backtest", "sweep"}, {"signals"},
+             {"crosstrade"}, {"execution", "gate", "orders", "reconcile", "journal"}, {"pipeline", "engine", "live"}, {"monitor", "chart", "demo", "cli", "docs"}]
+    rank = {module: i for i, layer in enumerate(order) for module in layer}
+    def base(name: str) -> str: return next((m for m in sorted(rank, key=len, reverse=True) if name == m or name.startswith(f"{m}_")), "")
+    wrong = []
+    for file in (ROOT / "futures_algo").glob("*.py"):
+        if not (own := base(file.stem)): continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not node.module: continue
+            target = node.module.removeprefix("futures_algo.").split(".")[0] if node.level or node.module.startswith("futures_algo") else ""
+            if (theirs := base(target)) and rank[theirs] > rank[own]: wrong.append(f"{file.stem} imports {target}")
+    assert not wrong
+
+
+def test_constraints_name_no_hosts_and_pin_every_requirement():
+    settings = configparser.ConfigParser(delimiters=["="], interpolation=None)
+    settings.read(ROOT / "settings.ini")
+    pins = (ROOT / "constraints.txt").read_text()
+    assert "://" not in pins and "@" not in pins
+    import re
+    norm = lambda name: re.sub(r"[-_.]+", "-", name).lower()
+    pinned = {norm(line.split("==")[0]) for line in pins.splitlines() if "==" in line}
+    wanted = [w for key in ("requirements", "dev_requirements", "bench_requirements", "cluster_requirements") for w in settings["DEFAULT"][key].split()]
+    assert not [w for w in wanted if norm(re.split(r"[<>=;]", w)[0]) not in pinned]
+    assert importlib.import_module("futures_algo.core")
