@@ -1,0 +1,174 @@
+"""Loopback gateway: speaks Databento's live protocol to the real `databento.Live` client and serves bars from DBN files.
+
+    with LoopbackGateway({"ohlcv-1s": ["day.dbn.zst"]}, keys=["db-sim"]) as gateway:
+        feed = DatabentoLiveFeed("db-sim", ["ES.c.0"], print, gateway="127.0.0.1", port=gateway.port)
+
+Time is virtual. At a finite `speed` it runs that many times faster than the wall, from `start_ns`. At `speed=inf` it has no pace: a session is
+sent everything as fast as it reads. As at Databento a continuous symbol is mapped once, when it is subscribed to (by the date of `start`, or of
+now), and a running session is never rolled. At `speed=inf` nobody could resubscribe in time, so there the clock of a session with continuous
+symbols stands still at the next UTC date change: whoever wants the next day subscribes anew from there, and sees a roll exactly where it happened.
+
+Faults are scripted by data time (`faults=[Fault(at, "rst")]`) or sent by hand (`gateway.strike("rst")`); `FAULTS` lists them.
+"""
+import asyncio
+import itertools
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from futures_algo.core import DAY, InputError, did_you_mean
+from futures_algo.sim.tape import Tape
+
+log = logging.getLogger(__name__)
+
+STREAM_FAULTS = {   # what befalls a running session
+    "fin": "closes cleanly, possibly inside a record",
+    "rst": "resets the connection",
+    "error": "sends an ErrorMsg and closes",
+    "garbage": "sends bytes that are no record",
+    "stall": "stops sending anything, the socket stays open",
+    "mute": "stops sending data, heartbeats go on",
+    "skipped": "leaves out an interval and says so (SKIPPED_RECORDS_AFTER_SLOW_READING)",
+    "slow_reader": "warns of slow reading and goes on",
+    "unresolved": "reports a symbol that does not resolve and goes on",
+}
+DOOR_FAULTS = {     # what the next connection meets, after the running session was closed
+    "refuse": "the port is closed for a while",
+    "hang_auth": "accepts, then says nothing",
+    "close_auth": "closes during authentication",
+    "close_before_metadata": "closes when the session is started",
+    "silent": "sends the metadata, then nothing",
+}
+FAULTS = STREAM_FAULTS | DOOR_FAULTS
+
+
+class Fault(NamedTuple):
+    "Something that goes wrong when the data reaches a moment."
+    at: int              # ns, data time; the fraction of the interval decides how much of it still goes out
+    kind: str            # one of FAULTS
+    hold: float = 0.05   # s that a refused port stays closed
+
+
+class LoopbackGateway:
+    "A Databento live gateway on a loopback port, in a thread of its own."
+
+    def __init__(self,
+        files: "Mapping[str, Iterable[Path | str]]",   # {"ohlcv-1s": [paths], "ohlcv-1m": [...]}
+        keys: Iterable[str] = ("db-sim",),             # API keys that authenticate
+        dataset: str = "GLBX.MDP3",
+        raw: Mapping[int, str] | None = None,          # instrument id -> contract, {5482: "ESZ5"}; files that map contracts need none
+        *,
+        speed: float = math.inf,                       # virtual seconds a second
+        start_ns: int | None = None,                   # virtual now when start() is called; the first bar by default
+        end_ns: int | None = None,                     # end of the recorded world at speed=inf; the last bar's end by default
+        host: str = "127.0.0.1",
+        port: int = 0,                                 # 0 takes a free one
+        heartbeat_s: float | None = None,              # overrides the interval the client asks for
+        replay_window: int = DAY,                      # ns that `start` may lie back at a finite speed
+        markers: bool = True,                          # send end-of-interval markers
+        close_at_end: bool = False,                    # close a session that was sent everything
+        faults: Iterable[Fault] = (),
+        batch: int = 4096,                             # intervals a write
+    ):
+        self.tapes = {schema: Tape(schema, list(paths), raw or {}) for schema, paths in files.items()}
+        self.keys, self.dataset, self.speed, self.host, self.port = set(keys), dataset, speed, host, port
+        self.start_ns = min(tape.start for tape in self.tapes.values()) if start_ns is None else start_ns
+        self.end_ns = max(tape.end for tape in self.tapes.values()) if end_ns is None else end_ns
+        self.heartbeat_s, self.replay_window, self.markers, self.close_at_end, self.batch = heartbeat_s, replay_window, markers, close_at_end, batch
+        self.faults = sorted(map(self._checked, faults))
+        self.door: list[Fault] = []                 # faults that wait for the next connections
+        self.struck: list[str] = []                 # faults that happened
+        self.requests: list[dict[str, str]] = []    # every line clients sent after authenticating
+        self.connections = 0                        # ever accepted
+        self.sessions: "set" = set()                # open now, authenticated or not
+        self.session_ids = itertools.count(1)
+
+    @staticmethod
+    def _checked(fault: Fault) -> Fault:
+        if fault.kind not in FAULTS: raise InputError("fault", fault.kind, "must be known", did_you_mean(fault.kind, FAULTS))
+        return fault
+
+    @property
+    def paced(self) -> bool:
+        "True when virtual time runs at a finite speed."
+        return math.isfinite(self.speed)
+
+    def now(self) -> int:
+        "Virtual time, ns; without a pace it is the end of the recorded world."
+        return self.start_ns + int((time.monotonic() - self._began) * 1e9 * self.speed) if self.paced else self.end_ns
+
+    def start(self) -> "LoopbackGateway":
+        "Listen; returns when the port is open."
+        ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="loopback-gateway", daemon=True)
+        self._thread.start()
+        ready.wait()
+        return self
+
+    def stop(self) -> None:
+        "Reset every session and close the port."
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def __enter__(self) -> "LoopbackGateway": return self.start()
+    def __exit__(self, *_: object) -> None: self.stop()
+
+    def strike(self, kind: str, hold: float = 0.05) -> None:
+        "Let a fault happen now: to every running session, or to the next connection."
+        fault = self._checked(Fault(0, kind, hold))
+        self._loop.call_soon_threadsafe(lambda: [session.strike(fault) for session in list(self.sessions)])
+
+    async def _main(self, ready: threading.Event) -> None:
+        self._loop, self._stopping, self._began = asyncio.get_running_loop(), asyncio.Event(), time.monotonic()
+        await self._open()
+        ready.set()
+        await self._stopping.wait()
+        self._server.close()
+        handlers = [session.task for session in self.sessions]
+        for session in list(self.sessions): session.abort()
+        await asyncio.gather(*handlers, return_exceptions=True)
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def shut_door(self, fault: Fault) -> None:
+        "Arrange what the next connection meets."
+        if fault.kind != "refuse": self.door.append(fault); return
+        self._server.close()
+        self._loop.call_later(fault.hold, lambda: setattr(self, "_reopening", self._loop.create_task(self._open())))
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from futures_algo.sim.gateway_session import Session
+        self.connections += 1
+        session = Session(self, reader, writer, self.door.pop(0).kind if self.door else "")
+        self.sessions.add(session)
+        try: await session.run()
+        except (ConnectionError, asyncio.IncompleteReadError) as gone: log.info("session %s: %r", session.id, gone)
+        finally:
+            self.sessions.discard(session)
+            writer.close()
+
+
+def main() -> None:
+    "Serve files until standard input closes; prints the port as the first line."
+    import argparse
+    import json
+    import sys
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("files", nargs="+", help="DBN files of one schema")
+    parser.add_argument("--schema", default="ohlcv-1s")
+    parser.add_argument("--key", default="db-sim")
+    parser.add_argument("--speed", type=float, default=math.inf)
+    parser.add_argument("--port", type=int, default=0)
+    given = parser.parse_args()
+    with LoopbackGateway({given.schema: given.files}, [given.key], speed=given.speed, port=given.port) as gateway:
+        print(json.dumps({"port": gateway.port, "start": gateway.start_ns, "end": gateway.end_ns}), flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__": main()
