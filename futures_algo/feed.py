@@ -78,7 +78,7 @@ def _any_open(symbols: tuple[str, ...]) -> Callable[[int], bool]:
     calendars = {SessionCalendar.of(symbol) for symbol in symbols}
     return lambda at: any(calendar.is_open(at) for calendar in calendars)
 
-# %% ../nbs/04_feed.ipynb #04_feed-010-9245
+# %% ../nbs/04_feed.ipynb #04_feed-010-3291
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
     def __init__(self,
@@ -130,7 +130,7 @@ class DatabentoLiveFeed:
 
     @property
     def position(self) -> Position | None:
-        "How far the consumer got; None before it began."
+        "Everything the consumer was handed, as the next feed's `resume`; None before it began."
         return None if self._delivered is None else Position(self._delivered, dict(self._delivered_last))
 
     # -- the user's four verbs
@@ -178,9 +178,10 @@ class DatabentoLiveFeed:
         out = self._out
         while True:
             while out:
-                yield (event := out.popleft())
+                event = out.popleft()
                 if type(event) is Bar: self._delivered_last[event.symbol] = event.start
                 elif type(event) is IntervalEnd: self._delivered = event.end
+                yield event
             if self._fatal: raise self._fatal
             if self.state == "closed": return
             left = deadline - time.monotonic()
@@ -307,6 +308,7 @@ class DatabentoLiveFeed:
 
     def _on_bar(self, record) -> None:
         start, named = record.ts_event, self._names.get(record.instrument_id)
+        if start % self._step: self._give_up(f"a bar that starts at {start} ns: the stream cannot be decoded any more"); return
         if named is None: self._say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps"); return
         if start >= self._boundary: self._change_date(start); return
         symbol, contract = named
@@ -327,6 +329,7 @@ class DatabentoLiveFeed:
 
     def _on_interval_end(self, end: int) -> None:
         self._fresh = True
+        if end % self._step: self._give_up(f"an interval that ends at {end} ns: the stream cannot be decoded any more"); return
         if end <= self.closed_through: return
         self.closed_through, self._everything = end, False
         self._out.append(IntervalEnd(self.schema, end))

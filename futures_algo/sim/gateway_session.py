@@ -191,7 +191,7 @@ class Session:
         size = len(part := wire(stream.between(whole, whole + step), b"", whole, step, 1, self.now() if self.ts_out else None))
         record = 64 if self.ts_out else 56
         cut = int(size * (fault.at % step) / step)
-        if fault.kind not in ("fin", "rst", "garbage"): cut = cut // record * record
+        if fault.kind not in ("fin", "rst"): cut = cut // record * record
         if fault.kind not in ("skipped", "slow_reader", "unresolved"): self._write(part[:cut])
         if fault.kind == "skipped": stream.position = whole + step
         self.strike(fault)
