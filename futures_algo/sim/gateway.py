@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from futures_algo.core import DAY, InputError, did_you_mean
 from futures_algo.sim.tape import Tape
@@ -84,7 +84,7 @@ class LoopbackGateway:
         self.struck: list[str] = []                 # faults that happened
         self.requests: list[dict[str, str]] = []    # every line clients sent after authenticating
         self.connections = 0                        # ever accepted
-        self.sessions: "set" = set()                # open now, authenticated or not
+        self.sessions: set = set()                  # open now, authenticated or not
         self.session_ids = itertools.count(1)
 
     @staticmethod
@@ -101,7 +101,7 @@ class LoopbackGateway:
         "Virtual time, ns; without a pace it is the end of the recorded world."
         return self.start_ns + int((time.monotonic() - self._began) * 1e9 * self.speed) if self.paced else self.end_ns
 
-    def start(self) -> "LoopbackGateway":
+    def start(self) -> Self:
         "Listen; returns when the port is open."
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="loopback-gateway", daemon=True)
@@ -114,7 +114,7 @@ class LoopbackGateway:
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
-    def __enter__(self) -> "LoopbackGateway": return self.start()
+    def __enter__(self) -> Self: return self.start()
     def __exit__(self, *_: object) -> None: self.stop()
 
     def strike(self, kind: str, hold: float = 0.05) -> None:
@@ -165,8 +165,9 @@ def main() -> None:
     parser.add_argument("--key", default="db-sim")
     parser.add_argument("--speed", type=float, default=math.inf)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--close-at-end", action="store_true")
     given = parser.parse_args()
-    with LoopbackGateway({given.schema: given.files}, [given.key], speed=given.speed, port=given.port) as gateway:
+    with LoopbackGateway({given.schema: given.files}, [given.key], speed=given.speed, port=given.port, close_at_end=given.close_at_end) as gateway:
         print(json.dumps({"port": gateway.port, "start": gateway.start_ns, "end": gateway.end_ns}), flush=True)
         sys.stdin.read()
 
