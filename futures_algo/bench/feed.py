@@ -116,7 +116,7 @@ def _feed_seconds(path: Path) -> float:
 def _replay(path: Path) -> tuple[float, int]:
     "Seconds from the first event to the last completed bar, and how many there were."
     from futures_algo.aggregator import BarAggregator
-    from futures_algo.feed import IntervalEnd
+    from futures_algo.feed_events import IntervalEnd
     stream, aggregator, completed = _events(path), BarAggregator(_TIMEFRAMES), 0
     next(stream)
     began = time.perf_counter()

@@ -8,7 +8,9 @@ import numpy as np
 
 from futures_algo.core import SECOND, Bar, to_nanos
 from futures_algo.dbn import OHLCV_DTYPE, SymbolInterval, write_records
-from futures_algo.feed import ContractMapped, DatabentoLiveFeed, FeedState, IntervalEnd, Patience
+from futures_algo.feed import DatabentoLiveFeed
+from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd
+from futures_algo.watchdog import Patience
 
 KEY = "db-sim"
 MIDNIGHT = to_nanos("2025-12-16T00:00:00Z")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from feed_world import HEARTBEAT, KEY, World, check_stream, feed_of, record
 
-from futures_algo.feed import ContractMapped
+from futures_algo.feed_events import ContractMapped
 from futures_algo.sim.gateway import FAULTS, Fault, LoopbackGateway
 
 _AT_ONCE = 8          # episodes in parallel: most of an episode is waiting
