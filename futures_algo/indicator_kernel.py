@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'LARGEST_PRICE', 'compiled', 'RING', 'BarInput', 'units', 'points', 'quotient', 'push', 'total', 'value_ago',
-           'fingerprint', 'Loops', 'compile_step']
+           'largest', 'smallest', 'fingerprint', 'Loops', 'compile_step']
 
 # %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-003-3958
 import hashlib
@@ -74,6 +74,21 @@ def value_ago(i, at: int, length: int, ago: int) -> int:
     "The value pushed `ago` pushes before the last one, 0 <= ago < length."
     slot = i[at] - 1 - ago
     return i[at + RING + (slot if slot >= 0 else slot + length)]
+
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-010-213e
+@compiled
+def largest(i, at: int, length: int) -> int:
+    "The ring's largest value."
+    result = i[at + RING]
+    for k in range(at + RING + 1, at + RING + length): result = max(result, i[k])
+    return result
+
+@compiled
+def smallest(i, at: int, length: int) -> int:
+    "The ring's smallest value."
+    result = i[at + RING]
+    for k in range(at + RING + 1, at + RING + length): result = min(result, i[k])
+    return result
 
 # %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-011-d246
 def _code_parts(code: CodeType) -> tuple:
