@@ -1,119 +1,24 @@
 "The books of a paper broker: accounts, orders, positions, executions, and how fills change them. No network here."
 import hashlib
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from futures_algo.core import Clock, InputError
 from futures_algo.sim.faults import Fault, FaultPlan, Variants
-from futures_algo.sim.fills import FillRules, PriceBook, Print, Tape, instrument_name, limit_price, point_value, slipped, stop_price, tick_size
-
-TERMINAL = ("Filled", "Cancelled", "Rejected")
-ORDER_TYPES = ("MARKET", "LIMIT", "STOPMARKET", "STOPLIMIT")
-
-
-class Refusal(Exception):
-    "The broker's no: a status and a JSON body."
-
-    def __init__(self, status: int, **body: Any):
-        self.status, self.body = status, body
-        super().__init__(f"{status} {body}")
+from futures_algo.sim.fills import FillRules, PriceBook, Tape, instrument_name, point_value
+from futures_algo.sim.ledger import ORDER_TYPES, Holding, PaperAccount, PaperOrder, Refusal, Terms, invalid
+from futures_algo.sim.matching import Matching
 
 
-def invalid(text: str) -> Refusal: return Refusal(400, error=text)
-
-
-@dataclass
-class PaperOrder:
-    "One order and everything that happened to it."
-    order_id: str                    # NinjaTrader's
-    account: str
-    instrument: str                  # "ES 12-25"
-    action: str                      # BUY, SELL
-    quantity: int
-    order_type: str
-    placed: int                      # ns UTC
-    limit: float = 0.0
-    stop: float = 0.0
-    time_in_force: str = "DAY"
-    given_id: str = ""               # the client's
-    oco: str = ""
-    template: str = ""               # ATM template
-    strategy_id: str = ""            # ATM strategy this order belongs to
-    name: str = ""
-    state: str = "Initialized"
-    filled: int = 0
-    average: float = 0.0
-    active_from: int = 0             # bars that start before this do not count
-    triggered: bool = False          # a stop-limit whose stop was touched
-    first_part: int = 0              # contracts of a scripted partial fill, 0 whole
-    echoed: bool = True              # whether rows carry the client's id
-    events: list[dict] = field(default_factory=list)
-
-    @property
-    def sign(self) -> int: return 1 if self.action == "BUY" else -1
-    @property
-    def remaining(self) -> int: return self.quantity - self.filled
-    @property
-    def is_active(self) -> bool: return self.state not in TERMINAL
-
-    def log(self, at: int, source: str, event: str, state: str | None = None, **more: Any) -> None:
-        "Append to the lifecycle, and take the state over."
-        if state: self.state = state
-        self.events.append(dict(at=at, source=source, event=event, state=state, filled=self.filled, average=self.average, **more))
-
-
-@dataclass
-class Holding:
-    "Signed contracts of one instrument at an average price."
-    quantity: int = 0
-    average: float = 0.0
-
-
-@dataclass
-class PaperAccount:
-    "Cash and holdings."
-    name: str
-    display_name: str
-    start_cash: float
-    realized: float = 0.0            # USD, before commission
-    commission: float = 0.0          # USD
-    holdings: dict[str, Holding] = field(default_factory=dict)
-
-    @property
-    def cash(self) -> float: return self.start_cash + self.realized - self.commission
-    def held(self, instrument: str) -> int: return self.holdings.get(instrument, Holding()).quantity
-    def open(self) -> dict[str, Holding]: return {name: held for name, held in self.holdings.items() if held.quantity}
-
-    def apply(self, instrument: str, signed: int, price: float) -> None:
-        "Take a fill into the holding and the realised profit."
-        held = self.holdings.setdefault(instrument, Holding())
-        closing = min(abs(signed), abs(held.quantity)) if held.quantity * signed < 0 else 0
-        side = math.copysign(1, held.quantity) if held.quantity else 0
-        self.realized += closing * side * (price - held.average) * point_value(instrument)
-        opening, before = abs(signed) - closing, abs(held.quantity) - closing
-        if opening: held.average = (held.average * before + price * opening) / (before + opening)
-        held.quantity += signed
-        if not held.quantity: held.average = 0.0
-
-
-@dataclass
-class Terms:
-    "What the account trades on."
-    commission: float = 2.0                  # USD a contract and side
-    margin: float = 0.05                     # initial margin as a share of the notional value
-    start_cash: float = 100_000.0            # USD
-    templates: dict[str, tuple[int, int]] = field(default_factory=lambda: {"Bracket": (8, 8)})   # ATM: target and stop in ticks
-
-
-class Books:
+class Books(Matching):
     "Everything a broker remembers."
 
     def __init__(self, prices: PriceBook, clock: Clock, accounts: Mapping[str, str], rules: FillRules, terms: Terms, variants: Variants, faults: FaultPlan):
         self.prices, self.clock, self.rules, self.terms, self.variants, self.faults = prices, clock, rules, terms, variants, faults
         self.accounts = {name: PaperAccount(name, display, terms.start_cash) for name, display in accounts.items()}
         self.orders: dict[str, PaperOrder] = {}
+        self.live: dict[str, PaperOrder] = {}        # those of `orders` that may still be active
         self.executions: list[dict] = []
         self.attempts: dict[str, list[dict]] = {}    # api_received of placements that were refused, by the client's id
         self.burned: set[str] = set()                # OCO ids whose group is over
@@ -153,7 +58,7 @@ class Books:
     def place(self, account: PaperAccount, fields: Mapping[str, Any], api: str = "PlaceOrder") -> PaperOrder:
         "Take an order from the client, or refuse it."
         given, now = str(fields.get("orderId") or ""), self.clock.now()
-        self.attempts.setdefault(given, []).append(dict(at=now, source="api_received", event=api, state=None, filled=None, average=None))
+        self.attempts.setdefault(given, []).append({"at": now, "source": "api_received", "event": api, "state": None, "filled": None, "average": None})
         order = self.read_order(account, fields, now)
         self.check(account, order, fields)
         order.events = self.attempts.pop(given) if given else [self.attempts.pop("")[-1]]
@@ -200,7 +105,7 @@ class Books:
 
     def enter(self, account: PaperAccount, order: PaperOrder) -> None:
         "Hand an order to the exchange: from here on it has states."
-        self.orders[order.order_id] = order
+        self.orders[order.order_id] = self.live[order.order_id] = order
         self.script(order)
         order.log(order.placed, "order_update", "Submitted", "Submitted")
         if reason := self.rejection(account, order): return order.log(order.placed, "order_update", "Rejected", "Rejected", detail=reason)
@@ -247,107 +152,6 @@ class Books:
         mark = self.mark(instrument)
         return 0.0 if mark is None else (mark - held.average) * held.quantity * point_value(instrument)
 
-    # filling
-
-    def settle(self) -> None:
-        "Bring every working order up to the clock."
-        active = [order for order in self.orders.values() if order.is_active]
-        for order in active:
-            if order.order_type == "MARKET": self.work(order)
-        for name in dict.fromkeys(order.instrument for order in active): self.settle_instrument(name)
-
-    def settle_instrument(self, name: str) -> None:
-        "Run the bars that ended since over the resting orders, oldest first."
-        tape, now = self.tape(name), self.clock.now()
-        resting = self.resting(name)
-        if not resting: return
-        if not tape.prints and tape.price is not None: return self.pass_bar(name, Print(now, now, *[tape.price] * 4, 1_000_000_000))
-        first = tape.index_after(min(order.active_from for order in resting))
-        for bar in tape.prints[first:]:
-            if bar.end > now: break
-            self.pass_bar(name, bar)
-
-    def resting(self, name: str) -> list[PaperOrder]:
-        "Active orders at a price, stops first."
-        found = [order for order in self.orders.values() if order.is_active and order.instrument == name and order.order_type != "MARKET"]
-        return sorted(found, key=lambda order: not order.order_type.startswith("STOP"))
-
-    def pass_bar(self, name: str, bar: Print) -> None:
-        for order in self.resting(name):
-            if order.is_active and bar.start >= order.active_from: self.meet(order, bar)
-
-    def meet(self, order: PaperOrder, bar: Print) -> None:
-        "One resting order meets one bar."
-        if order.order_type == "STOPLIMIT" and not order.triggered:
-            if stop_price(bar, order.sign, order.stop) is not None:
-                order.triggered, order.active_from = True, bar.end
-                order.log(bar.end, "order_update", "Triggered", "Working")
-            return
-        if order.order_type == "STOPMARKET":
-            price = stop_price(bar, order.sign, order.stop)
-            if price is not None: self.fill(order, slipped(price, order.sign, self.rules, order.instrument), bar)
-        elif (price := limit_price(bar, order.sign, order.limit, self.rules.limit)) is not None: self.fill(order, price, bar)
-
-    def work(self, order: PaperOrder) -> None:
-        "Fill a market order as far as the rules allow; resting orders wait for a bar."
-        if order.order_type != "MARKET": return
-        tape, now = self.tape(order.instrument), self.clock.now()
-        bar = tape.next_open(order.active_from)
-        if bar and (bar.start <= now or (self.variants.instant and not order.filled)): price = bar.open
-        elif bar is None and (price := tape.last(now)) is not None and now >= order.active_from: bar = Print(now, now, price, price, price, price, 0)
-        else: return
-        self.fill(order, slipped(price, order.sign, self.rules, order.instrument), bar)
-        if order.is_active and order.active_from <= now: self.work(order)
-
-    def part_of(self, order: PaperOrder, bar: Print) -> int:
-        "How many contracts of an order one bar takes."
-        share = self.rules.participation
-        room = order.remaining if share is None or not bar.volume else max(1, int(bar.volume * share))
-        part = order.first_part if order.first_part and not order.filled else order.remaining
-        return min(part, room, order.remaining)
-
-    def fill(self, order: PaperOrder, price: float, bar: Print) -> None:
-        "Execute an order, or a part of it, at a price."
-        at, part = max(bar.start, order.placed), self.part_of(order, bar)
-        order.average = (order.average * order.filled + price * part) / (order.filled + part)
-        order.filled, order.active_from = order.filled + part, max(bar.end, at + 1)
-        account = self.accounts[order.account]
-        account.apply(order.instrument, order.sign * part, price)
-        account.commission += self.terms.commission * part
-        self.record(order, account, part, price, at)
-        order.log(at, "order_update", "OrderUpdate", "Filled" if not order.remaining else "PartFilled")
-        if order.oco: self.resolve_oco(order, at)
-        if order.template: self.attach(order, part, at)
-
-    def record(self, order: PaperOrder, account: PaperAccount, part: int, price: float, at: int) -> None:
-        execution = dict(id=self.new_id(), at=at, order_id=order.order_id, account=account.name, instrument=order.instrument, sign=order.sign, quantity=part,
-                         price=price, commission=self.terms.commission * part, position=account.held(order.instrument), name=order.name)
-        self.executions.append(execution)
-
-    def resolve_oco(self, order: PaperOrder, at: int) -> None:
-        "One of a group filled: the rest is cancelled and the id is burned."
-        self.burned.add(order.oco)
-        for other in list(self.orders.values()):
-            if other.is_active and other.oco == order.oco and other is not order and other.account == order.account: self.end(other, at, "OCO")
-
-    def attach(self, entry: PaperOrder, part: int, at: int) -> None:
-        "An ATM template places its target and stop as the entry fills."
-        target, stop = self.terms.templates[entry.template]
-        entry.strategy_id = entry.strategy_id or self.new_id()
-        self.bracket(entry, part, at, entry.average + entry.sign * target * tick_size(entry.instrument), entry.average - entry.sign * stop * tick_size(entry.instrument))
-
-    def bracket(self, entry: PaperOrder, quantity: int, at: int, target: float | None, stop: float | None) -> list[PaperOrder]:
-        "Target and stop as an OCO pair against `entry`'s side."
-        action, group = ("SELL" if entry.sign > 0 else "BUY"), self.new_id()
-        tick, made = tick_size(entry.instrument), []
-        for kind, price, label in (("LIMIT", target, "Target1"), ("STOPMARKET", stop, "Stop1")):
-            if price is None: continue
-            price = round(price / tick) * tick
-            made.append(PaperOrder(self.new_id(), entry.account, entry.instrument, action, quantity, kind, at, price if kind == "LIMIT" else 0.0,
-                                   price if kind != "LIMIT" else 0.0, "GTC", oco=group, strategy_id=entry.strategy_id, name=label, active_from=at))
-        for order in made: self.enter(self.accounts[order.account], order)
-        return made
-
     # ending and changing
 
     def end(self, order: PaperOrder, at: int, why: str = "") -> None:
@@ -365,7 +169,7 @@ class Books:
 
     def active(self, account: PaperAccount | None = None, instrument: str | None = None) -> list[PaperOrder]:
         "Orders not ended, of an account and instrument where given."
-        return [order for order in self.orders.values() if order.is_active
+        return [order for order in self.live.values() if order.is_active
                 and (account is None or order.account == account.name) and instrument in (None, order.instrument)]
 
     def cancel_many(self, account: PaperAccount | None, instrument: str | None) -> list[PaperOrder]:
@@ -388,12 +192,13 @@ class Books:
 
     def to_dict(self) -> dict[str, Any]:
         "Everything, as JSON-like content."
-        return dict(accounts=[asdict(account) for account in self.accounts.values()], orders=[asdict(order) for order in self.orders.values()],
-                    executions=self.executions, attempts=self.attempts, burned=sorted(self.burned), counter=self.counter)
+        return {"accounts": [asdict(account) for account in self.accounts.values()], "orders": [asdict(order) for order in self.orders.values()],
+                    "executions": self.executions, "attempts": self.attempts, "burned": sorted(self.burned), "counter": self.counter}
 
     def restore(self, content: Mapping[str, Any]) -> None:
         "Take up what `to_dict` wrote."
         self.accounts = {row["name"]: PaperAccount(**row | {"holdings": {name: Holding(**held) for name, held in row["holdings"].items()}}) for row in content["accounts"]}
         self.orders = {row["order_id"]: PaperOrder(**row) for row in content["orders"]}
+        self.live = {order_id: order for order_id, order in self.orders.items() if order.is_active}
         self.executions, self.attempts = list(content["executions"]), dict(content["attempts"])
         self.burned, self.counter = set(content["burned"]), content["counter"]

@@ -8,15 +8,17 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from futures_algo.core import Bar, Clock, DataClock, InputError
-from futures_algo.sim.books import Books, Refusal, Terms
+from futures_algo.sim.books import Books
 from futures_algo.sim.control import control
 from futures_algo.sim.faults import AFTER, BEFORE, Fault, FaultPlan, Variants
 from futures_algo.sim.fills import FillRules, PriceBook
 from futures_algo.sim.httpd import CUT, LoopServer, Reply, Request
+from futures_algo.sim.ledger import Refusal, Terms
 from futures_algo.sim.routes import dispatch
+from futures_algo.sim.stream import StreamHub
 
 
 class Seen(NamedTuple):
@@ -56,6 +58,8 @@ class PaperBroker:
         self.requests: deque[Seen] = deque(maxlen=100_000)
         self._throttle = 0.0
         self._server = LoopServer(self._answer, host, port)
+        self.stream = StreamHub(self.books, token)
+        self._server.upgrade = self.stream.serve
         if self.state and self.state.exists(): self.books.restore(json.loads(self.state.read_text()))
 
     @property
@@ -67,14 +71,14 @@ class PaperBroker:
         "The base URL a client takes."
         return f"http://{self._server.host}:{self.port}/v1/api"
 
-    def start(self) -> "PaperBroker":
+    def start(self) -> Self:
         "Listen; returns itself."
         self._server.start()
         return self
 
     def stop(self) -> None: self._server.stop()
-    def __enter__(self) -> "PaperBroker": return self.start()
-    def __exit__(self, *error: Any) -> None: self.stop()
+    def __enter__(self) -> Self: return self.start()
+    def __exit__(self, *error: object) -> None: self.stop()
 
     # what a user or a test does at the broker's own screen; safe from any thread
 
@@ -91,13 +95,18 @@ class PaperBroker:
 
     def push(self, bar: Bar) -> None:
         "Give the broker a bar as it happens, and let orders meet it."
-        def work(): self.prices.push(bar); self.books.settle()
+        def work(): self.prices.push(bar); self.refresh()
         self._on_loop(work)
 
     def advance(self, to: int) -> None:
         "Move the data's clock, and let orders meet the bars passed."
-        def work(): self.clock.advance(to); self.books.settle()
+        def work(): self.clock.advance(to); self.refresh()
         self._on_loop(work)
+
+    def refresh(self) -> None:
+        "Time or prices moved: settle the orders, tell the stream."
+        self.books.settle()
+        self.stream.push()
 
     def restart(self, outage: float = 0.0) -> None:
         "Die and come back on the same port with the same books, after `outage` seconds."
@@ -147,7 +156,7 @@ class PaperBroker:
             if request.method != "GET" and self.faults.take(("market_closed",), request.method, request.path): raise Refusal(400, error="Market closed")
             reply = Reply(200, dispatch(self.books, request))
         except Refusal as refusal: reply = Reply(refusal.status, refusal.body)
-        if request.method != "GET": self._save()
+        if request.method != "GET": self._save(); self.stream.push()
         return reply
 
     def _save(self) -> None:

@@ -1,7 +1,7 @@
 """The paper broker's own controls under `/sim/`, so that another process can script it.
 
 POST /sim/faults {"kind": ..}   DELETE /sim/faults   POST /sim/variants {..}   POST /sim/trade {"instrument", "action", "quantity", "account"}
-POST /sim/price {"instrument", "price"}   POST /sim/clock {"now": ns}   POST /sim/restart {"outage": seconds}   GET /sim/state
+POST /sim/price {"instrument", "price"}   POST /sim/clock {"now": ns}   POST /sim/restart {"outage": seconds}   POST /sim/stream {"kind": ..}   GET /sim/state
 """
 import asyncio
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from futures_algo.core import InputError
-from futures_algo.sim.books import Refusal
 from futures_algo.sim.httpd import Reply, Request
+from futures_algo.sim.ledger import Refusal
 
 if TYPE_CHECKING:
     from futures_algo.sim.broker import PaperBroker
@@ -32,12 +32,12 @@ def _trade(broker: "PaperBroker", body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clock(broker: "PaperBroker", body: Mapping[str, Any]) -> None:
     broker.clock.advance(body["now"])
-    broker.books.settle()
+    broker.refresh()
 
 
 def _price(broker: "PaperBroker", body: Mapping[str, Any]) -> None:
     broker.prices.set_price(body["instrument"], body["price"])
-    broker.books.settle()
+    broker.refresh()
 
 
 def _restart(broker: "PaperBroker", body: Mapping[str, Any]) -> None:
@@ -53,5 +53,6 @@ _ACTIONS = {
     ("POST", "/sim/faults"): lambda broker, body: broker.faults.add(**body) and None,
     ("DELETE", "/sim/faults"): lambda broker, body: broker.faults.clear(),
     ("POST", "/sim/variants"): lambda broker, body: broker.variants.change(**body),
+    ("POST", "/sim/stream"): lambda broker, body: broker.stream.trouble(**body),
     ("POST", "/sim/trade"): _trade, ("POST", "/sim/clock"): _clock, ("POST", "/sim/price"): _price, ("POST", "/sim/restart"): _restart, ("GET", "/sim/state"): _state,
 }

@@ -2,7 +2,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -24,7 +25,7 @@ class Reply(NamedTuple):
     "One answer; `cut` closes the connection instead."
     status: int = 200
     payload: Any = None
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
     content: bytes | None = None    # instead of the payload as JSON
     cut: bool = False
 
@@ -35,7 +36,7 @@ CUT = Reply(cut=True)
 def encode(reply: Reply) -> bytes:
     "The answer as bytes on the wire."
     content = json.dumps(reply.payload, separators=(",", ":")).encode() if reply.content is None else reply.content
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(content))} | reply.headers
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), **reply.headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Status')}\r\n{head}\r\n".encode() + content
 
@@ -68,7 +69,7 @@ class LoopServer:
 
     def start(self) -> None:
         "Listen; returns when the port is open, raises when it cannot be."
-        ready: "list[BaseException | None]" = []
+        ready: list[BaseException | None] = []
         opened = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready, opened), name="paper-broker", daemon=True)
         self._thread.start()

@@ -7,8 +7,9 @@ from urllib.parse import unquote
 
 from futures_algo.contracts import Contract
 from futures_algo.core import SECOND, did_you_mean
-from futures_algo.sim.books import Books, Holding, PaperAccount, PaperOrder, Refusal, invalid
+from futures_algo.sim.books import Books
 from futures_algo.sim.httpd import Request
+from futures_algo.sim.ledger import Holding, PaperAccount, PaperOrder, Refusal, invalid
 from futures_algo.sim.rows import account_row, event_row, execution_row, info_row, order_row, position_row, quote_row, shown_id, stamp
 
 Handler = Callable[..., Any]
