@@ -98,12 +98,12 @@ def write_records(
     schema: str = "ohlcv-1s",
     dataset: str = "GLBX.MDP3",
 ) -> None:
-    "Write bars as a DBN version 3 file that Databento's own tools read."
+    "Write bars as a DBN version 3 file that Databento's tools read; of two names for an instrument its `to_df` shows either."
     import zstandard
     from databento_dbn import Metadata, Schema, SType
     start, end = (int(rows["ts_event"][0]), int(rows["ts_event"][-1]) + SCHEMA_STEP[schema]) if len(rows) else (0, 0)
     listed = [SimpleNamespace(raw_symbol=symbol, intervals=[SimpleNamespace(start_date=i.start, end_date=i.end, symbol=str(i.instrument_id)) for i in intervals])
-              for symbol, intervals in sorted(mappings.items(), key=lambda item: "." in item[0])]   # readers let the last name of an instrument win
+              for symbol, intervals in mappings.items()]
     metadata = Metadata(dataset=dataset, start=start, end=end, schema=Schema.from_str(schema), stype_in=SType.CONTINUOUS, stype_out=SType.INSTRUMENT_ID,
                         symbols=list(mappings), partial=[], not_found=[], mappings=listed, limit=None, ts_out=False, version=3)
     content = metadata.encode() + np.ascontiguousarray(rows, OHLCV_DTYPE).tobytes()

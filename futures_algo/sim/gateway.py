@@ -122,6 +122,10 @@ class LoopbackGateway:
         fault = self._checked(Fault(0, kind, hold))
         self._loop.call_soon_threadsafe(lambda: [session.strike(fault) for session in list(self.sessions)])
 
+    def send(self, record: "bytes | object") -> None:
+        "Put a record of your own (bytes, or any databento_dbn record) into every running session."
+        self._loop.call_soon_threadsafe(lambda: [session.send(record) for session in list(self.sessions) if session.started])
+
     async def _main(self, ready: threading.Event) -> None:
         self._loop, self._stopping, self._began = asyncio.get_running_loop(), asyncio.Event(), time.monotonic()
         await self._open()

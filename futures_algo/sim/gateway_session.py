@@ -127,7 +127,7 @@ class Session:
         if begin == 0: begin = max(gateway.start_ns, gateway.now() - gateway.replay_window) if gateway.paced else gateway.start_ns
         if gateway.paced and begin < gateway.now() - gateway.replay_window: self._fail("Replay data aged out", ErrorCode.REPLAY_DATA_AGED_OUT); return
         stream = self.streams.setdefault(schema, Stream(tape, begin, "start" in request))
-        self._send(_system(self.now(), f"Subscription request {request.get('id')} for {schema} data succeeded", SystemCode.SUBSCRIPTION_ACK))
+        self.send(_system(self.now(), f"Subscription request {request.get('id')} for {schema} data succeeded", SystemCode.SUBSCRIPTION_ACK))
         stream.add({mapped for symbol in request["symbols"].split(",") if (mapped := self._map(tape, symbol, stype, begin)) is not None})
         if stype == "continuous" and not gateway.paced: stream.limit = (stream.position // DAY + 1) * DAY
 
@@ -135,9 +135,9 @@ class Session:
         "Send the symbol's mapping, or say that it does not resolve."
         mapping = tape.resolve(symbol, stype, at)
         if mapping is None:
-            self._send(ErrorMsg(ts_event=self.now(), err=f"Failed to resolve symbol {symbol}", code=ErrorCode.SYMBOL_RESOLUTION_FAILED))
+            self.send(ErrorMsg(ts_event=self.now(), err=f"Failed to resolve symbol {symbol}", code=ErrorCode.SYMBOL_RESOLUTION_FAILED))
             return None
-        self._send(_symbol_mapping(self.now(), symbol, stype, tape.names.get(mapping[2], str(mapping[2])), mapping))
+        self.send(_symbol_mapping(self.now(), symbol, stype, tape.names.get(mapping[2], str(mapping[2])), mapping))
         return mapping[2]
 
     async def _pump(self) -> None:
@@ -147,7 +147,7 @@ class Session:
             sent = [self._advance(schema, stream) for schema, stream in list(self.streams.items())]
             if any(sent): last = time.monotonic(); await self.writer.drain(); continue
             if time.monotonic() - last >= self.heartbeat_s and not self.stalled:
-                self._send(_system(self.now(), "Heartbeat", SystemCode.HEARTBEAT))
+                self.send(_system(self.now(), "Heartbeat", SystemCode.HEARTBEAT))
                 last = time.monotonic()
             if self.gateway.close_at_end and all(stream.position >= self.gateway.end_ns for stream in self.streams.values()): self.writer.close()
             await asyncio.sleep(self._until_due())
@@ -170,7 +170,7 @@ class Session:
         if end > stream.position: self._send_until(stream, end); return True
         if stream.replaying and (self.gateway.paced or stream.position >= now):
             stream.replaying = False
-            self._send(_system(self.now(), f"Finished {schema} replay", SystemCode.REPLAY_COMPLETED))
+            self.send(_system(self.now(), f"Finished {schema} replay", SystemCode.REPLAY_COMPLETED))
         return False
 
     def _records(self, stream: Stream, end: int) -> bytes:
@@ -210,10 +210,10 @@ class Session:
     def _strike_stall(self) -> None: self.stalled = True
     def _strike_mute(self) -> None: self.muted = True
     def _strike_skipped(self) -> None: self._error("Skipped records after slow reading", ErrorCode.SKIPPED_RECORDS_AFTER_SLOW_READING)
-    def _strike_slow_reader(self) -> None: self._send(_system(self.now(), "Warning: slow reading", SystemCode.SLOW_READER_WARNING))
+    def _strike_slow_reader(self) -> None: self.send(_system(self.now(), "Warning: slow reading", SystemCode.SLOW_READER_WARNING))
     def _strike_unresolved(self) -> None: self._error("Failed to resolve symbol ZZ.c.0", ErrorCode.SYMBOL_RESOLUTION_FAILED)
 
-    def _error(self, text: str, code: ErrorCode) -> None: self._send(ErrorMsg(ts_event=self.now(), err=text, code=code))
+    def _error(self, text: str, code: ErrorCode) -> None: self.send(ErrorMsg(ts_event=self.now(), err=text, code=code))
 
     def _fail(self, text: str, code: ErrorCode) -> None:
         self._error(text, code)
@@ -224,7 +224,7 @@ class Session:
         if sock := self.writer.get_extra_info("socket"): sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
-    def _send(self, record: "SystemMsg | ErrorMsg | bytes") -> None: self._write(stamped(bytes(record), self.now() if self.ts_out else None))
+    def send(self, record: "SystemMsg | ErrorMsg | bytes") -> None: self._write(stamped(bytes(record), self.now() if self.ts_out else None))
 
     def _write(self, data: bytes) -> None:
         if self.writer.is_closing(): return
