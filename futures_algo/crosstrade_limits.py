@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from .core import InputError
 
-# %% ../nbs/11c_crosstrade_limits.ipynb #11c_crosstra-004-a30e
+# %% ../nbs/11c_crosstrade_limits.ipynb #11c_crosstra-004-b516
 class Priority(enum.IntEnum):
     "Who goes first when requests must wait."
     EXIT = 0    # exits, cancels, flattens
@@ -81,7 +81,8 @@ class TokenBucket:
         self._since = now
 
     def _spend(self, ticket: Ticket, now: float) -> float:
-        if self._tokens >= self.burst: self._since = now + self.lag
+        full = now + self.lag - (self.burst - self._tokens) / self.rate   # refilling before this could outrun a broker that is full when the request arrives
+        self._since = max(self._since, full)
         self._tokens -= 1
         self._lane.remove(ticket); heapq.heapify(self._lane)
         return 0.0
