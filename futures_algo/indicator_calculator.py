@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['CONDITION_PARAMETERS', 'indicators_by_timeframe', 'VBTIndicatorCalculator']
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-003-4f95
+# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-003-7560
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from .core import Bar, ConfigError, DataError, InputError, Timeframe
-from .indicator_base import Indicator, LiveIndicator, indicator
+from .indicator_base import Indicator, LiveIndicator, indicator, refuse_bad_bar
+from .indicator_kernel import bank_runner
 
 # %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-005-e5d6
 CONDITION_PARAMETERS = ("threshold", "oversold", "overbought")   # a config may keep these beside an indicator's; they belong to the strategy's rule
@@ -53,14 +55,36 @@ def _refuse_collisions(indicators: tuple[Indicator, ...], path: str) -> None:
             if output in taken: raise ConfigError("output", output, f"must not come from both {taken[output]!r} and {one!r}", "give one of them name='...'", path)
             taken[output] = one
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-007-cb1c
-def _as_bar(symbol: str, timeframe: Timeframe, bar: "Bar | Mapping") -> Bar:
+# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-007-7261
+def _as_bar(symbol: str, timeframe: Any, bar: Mapping) -> Bar:
     "A `Bar` from a mapping with at least open, high, low and close."
-    if isinstance(bar, Bar): return bar
     missing = [name for name in ("open", "high", "low", "close") if name not in bar]
     if missing: raise DataError("bar", dict(bar), f"must have {', '.join(missing)}", path=f"{symbol} {timeframe}")
     start, end = int(bar.get("start", 0)), int(bar.get("end", 0))
     return Bar(symbol, timeframe, start, end, *(float(bar[name]) for name in ("open", "high", "low", "close")), int(bar.get("volume", 0)))
+
+class _Bank:
+    "The live indicators of one timeframe, updated in one compiled call."
+    def __init__(self, indicators: tuple[Indicator, ...], calendar: Any):
+        self.names = tuple(name for one in indicators for name in one.outputs)
+        self.out = np.full(len(self.names), np.nan)
+        ends = np.cumsum([len(one.outputs) for one in indicators]).tolist()
+        self.live = tuple(LiveIndicator(one, calendar, self.out[end - len(one.outputs):end]) for one, end in zip(indicators, ends))
+        self.plain = np.concatenate([live.table for live in self.live if not live.definition.anchored] or [np.empty((0, 9), np.int64)])
+        self.anchored = tuple(live for live in self.live if live.definition.anchored)
+        self.run, self.last_end = bank_runner(), 0
+
+    def step(self, bar: Bar) -> dict[str, float]:
+        if bar.end <= self.last_end != 0: raise _not_after(bar, self.last_end)
+        if not self.run(self.plain, *bar[2:9], 0, 0): refuse_bad_bar(bar)
+        for live in self.anchored: live.step(bar)
+        self.last_end = bar.end
+        return self.values()
+
+    def values(self) -> dict[str, float]: return dict(zip(self.names, self.out.tolist()))
+
+def _not_after(bar: Bar, last_end: int) -> DataError:
+    return DataError("bar end", bar.end, f"must be after the last one, {last_end}", "feed each closed bar once, in order", f"{bar.symbol} {bar.timeframe}")
 
 class VBTIndicatorCalculator:
     "The latest indicator values of one symbol over all timeframes of a strategy."
@@ -77,35 +101,26 @@ class VBTIndicatorCalculator:
 
     def reset(self) -> None:
         "Forget every bar."
-        self._live = {timeframe: tuple(one.live(self._calendar) for one in found) for timeframe, found in self.indicators.items()}
-        self._values = {timeframe: {name: float("nan") for one in found for name in one.outputs} for timeframe, found in self.indicators.items()}
-        self._last_end = dict.fromkeys(self.indicators, 0)
+        self._banks = {timeframe: _Bank(found, self._calendar) for timeframe, found in self.indicators.items()}
 
     def update_bar(self,
         timeframe: "Timeframe | int | str",  # 27, "27min"
         bar: "Bar | Mapping",                # the closed bar
     ) -> dict[str, float]:                   # by output name; NaN until there is a value
         "Take in one closed bar and return the timeframe's latest values."
-        timeframe = self._known(timeframe)
-        bar = _as_bar(self.symbol, timeframe, bar)
-        if bar.end and bar.end <= self._last_end[timeframe]:
-            raise DataError("bar end", bar.end, f"must be after the last one, {self._last_end[timeframe]}", "feed each closed bar once, in order", f"{self.symbol} {timeframe}")
-        values = self._values[timeframe]
-        for live in self._live[timeframe]: values.update(zip(live.definition.outputs, live.step(bar)))
-        self._last_end[timeframe] = bar.end
-        return dict(values)
+        bank = self._banks.get(timeframe) or self._bank(timeframe)
+        return bank.step(bar if isinstance(bar, Bar) else _as_bar(self.symbol, timeframe, bar))
 
     def get_indicators(self, timeframe: "Timeframe | int | str") -> dict[str, float]:
         "The timeframe's latest values, as `update_bar` returned them."
-        return dict(self._values[self._known(timeframe)])
+        return self._bank(timeframe).values()
 
-    def _known(self, timeframe: "Timeframe | int | str") -> Timeframe:
-        if timeframe in self._values: return timeframe
-        if (canonical := Timeframe(timeframe)) in self._values: return canonical
-        raise InputError("timeframe", str(timeframe), f"must be one of {', '.join(self._values)}", "these are the strategy's timeframes")
+    def _bank(self, timeframe: "Timeframe | int | str") -> _Bank:
+        if (canonical := Timeframe(timeframe)) in self._banks: return self._banks[canonical]
+        raise InputError("timeframe", str(timeframe), f"must be one of {', '.join(self._banks)}", "these are the strategy's timeframes")
 
     def _every(self) -> list[tuple[Timeframe, LiveIndicator]]:
-        return [(timeframe, live) for timeframe, several in self._live.items() for live in several]
+        return [(timeframe, live) for timeframe, bank in self._banks.items() for live in bank.live]
 
     def is_ready(self) -> bool:
         "Every output of every timeframe has a value."
@@ -123,15 +138,18 @@ class VBTIndicatorCalculator:
 
     def save(self) -> bytes:
         "The whole state, to continue from after a restart."
-        states = [[timeframe, b64encode(live.save()).decode()] for timeframe, live in self._every()]
-        return json.dumps(dict(symbol=self.symbol, last_end=self._last_end, states=states)).encode()
+        banks = {timeframe: dict(last_end=bank.last_end, live=[live.save().decode() for live in bank.live]) for timeframe, bank in self._banks.items()}
+        return json.dumps(dict(symbol=self.symbol, banks=banks)).encode()
 
     def restore(self, saved: bytes) -> "VBTIndicatorCalculator":
         "Continue where `save` was called; state of other indicators is refused and nothing changes."
-        content, fresh = json.loads(saved), VBTIndicatorCalculator(self.symbol, self.indicators, calendar=self._calendar)
-        if content["symbol"] != self.symbol or [t for t, _ in content["states"]] != [t for t, _ in fresh._every()]:
-            raise InputError("saved state", content["symbol"], f"must be of {self.symbol} and the same timeframes", "warm up from history instead")
-        for (_, live), (_, state) in zip(fresh._every(), content["states"]): live.restore(b64decode(state))
-        self._live, self._last_end = fresh._live, {timeframe: content["last_end"][timeframe] for timeframe in fresh._live}
-        for timeframe, live in self._every(): self._values[timeframe].update(live.values)
+        content = json.loads(saved)
+        found = content["symbol"], {timeframe: len(bank["live"]) for timeframe, bank in content["banks"].items()}
+        wanted = self.symbol, {timeframe: len(several) for timeframe, several in self.indicators.items()}
+        if found != wanted: raise InputError("saved state", found, f"must be of {wanted}", "warm up from history instead")
+        banks = {timeframe: _Bank(several, self._calendar) for timeframe, several in self.indicators.items()}
+        for timeframe, bank in banks.items():
+            bank.last_end = content["banks"][timeframe]["last_end"]
+            for live, state in zip(bank.live, content["banks"][timeframe]["live"]): live.restore(state)
+        self._banks = banks
         return self

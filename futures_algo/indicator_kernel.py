@@ -4,15 +4,21 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'LARGEST_PRICE', 'compiled', 'RING', 'BarInput', 'units', 'points', 'quotient', 'push', 'total', 'value_ago',
-           'largest', 'smallest', 'fingerprint', 'Loops', 'compile_step']
+           'largest', 'smallest', 'fingerprint', 'borrowed', 'batch_loop', 'update_function', 'bank_runner', 'bank_row',
+           'first_bad_price']
 
-# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-003-3958
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-003-5381
 import hashlib
+from functools import cache
 from types import CodeType, FunctionType
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 # %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-005-71ba
 class BarInput(NamedTuple):
@@ -27,12 +33,12 @@ class BarInput(NamedTuple):
     session: int      # days since 1970-01-01 of the session's date, -1 outside; 0 unless the indicator is anchored to sessions
     since_open: int   # ns from the session's open to the bar's start
 
-# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-007-7f34
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-007-bffe
 UNITS = 1e9                  # units in a point
 LARGEST_PRICE = 1_000_000.0  # points; below it prices are exact and the sums of the longest windows fit 64 bits
 _EXACT = 2 ** 53             # integers up to here are exact as float64
 
-compiled = numba.njit(error_model="numpy", nogil=True)
+compiled = numba.njit(error_model="numpy", nogil=True, forceinline=True)   # for whatever a step calls
 
 @compiled
 def units(price: float) -> int:
@@ -75,19 +81,21 @@ def value_ago(i, at: int, length: int, ago: int) -> int:
     slot = i[at] - 1 - ago
     return i[at + RING + (slot if slot >= 0 else slot + length)]
 
-# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-010-213e
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-010-fba8
 @compiled
 def largest(i, at: int, length: int) -> int:
     "The ring's largest value."
-    result = i[at + RING]
-    for k in range(at + RING + 1, at + RING + length): result = max(result, i[k])
+    ring = i[at + RING:at + RING + length]
+    result = ring[0]
+    for k in range(length): result = max(result, ring[k])
     return result
 
 @compiled
 def smallest(i, at: int, length: int) -> int:
     "The ring's smallest value."
-    result = i[at + RING]
-    for k in range(at + RING + 1, at + RING + length): result = min(result, i[k])
+    ring = i[at + RING:at + RING + length]
+    result = ring[0]
+    for k in range(length): result = min(result, ring[k])
     return result
 
 # %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-011-d246
@@ -110,36 +118,91 @@ def fingerprint(function: FunctionType) -> str:
     "Twelve hexadecimal digits that change when the function, or one it calls, changes."
     return hashlib.blake2b(repr(list(_reached(function, {}).values())).encode(), digest_size=6).hexdigest()
 
-# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-012-4e14
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-014-c530
+@intrinsic
+def borrowed(typingctx, array):
+    "The same array without a reference count."
+    def code(context, builder, signature, args):
+        view = context.make_array(signature.args[0])(context, builder, args[0])
+        view.meminfo, view.parent = view.meminfo.type(None), view.parent.type(None)
+        return view._getvalue()
+    return array(array), code
+
 def _batch(start, end, open, high, low, close, volume, session, since_open, p, i, f, out):
     "Run the step over columns; `out` has one row an output."
-    row = np.empty(out.shape[0])
+    scratch = np.empty(len(out))
+    p, i, f, row = borrowed(p), borrowed(i), borrowed(f), borrowed(scratch)
     for k in range(len(close)):
-        row[:] = np.nan
+        for j in range(len(row)): row[j] = np.nan
         step(BarInput(start[k], end[k], open[k], high[k], low[k], close[k], volume[k], session[k], since_open[k]), p, i, f, row)
         for j in range(len(row)): out[j, k] = row[j]
 
-def _update(start, end, open, high, low, close, volume, session, since_open, p, i, f, out):
-    "Run the step on one bar; `out` has one value an output."
-    out[:] = np.nan
-    step(BarInput(start, end, open, high, low, close, volume, session, since_open), p, i, f, out)
+def _update(start, end, open, high, low, close, volume, session, since_open, p, p_size, i, i_size, f, f_size, out, out_size):
+    "Run the step on one bar; the integer after the state counts the bars."
+    row, state = carray(out, out_size), carray(i, i_size + 1)
+    for j in range(out_size): row[j] = np.nan
+    step(BarInput(start, end, open, high, low, close, volume, session, since_open), carray(p, p_size), state[:i_size], carray(f, f_size), row)
+    state[i_size] += 1
 
-def _with_step(template: FunctionType, step: Callable, label: str):
-    "The template compiled around a step, cached on disk under a name that identifies both."
-    function = FunctionType(template.__code__, {**globals(), "step": step})
+_BAR = (types.int64, types.int64, *[types.float64] * 4, types.int64, types.int64, types.int64)
+_MEMORY = tuple(kind for value in (types.float64, types.int64, types.float64, types.float64) for kind in (types.CPointer(value), types.int64))
+
+def _with_step(template: FunctionType, step: Callable, label: str) -> FunctionType:
+    "The template around a step, under a name that identifies both."
+    function = FunctionType(template.__code__, {**globals(), "step": compiled(step)})
     function.__module__ = __name__
     function.__qualname__ = f"{label}{template.__name__}_{fingerprint(function)}"
-    return numba.njit(function, error_model="numpy", nogil=True, cache=True)
+    return function
 
-class Loops(NamedTuple):
-    "The two compiled forms of a step."
-    batch: Callable    # over columns
-    update: Callable   # on one bar
-
-def compile_step(
+@cache
+def batch_loop(
     step: Callable,  # plain Python function `step(bar, p, i, f, out)`
-    label: str,      # for the file names of the cache
-) -> Loops:
-    "Both loops around a step; compiled, or read from the cache, at their first call."
-    kernel = compiled(step)
-    return Loops(_with_step(_batch, kernel, label), _with_step(_update, kernel, label))
+    label: str,      # for the names of the cache's files
+) -> Callable:
+    "The step's loop over columns, compiled or read from the cache at its first call."
+    return numba.njit(_with_step(_batch, step, label), error_model="numpy", nogil=True, cache=True)
+
+@cache
+def update_function(step: Callable, label: str) -> Any:
+    "The step's update on one bar, as a native function with an `.address`."
+    return numba.cfunc(types.void(*_BAR, *_MEMORY), error_model="numpy", nogil=True, cache=True)(_with_step(_update, step, label))
+
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-016-4515
+@intrinsic
+def _call(typingctx, address, arguments):
+    "Call the native function at an address."
+    def code(context, builder, signature, args):
+        values = cgutils.unpack_tuple(builder, args[1])
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+        return context.get_dummy_value()
+    return types.void(address, arguments), code
+
+def _run_bank(table, start, end, open, high, low, close, volume, session, since_open):
+    for price in (open, high, low, close):
+        if not abs(price) < LARGEST_PRICE: return False
+    for k in range(len(table)):
+        t = table[k]
+        _call(t[0], (start, end, open, high, low, close, volume, session, since_open, t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]))
+    return True
+
+@cache
+def bank_runner() -> Callable:
+    "`run(table, start, end, open, high, low, close, volume, session, since_open)`: False, and nothing done, when a price is no price."
+    return numba.njit(types.boolean(types.int64[:, ::1], *_BAR), nogil=True, cache=True)(_run_bank)
+
+def bank_row(update: Any, p: np.ndarray, i: np.ndarray, f: np.ndarray, out: np.ndarray) -> np.ndarray:
+    "A row of a bank's table; whoever runs the bank keeps the arrays alive. The last of `i` is the count of bars."
+    memory = [number for array, size in ((p, len(p)), (i, len(i) - 1), (f, len(f)), (out, len(out))) for number in (array.ctypes.data, size)]
+    return np.array([[update.address, *memory]], np.int64)
+
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-018-3dcb
+@numba.njit(cache=True, nogil=True)
+def first_bad_price(column: np.ndarray) -> int:
+    "Row of the first price that is NaN, infinite or beyond `LARGEST_PRICE`; -1 when there is none."
+    bad = 0
+    for k in range(len(column)): bad += not abs(column[k]) < LARGEST_PRICE
+    if bad:
+        for k in range(len(column)):
+            if not abs(column[k]) < LARGEST_PRICE: return k
+    return -1

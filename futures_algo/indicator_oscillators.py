@@ -36,12 +36,12 @@ class RSI(Indicator):
             moved = f[0] + f[1]
             out[0] = 100 * f[0] / moved if moved > 0 else 50.0
 
-# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-007-12d5
+# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-007-331f
 @compiled
 def absolute_deviation(i, at: int, length: int, mean: int) -> int:
     "Sum over the ring of the distance from the mean."
-    deviation = np.int64(0)
-    for k in range(at + RING, at + RING + length): deviation += abs(i[k] - mean)
+    ring, deviation = i[at + RING:at + RING + length], np.int64(0)
+    for k in range(length): deviation += abs(ring[k] - mean)
     return deviation
 
 class CCI(Indicator):
