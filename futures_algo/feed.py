@@ -39,7 +39,7 @@ def _symbology(symbols: tuple[str, ...]) -> str:
     for symbol in symbols: (FeedSymbol if continuous[0] else Contract).parse(symbol)
     return "continuous" if continuous[0] else "raw_symbol"
 
-# %% ../nbs/04_feed.ipynb #04_feed-008-0add
+# %% ../nbs/04_feed.ipynb #04_feed-008-7fbc
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
     def __init__(self,
@@ -99,12 +99,10 @@ class DatabentoLiveFeed:
     def connect(self) -> None:
         "Open the first session and wait until it is authenticated; a refusal or the deadline is a `FeedError`."
         if self._connection is None: self._open()
-        deadline = time.monotonic() + self._patience.connect
-        while not self.sessions and self._connection and time.monotonic() < deadline: self._next(self._patience.poll)
-        if not self.sessions:
-            reason = self.reason if self.state in ("down", "closed") else f"no answer within {self._patience.connect:g} s"
-            self.shutdown()
-            raise FeedError(f"No session with Databento: {reason}")
+        while not self.sessions and self._connection: self._next(self._patience.poll)
+        if self.sessions: return
+        self.shutdown()
+        raise FeedError(f"No session with Databento: {self.reason}")
 
     def subscribe(self, *symbols: str) -> tuple[str, ...]:
         "Add symbols; a running feed resumes at its position with all of them. Returns the symbols of the feed."

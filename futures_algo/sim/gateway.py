@@ -120,7 +120,10 @@ class LoopbackGateway:
     def strike(self, kind: str, hold: float = 0.05) -> None:
         "Let a fault happen now: to every running session, or to the next connection."
         fault = self._checked(Fault(0, kind, hold))
-        self._loop.call_soon_threadsafe(lambda: [session.strike(fault) for session in list(self.sessions)])
+        async def happen() -> None:
+            if kind in DOOR_FAULTS: self.shut_door(fault)
+            for session in list(self.sessions): session.close() if kind in DOOR_FAULTS else session.strike(fault)
+        asyncio.run_coroutine_threadsafe(happen(), self._loop).result()
 
     def send(self, record: "bytes | object") -> None:
         "Put a record of your own (bytes, or any databento_dbn record) into every running session."
@@ -132,7 +135,7 @@ class LoopbackGateway:
         ready.set()
         await self._stopping.wait()
         self._server.close()
-        handlers = [session.task for session in self.sessions]
+        handlers = [session.handler for session in self.sessions]
         for session in list(self.sessions): session.abort()
         await asyncio.gather(*handlers, return_exceptions=True)
 

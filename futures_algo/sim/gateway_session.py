@@ -65,7 +65,7 @@ class Session:
 
     def __init__(self, gateway: "LoopbackGateway", reader: asyncio.StreamReader, writer: asyncio.StreamWriter, door: str):
         self.gateway, self.reader, self.writer, self.door = gateway, reader, writer, door
-        self.id, self.task, self.pump = "", asyncio.current_task(), None
+        self.id, self.handler, self.pump = "", asyncio.current_task(), None
         self.subscriptions: list[dict[str, str]] = []
         self.streams: dict[str, Stream] = {}
         self.started = self.ts_out = self.stalled = self.muted = False
@@ -124,8 +124,9 @@ class Session:
         tape = gateway.tapes.get(schema)
         if tape is None: self._fail(f"No data for schema {schema}", ErrorCode.INVALID_SUBSCRIPTION); return
         begin = int(request["start"]) if "start" in request else self.now()
-        if begin == 0: begin = max(gateway.start_ns, gateway.now() - gateway.replay_window) if gateway.paced else gateway.start_ns
-        if gateway.paced and begin < gateway.now() - gateway.replay_window: self._fail("Replay data aged out", ErrorCode.REPLAY_DATA_AGED_OUT); return
+        oldest = gateway.now() - gateway.replay_window if gateway.paced else gateway.start_ns
+        if begin == 0: begin = max(tape.start, oldest)   # 0 asks for all there is
+        if gateway.paced and begin < oldest: self._fail("Replay data aged out", ErrorCode.REPLAY_DATA_AGED_OUT); return
         stream = self.streams.setdefault(schema, Stream(tape, begin, "start" in request))
         self.send(_system(self.now(), f"Subscription request {request.get('id')} for {schema} data succeeded", SystemCode.SUBSCRIPTION_ACK))
         stream.add({mapped for symbol in request["symbols"].split(",") if (mapped := self._map(tape, symbol, stype, begin)) is not None})
@@ -200,10 +201,10 @@ class Session:
         "Let a fault happen to this session."
         from futures_algo.sim.gateway import DOOR_FAULTS
         self.gateway.struck.append(fault.kind)
-        if fault.kind in DOOR_FAULTS: self.gateway.shut_door(fault); self.writer.close()
+        if fault.kind in DOOR_FAULTS: self.gateway.shut_door(fault); self.close()
         else: getattr(self, f"_strike_{fault.kind}")()
 
-    def _strike_fin(self) -> None: self.writer.close()
+    def _strike_fin(self) -> None: self.close()
     def _strike_rst(self) -> None: self.abort()
     def _strike_error(self) -> None: self._fail("Internal error, please reconnect", ErrorCode.INTERNAL_ERROR)
     def _strike_garbage(self) -> None: self._write(_NO_RECORD)
@@ -217,11 +218,16 @@ class Session:
 
     def _fail(self, text: str, code: ErrorCode) -> None:
         self._error(text, code)
+        self.close()
+
+    def close(self) -> None:
+        "Close cleanly, after what was sent."
         self.writer.close()
 
     def abort(self) -> None:
-        "Reset the connection, dropping what was not sent yet."
-        if sock := self.writer.get_extra_info("socket"): sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        "Reset the connection, dropping what was not sent yet; a session that is closing already goes its way."
+        if self.writer.is_closing(): return
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     def send(self, record: "SystemMsg | ErrorMsg | bytes") -> None: self._write(stamped(bytes(record), self.now() if self.ts_out else None))
