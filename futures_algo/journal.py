@@ -1,0 +1,240 @@
+"""The journal: everything the engine saw, decided, sent and was answered, in one SQLite file.
+
+The engine is the only writer, except that anybody may append a command. Readers (notebook, page, command line) open it read-only while it is
+written. Rows that orders depend on are committed one by one with a full sync, *before* the act they announce; bars and evaluations go in groups.
+"""
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from futures_algo.core import Bar, FuturesAlgoError, InputError, Signal, did_you_mean
+from futures_algo.journal_schema import DURABLE, INDEXES, SCHEMA_VERSION, TABLES
+
+GROUP_ROWS, GROUP_SECONDS = 512, 0.25   # a group of buffered rows is committed at the first of the two
+BUSY_SECONDS = 5.0
+
+
+class JournalError(FuturesAlgoError):
+    "The journal cannot be used: missing, of another version, damaged, or held by another engine."
+
+
+def connect(path: Path, readonly: bool) -> sqlite3.Connection:
+    "A connection in autocommit mode whose rows read like dictionaries."
+    if readonly and not path.is_file(): raise JournalError(f"There is no journal at {path}; start the engine, or name another with --journal")
+    uri = f"{path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+class Journal:
+    "One journal file. `with Journal(path) as journal:` writes; `Journal(path, readonly=True)` reads."
+    def __init__(self,
+        path: "str | Path",         # journal/live.db; its folder is made
+        readonly: bool = False,
+    ):
+        self.path = Path(path)
+        if not readonly: self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._waiting: list[tuple[str, tuple]] = []   # statements of the group under way
+        self._since = 0.0
+        self._held = None
+        self._connection = connect(self.path, readonly)
+        self._full = False
+        if not readonly: self._create()
+        self._check_version()
+
+    def __enter__(self) -> "Journal": return self
+    def __exit__(self, *_) -> None: self.close()
+
+    # --- opening and closing
+
+    def _create(self) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA journal_mode=WAL")
+        execute("PRAGMA synchronous=NORMAL")
+        if execute("SELECT count(*) FROM sqlite_master").fetchone()[0]: return
+        with self._transaction():
+            for name, columns in TABLES.items(): execute(f"CREATE TABLE {name} ({columns})")
+            for index in INDEXES: execute(index)
+            execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+
+    def _check_version(self) -> None:
+        try: found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise JournalError(f"{self.path} is not a journal ({error}); name another file") from None
+        if found and int(found[0]) == SCHEMA_VERSION: return
+        self._connection.close()
+        kind = "an older" if found and int(found[0]) < SCHEMA_VERSION else "a newer"
+        raise JournalError(f"{self.path} has {kind} schema ({found and found[0]}) than this version reads ({SCHEMA_VERSION}); move it away or use the version that wrote it")
+
+    def close(self) -> None:
+        "Commit what is buffered, release the engine's lock and close the file."
+        with self._lock:
+            if self._waiting: self.flush()
+            self._connection.close()
+            if self._held is not None: self._held.close()
+
+    def hold(self) -> None:
+        "Claim the journal for this engine until the process ends; a second engine on it is refused."
+        self._held = (self.path.with_name(self.path.name + ".lock")).open("a+")
+        try: _lock_file(self._held)
+        except OSError:
+            self._held.close()
+            self._held = None
+            raise JournalError(f"Another engine is using {self.path}; stop it, or give this one another journal (engine.journal)") from None
+
+    # --- writing
+
+    @contextmanager
+    def _transaction(self, full: bool = False) -> Iterator[None]:
+        "One transaction; `full` makes it wait for the disk."
+        with self._lock:
+            if full != self._full:
+                self._connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+                self._full = full
+            self._connection.execute("BEGIN IMMEDIATE")
+            try: yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _write(self, table: str, sql: str, values: tuple) -> None:
+        "Commit now, with everything buffered before, when the table is durable; else join the group."
+        with self._lock:
+            if not self._waiting: self._since = time.monotonic()
+            self._waiting.append((sql, values))
+            if table in DURABLE: self.flush(full=True)
+            elif len(self._waiting) >= GROUP_ROWS or time.monotonic() - self._since > GROUP_SECONDS: self.flush()
+
+    def flush(self, full: bool = False) -> None:
+        "Commit the group under way, in the order it was written."
+        with self._lock:
+            group, self._waiting = self._waiting, []
+            if not group: return
+            with self._transaction(full):
+                for sql, values in group: self._connection.execute(sql, values)
+
+    def add(self, table: str, **fields: Any) -> None:
+        "Append a row; a key that stands there already is an error."
+        self._write(table, _insert(table, tuple(fields), "INSERT"), _values(fields))
+
+    def put(self, table: str, **fields: Any) -> None:
+        "Write a row, replacing the one with the same key."
+        self._write(table, _insert(table, tuple(fields), "INSERT OR REPLACE"), _values(fields))
+
+    def add_once(self, table: str, **fields: Any) -> None:
+        "Append a row unless its key stands there already."
+        self._write(table, _insert(table, tuple(fields), "INSERT OR IGNORE"), _values(fields))
+
+    def update(self, table: str, key: str, equals: Any, /, **fields: Any) -> None:
+        "Change some fields of the row whose `key` column equals a value."
+        changes = ", ".join(f"{name} = ?" for name in fields)
+        self._write(table, f"UPDATE {_known(table)} SET {changes} WHERE {key} = ?", (*_values(fields), equals))
+
+    # --- what the engine writes most
+
+    def add_bar(self, bar: Bar, received: int) -> None:
+        "A bar the engine acted on."
+        self._write("bars", _ADD_BAR, (bar.symbol, bar.timeframe, bar.start, bar.end, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.contract, bar.partial, received))
+
+    def add_signal(self, signal: Signal, at: int, verdict: str, denial: str = "", detail: str = "") -> None:
+        "A signal with what was decided about it; the same decision again keeps the first row."
+        self.add_once("signals", **signal._asdict(), at=at, verdict=verdict, denial=denial, detail=detail)
+
+    def add_event(self, at: int, level: str, kind: str, subject: str, message: str, **data: Any) -> None:
+        "Something a person may want to know."
+        self.add("events", at=at, level=level, kind=kind, subject=subject, message=message, data=data)
+
+    def set_status(self, key: str, at: int, **value: Any) -> None:
+        "The latest state of one part, for whoever watches."
+        self.put("status", key=key, at=at, value=value)
+
+    # --- reading
+
+    def rows(self, table: str, where: str = "", *values: Any, order: str = "rowid", limit: int = -1) -> list[dict[str, Any]]:
+        "Rows as dictionaries."
+        with self._lock:
+            if self._waiting: self.flush()
+            condition = f" WHERE {where}" if where else ""
+            return [dict(row) for row in self._connection.execute(f"SELECT * FROM {_known(table)}{condition} ORDER BY {order} LIMIT {limit}", values)]
+
+    def since(self, table: str, seq: int, limit: int = 10_000) -> list[dict[str, Any]]:
+        "Rows appended after `seq`, oldest first."
+        return self.rows(table, "seq > ?", seq, order="seq", limit=limit)
+
+    def one(self, table: str, key: str, value: Any) -> dict[str, Any] | None:
+        "The row with this key, or None."
+        return next(iter(self.rows(table, f"{key} = ?", value, limit=1)), None)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        "All status documents."
+        return {row["key"]: json.loads(row["value"]) | {"at": row["at"]} for row in self.rows("status")}
+
+    def count(self, table: str) -> int:
+        with self._lock:
+            if self._waiting: self.flush()
+            return self._connection.execute(f"SELECT count(*) FROM {_known(table)}").fetchone()[0]
+
+    def damage(self) -> list[str]:
+        "What SQLite's integrity check finds; empty when the file is sound."
+        return [row[0] for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+
+    # --- commands
+
+    def command(self, verb: str, who: str, **args: Any) -> str:
+        "Append a command for the engine and return its id; any process may."
+        identity = secrets.token_hex(8)
+        self.add("commands", id=identity, at=time.time_ns(), who=who, verb=verb, args=args, state="new")
+        return identity
+
+    def new_commands(self) -> list[dict[str, Any]]:
+        "Commands the engine has not answered, oldest first."
+        return [row | {"args": json.loads(row["args"])} for row in self.rows("commands", "state = 'new'")]
+
+    def acknowledge(self, identity: str, state: str, answer: str) -> None:
+        "The engine's answer to a command: 'done' or 'refused'."
+        self.update("commands", "id", identity, state=state, answer=answer, acked_at=time.time_ns())
+
+
+def _known(table: str) -> str:
+    if table not in TABLES: raise InputError("table", table, "must be one of the journal's", did_you_mean(table, TABLES))
+    return table
+
+
+def _values(fields: dict[str, Any]) -> tuple:
+    "Dictionaries and lists are stored as JSON."
+    return tuple(json.dumps(value, default=str) if isinstance(value, (dict, list, tuple)) else value for value in fields.values())
+
+
+_statements: dict[tuple, str] = {}
+
+
+def _insert(table: str, names: tuple[str, ...], verb: str) -> str:
+    key = (table, names, verb)
+    if key not in _statements:
+        columns = ", ".join(f'"{name}"' for name in names)
+        _statements[key] = f"{verb} INTO {_known(table)} ({columns}) VALUES ({', '.join('?' * len(names))})"
+    return _statements[key]
+
+
+_ADD_BAR = _insert("bars", ("symbol", "timeframe", "start", "end", "open", "high", "low", "close", "volume", "contract", "partial", "received"), "INSERT")
+
+
+def _lock_file(file) -> None:
+    "An exclusive lock the operating system drops with the process, however it ends."
+    if os.name == "nt":
+        import msvcrt
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
