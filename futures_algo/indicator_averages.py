@@ -12,11 +12,12 @@ from .core import InputError
 from .indicator_base import Indicator, Param
 from .indicator_kernel import RING, compiled, points, push, quotient, total, units
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-005-960a
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-005-37cd
 class SMA(Indicator):
     "Simple moving average of the close."
     length: int = Param(20, low=1, high=4000, unit="bars")
     outputs = ("sma",)
+    overlay = True
     formula = "sum of the last `length` closes / length"
     source = "https://www.tradingview.com/pine-script-reference/v5/#fun_ta.sma"
     equals = "TA-Lib, TradingView, NinjaTrader 8; their running float sums drift from the exact window by up to 1e-12 relative"
@@ -34,6 +35,7 @@ class WMA(Indicator):
     "Linearly weighted moving average of the close: the newest weighs `length`, the oldest 1."
     length: int = Param(20, low=1, high=1000, unit="bars")
     outputs = ("wma",)
+    overlay = True
     formula = "sum of k * close[t - length + k], k = 1..length, / (length * (length + 1) / 2)"
     source = "https://www.tradingview.com/pine-script-reference/v5/#fun_ta.wma"
     equals = "TA-Lib, TradingView, NinjaTrader 8"
@@ -50,7 +52,7 @@ class WMA(Indicator):
         weights = length * (length + 1) // 2
         if i[0] >= length: out[0] = points(price + quotient(i[1] - weights * price, weights))
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-007-e345
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-007-f135
 @compiled
 def smooth(i, f, count: int, at: int, length: float, fraction: float, value: float) -> bool:
     "Move the average `f[at]` to the value; the first `length` values, counted in `i[count]`, make its simple-average seed. True when there is an average."
@@ -69,6 +71,7 @@ class EMA(Indicator):
     "Exponential moving average of the close."
     length: int = Param(20, low=1, high=4000, unit="bars")
     outputs = ("ema",)
+    overlay = True
     memory = "recursive"
     formula = "ema += 2 / (length + 1) * (close - ema); seed: mean of the first `length` closes"
     source = "https://www.tradingview.com/pine-script-reference/v5/#fun_ta.ema"
@@ -86,6 +89,7 @@ class RMA(Indicator):
     "Wilder's moving average of the close."
     length: int = Param(14, low=1, high=4000, unit="bars")
     outputs = ("rma",)
+    overlay = True
     memory = "recursive"
     formula = "rma += (close - rma) / length; seed: mean of the first `length` closes"
     source = "Wilder, New Concepts in Technical Trading Systems (1978); https://www.tradingview.com/pine-script-reference/v5/#fun_ta.rma"

@@ -56,7 +56,7 @@ class Param:
 
     def __repr__(self) -> str: return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-d0e9
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-cd5f
 INDICATORS: dict[str, type["Indicator"]] = {}   # snake-case name -> class, for configs: "bollinger_bands"
 
 def _snake(name: str) -> str: return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -66,6 +66,8 @@ class Indicator:
     "Base of all indicators: subclass it with `Param`s, `outputs`, `state` and a `step`."
     outputs: ClassVar[tuple[str, ...]] = ()     # names of what the step writes, in order
     inputs: ClassVar[tuple[str, ...]] = ("close",)  # price columns it reads
+    prefix: ClassVar[str] = ""                  # what `name=` replaces in the outputs; the class's own name in snake case when empty
+    overlay: ClassVar[bool] = False             # drawn over the price
     memory: ClassVar[str] = "window"            # window | recursive | session | stream: how far back a value depends on bars
     anchored: ClassVar[bool] = False            # sees sessions: `bar.session`, `bar.since_open`
     formula: ClassVar[str] = ""                 # in words or symbols
@@ -80,6 +82,7 @@ class Indicator:
         keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
         fields = [inspect.Parameter(name, keyword, default=param.default, annotation=type(param.default)) for name, param in cls.params.items()]
         cls.__signature__ = inspect.Signature([*fields, inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None")])
+        cls.prefix = vars(cls).get("prefix") or _snake(cls.__name__)
         if "step" in vars(cls): INDICATORS[_snake(cls.__name__)] = cls
 
     def __init__(self, *args, name: str | None = None, **kwargs):
@@ -88,7 +91,7 @@ class Indicator:
         set_ = lambda attribute, value: object.__setattr__(self, attribute, value)
         for key, param in self.params.items(): set_(key, param.check(given.get(key, param.default), f"{type(self).__name__} {key}"))
         set_("name", name)
-        set_("outputs", type(self).outputs if name is None else tuple(_renamed(output, type(self).outputs[0], name) for output in type(self).outputs))
+        set_("outputs", type(self).outputs if name is None else tuple(_renamed(output, self.prefix, name) for output in type(self).outputs))
         self.check()
 
     def _bind(self, args: tuple, kwargs: dict) -> dict[str, Any]:
@@ -141,6 +144,16 @@ class Indicator:
         loop = batch_loop(type(self).step, type(self).__name__)
         loop(bars.start, bars.end, bars.open, bars.high, bars.low, bars.close, bars.volume, *sessions, self._vector(), *self._blank(), out)
         return dict(zip(self.outputs, out))
+
+    def session_columns(self, bars: Bars, calendar: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        "The session and the time since its open of every bar."
+        from futures_algo.indicator_session import session_columns
+        return session_columns(bars, getattr(self, "hours", "session"), calendar)
+
+    def session_locator(self, calendar: Any = None) -> Any:
+        "The same, bar by bar."
+        from futures_algo.indicator_session import SessionLocator
+        return SessionLocator(getattr(self, "hours", "session"), calendar)
 
     def live(self,
         calendar: Any = None,  # a `SessionCalendar`; the bars' own symbol's when omitted; only anchored indicators look
