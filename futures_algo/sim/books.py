@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from futures_algo.contracts import product, root_of
 from futures_algo.core import Clock, InputError
 from futures_algo.sim.faults import Fault, FaultPlan, Variants
 from futures_algo.sim.fills import FillRules, PriceBook, Tape, instrument_name, point_value
@@ -35,11 +36,10 @@ class Books(Matching):
     def instrument(self, text: Any) -> str:
         "NinjaTrader's name of whatever the client wrote."
         if not isinstance(text, str) or not text.strip(): raise invalid("Invalid request")
-        root = text.removesuffix("1!")
-        try: return instrument_name(text, self.clock.now() or None)
-        except InputError:
-            try: return self.prices.front(root, self.clock.now())
-            except InputError: raise invalid(f"Instrument '{text}' not found") from None
+        try:
+            product(text)
+            return self.prices.front(root_of(text), self.clock.now()) if root_of(text) == text.removesuffix("1!") else instrument_name(text, self.clock.now() or None)
+        except InputError: raise invalid(f"Instrument '{text}' not found") from None
 
     def find(self, order_id: str, in_lifecycle: bool = False) -> PaperOrder | None:
         "The newest order with that id, NinjaTrader's or, where it is kept, the client's."
@@ -70,7 +70,7 @@ class Books(Matching):
         action, kind = str(fields.get("action", "")).upper(), str(fields.get("orderType", "")).upper()
         tif, quantity = str(fields.get("timeInForce", "")).upper(), fields.get("quantity")
         sound = action in ("BUY", "SELL") and kind in ORDER_TYPES and tif in ("DAY", "GTC") and isinstance(quantity, int) and quantity > 0
-        limit, stop = fields.get("limitPrice"), fields.get("stopPrice")
+        limit, stop = (None if fields.get(name) is None else float(fields[name]) for name in ("limitPrice", "stopPrice"))
         if not sound or ("LIMIT" in kind and not limit) or (kind.startswith("STOP") and not stop): raise invalid("Invalid request")
         return PaperOrder(self.new_id(), account.name, self.instrument(fields.get("instrument")), action, quantity, kind, now, limit or 0.0, stop or 0.0, tif,
                           str(fields.get("orderId") or ""), str(fields.get("ocoId") or ""), str(fields.get("strategy") or ""), active_from=now)

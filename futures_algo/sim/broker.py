@@ -124,7 +124,7 @@ class PaperBroker:
     async def _answer(self, request: Request) -> Reply:
         at = time.time_ns()
         reply = await self._decide(request)
-        self.requests.append(Seen(at, request.method, request.path, request.body, 0 if reply.cut else reply.status))
+        if not request.path.startswith("/sim/"): self.requests.append(Seen(at, request.method, request.path, request.body, 0 if reply.cut else reply.status))
         return reply
 
     async def _decide(self, request: Request) -> Reply:
@@ -156,6 +156,7 @@ class PaperBroker:
             if request.method != "GET" and self.faults.take(("market_closed",), request.method, request.path): raise Refusal(400, error="Market closed")
             reply = Reply(200, dispatch(self.books, request))
         except Refusal as refusal: reply = Reply(refusal.status, refusal.body)
+        except (TypeError, ValueError): reply = Reply(400, {"error": "Invalid request"})   # a body whose values make no sense
         if request.method != "GET": self._save(); self.stream.push()
         return reply
 

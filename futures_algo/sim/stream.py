@@ -1,6 +1,7 @@
 "The paper broker's WebSocket `/ws/stream`: quotes and profit, one session per user, and the ways it can misbehave."
 import asyncio
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,9 @@ from futures_algo.core import InputError
 from futures_algo.sim.books import Books
 from futures_algo.sim.httpd import Request
 from futures_algo.sim.rows import account_row, quote_row
+
+_log = logging.getLogger("futures_algo.sim.stream")
+_log.setLevel(logging.INFO)   # at DEBUG the library would print the token's header
 
 TROUBLE = ("kick", "cut", "gap", "dropped", "resync", "garbage")
 
@@ -17,7 +21,7 @@ class Session:
 
     def __init__(self, writer: asyncio.StreamWriter):
         from websockets.server import ServerProtocol
-        self.protocol, self.writer = ServerProtocol(), writer
+        self.protocol, self.writer = ServerProtocol(logger=_log), writer
         self.instruments: set[str] = set()
         self.profit, self.seq = False, 0
 

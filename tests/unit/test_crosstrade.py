@@ -21,8 +21,24 @@ from futures_algo.crosstrade_limits import TokenBucket
 from futures_algo.crosstrade_models import UnreadableAnswer
 from futures_algo.crosstrade_orders import OrderRequest
 from futures_algo.crosstrade_wire import (
-    AddOnDown, Ambiguous, Answered, NotFound, NotSent, RateLimited, Refused, RefusedQuery, Reply, Token, Unauthorized, Unreachable, checked_base_url, error_of,
-    outcome_of, read_reply, retry_after)
+    AddOnDown,
+    Ambiguous,
+    Answered,
+    NotFound,
+    NotSent,
+    RateLimited,
+    Refused,
+    RefusedQuery,
+    Reply,
+    Token,
+    Unauthorized,
+    Unreachable,
+    checked_base_url,
+    error_of,
+    outcome_of,
+    read_reply,
+    retry_after,
+)
 
 SECRET = "s3cr3t-bearer/9f27b1c4"
 ORDER = {"id": "n1", "instrument": "ES 12-25", "orderState": "Working", "quantity": 2}

@@ -1,0 +1,502 @@
+"The real client against the paper broker over loopback: fills by the stated rules, and every refusal the reference documents."
+import pytest
+
+from futures_algo.core import DAY, MINUTE, SECOND, Bar, Bars
+from futures_algo.crosstrade import Answered, CrossTradeClient, OrderRequest, Refused, is_already_ended
+from futures_algo.crosstrade_limits import TokenBucket
+from futures_algo.crosstrade_wire import NotFound, RefusedQuery, Unauthorized
+from futures_algo.sim.broker import PaperBroker
+from futures_algo.sim.fills import FillRules
+from futures_algo.sim.ledger import Terms
+
+START = 1_763_046_000 * SECOND   # 2025-11-13 15:00 UTC, a Thursday
+ES, NQ = "ES 12-25", "NQ 12-25"
+
+
+def minute(i, open, high, low, close, contract="ESZ5", volume=100): return Bar(contract[:-2] + ".c.0", "1min", START + i * MINUTE, START + (i + 1) * MINUTE, open, high, low, close, volume, contract)
+
+
+WALK = [minute(0, 5850.0, 5851.0, 5849.0, 5850.5), minute(1, 5850.75, 5853.0, 5850.0, 5852.0), minute(2, 5852.25, 5852.5, 5845.0, 5846.0),
+        minute(3, 5846.25, 5848.0, 5844.0, 5847.0), minute(4, 5847.25, 5858.0, 5847.0, 5857.0), minute(5, 5857.25, 5858.0, 5856.0, 5857.5)]
+
+
+class Desk:
+    "A broker, a client, and the data's clock between them."
+    def __init__(self, prices=None, **options):
+        prices = {"ES.c.0": Bars.from_bars(WALK), "NQ 12-25": 20_000.0} if prices is None else prices
+        self.now = START + MINUTE
+        self.broker = PaperBroker(prices, **options).start()
+        self.client = self.connect()
+
+    def connect(self, **options) -> CrossTradeClient:
+        settings = {"account": "Sim101", "bucket": TokenBucket(1000, 1000), "headers": lambda: {"X-Sim-Now": str(self.now)}} | options
+        return CrossTradeClient(self.broker.token, self.broker.url, **settings)
+
+    def at(self, minutes: float) -> CrossTradeClient:
+        "Move time so many minutes after the start."
+        self.now = START + int(minutes * MINUTE)
+        return self.client
+
+    def order(self, action="BUY", quantity=1, kind="MARKET", instrument=ES, **fields): return self.client.place_order(OrderRequest(instrument, action, quantity, kind, **fields))
+
+
+@pytest.fixture
+def desk():
+    "A function that opens a desk, closed at the end of the test."
+    opened = []
+    def open_desk(*args, **options):
+        opened.append(Desk(*args, **options))
+        return opened[-1]
+    yield open_desk
+    for each in opened: each.client.close(); each.broker.stop()
+
+
+# the seeds' names
+
+def test_the_first_lines_of_the_quick_start_work(desk):
+    client = desk().client
+    assert client.get_accounts() == ["Sim101"]
+    assert client.get_positions() == []
+
+
+def test_the_local_base_url_without_the_api_prefix_works_too(desk):
+    it = desk()
+    assert it.connect().get_accounts() == CrossTradeClient(it.broker.token, f"http://127.0.0.1:{it.broker.port}", bucket=TokenBucket(99, 99)).get_accounts()
+
+
+# fills by the stated rules
+
+def test_a_market_order_fills_at_the_open_of_the_next_bar_and_at_its_start(desk):
+    it = desk()
+    assert it.order(order_id="fa-1").value == "fa-1"
+    order, (fill,) = it.client.get_order("fa-1"), it.client.get_executions()
+    assert (order.state, order.average_price, fill.price, fill.at, fill.commission) == ("Filled", 5850.75, 5850.75, START + MINUTE, 2.0)
+    assert it.client.get_position(ES).signed == 1
+
+
+def test_a_market_order_between_two_bars_waits_for_the_next_open(desk):
+    it = desk()
+    it.at(1.5)
+    it.order(order_id="fa-1")
+    assert it.client.get_order("fa-1").average_price == 5852.25
+
+
+@pytest.mark.parametrize("action, price", [("BUY", 5851.25), ("SELL", 5850.25)])
+def test_slippage_goes_against_the_order(desk, action, price):
+    it = desk(rules=FillRules(slippage_ticks=2))
+    it.order(action, order_id="fa-1")
+    assert it.client.get_order("fa-1").average_price == price
+
+
+def test_after_the_last_bar_a_market_order_fills_at_the_last_known_price(desk):
+    it = desk()
+    it.at(60)
+    it.order(order_id="fa-1")
+    order = it.client.get_order("fa-1")
+    assert (order.state, order.average_price) == ("Filled", 5857.5)
+
+
+def test_without_instant_fills_a_market_order_works_until_its_bar_has_begun(desk):
+    it = desk()
+    it.broker.variants.change(instant=False)
+    it.at(1.5)
+    it.order(order_id="fa-1")
+    assert it.client.get_order_status("fa-1") == "Working"
+    assert it.at(2).get_order_status("fa-1") == "Filled"
+
+
+@pytest.mark.parametrize("action, limit, filled_at, price", [("BUY", 5849.0, 3, 5849.0), ("BUY", 5853.0, 2, 5850.75), ("SELL", 5858.0, 5, 5858.0), ("SELL", 5853.0, 2, 5853.0),
+                                                             ("BUY", 5800.0, None, 0.0)])
+def test_a_limit_fills_when_touched_at_the_better_of_limit_and_open(desk, action, limit, filled_at, price):
+    it = desk()
+    it.order(action, 1, "LIMIT", limit_price=limit, order_id="fa-1")
+    ends = [minutes for minutes in range(1, 8) if it.at(minutes).get_order_status("fa-1") == "Filled"]
+    assert (ends[0] if ends else None, it.client.get_order("fa-1").average_price) == (filled_at, price)
+
+
+def test_with_the_through_rule_a_touch_is_not_enough(desk):
+    it = desk(rules=FillRules(limit="through"))
+    it.order("SELL", 1, "LIMIT", limit_price=5858.0, order_id="fa-1")
+    it.order("SELL", 1, "LIMIT", limit_price=5857.75, order_id="fa-2")
+    it.at(7)
+    assert (it.client.get_order_status("fa-1"), it.client.get_order_status("fa-2")) == ("Working", "Filled")
+
+
+@pytest.mark.parametrize("action, stop, price", [("BUY", 5852.5, 5852.5), ("SELL", 5846.0, 5846.0), ("BUY", 5850.25, 5850.75)])
+def test_a_stop_fills_when_touched_at_the_worse_of_stop_and_open(desk, action, stop, price):
+    it = desk()
+    it.order(action, 1, "STOPMARKET", stop_price=stop, order_id="fa-1")
+    it.at(7)
+    assert it.client.get_order("fa-1").average_price == price
+
+
+def test_a_stop_limit_becomes_a_limit_on_the_bar_after_its_stop(desk):
+    it = desk()
+    it.order("BUY", 1, "STOPLIMIT", stop_price=5852.5, limit_price=5850.0, order_id="fa-1")
+    assert it.at(2).get_order_status("fa-1") == "Working"   # the minute that touched the stop also touched the limit, nobody knows which first
+    assert it.at(3).get_order("fa-1").average_price == 5850.0
+
+
+def test_a_stop_goes_before_a_limit_when_one_bar_could_fill_both(desk):
+    it = desk([minute(0, 100.0, 100.0, 100.0, 100.0), minute(1, 100.0, 110.0, 90.0, 100.0)])
+    it.order("SELL", 1, "LIMIT", limit_price=110.0, oco_id="o-1", order_id="target")
+    it.order("SELL", 1, "STOPMARKET", stop_price=90.0, oco_id="o-1", order_id="stop")
+    it.at(2)
+    assert (it.client.get_order_status("stop"), it.client.get_order_status("target")) == ("Filled", "Cancelled")
+
+
+def test_an_order_takes_only_its_share_of_a_bars_volume(desk):
+    it = desk(rules=FillRules(participation=0.02))
+    it.order("BUY", 5, order_id="fa-1")
+    seen = [it.client.get_order("fa-1").filled, it.at(2).get_order("fa-1").filled, it.at(3).get_order("fa-1").filled]
+    assert seen == [2, 4, 5] and it.client.get_order("fa-1").average_price == pytest.approx((2 * 5850.75 + 2 * 5852.25 + 5846.25) / 5)
+
+
+def test_a_constant_price_fills_market_orders_now_and_limits_by_touch(desk):
+    it = desk()
+    it.order("BUY", 1, instrument=NQ, order_id="fa-1")
+    it.order("SELL", 1, "LIMIT", NQ, limit_price=20_001.0, order_id="fa-2")
+    assert (it.client.get_order("fa-1").average_price, it.client.get_order_status("fa-2")) == (20_000.0, "Working")
+    it.broker.prices.set_price(NQ, 20_001.0)
+    assert it.client.get_order_status("fa-2") == "Filled"
+
+
+def test_bars_may_be_pushed_as_they_happen(desk):
+    it = desk([WALK[0]])
+    it.at(1.5)
+    it.order("BUY", 1, "LIMIT", limit_price=5850.0, order_id="fa-1")
+    it.broker.push(minute(2, 5852.25, 5852.5, 5845.0, 5846.0))
+    it.broker.push(minute(2, 1.0, 1.0, 1.0, 1.0))   # a bar that is already there changes nothing
+    it.broker.advance(START + 3 * MINUTE)
+    assert it.client.get_order("fa-1").average_price == 5850.0
+
+
+def test_each_contract_trades_on_its_own_bars(desk):
+    roll = [minute(0, 10.0, 10.0, 10.0, 10.0), minute(1, 10.0, 10.0, 10.0, 10.0), minute(2, 60.0, 60.0, 60.0, 60.0, "ESH6"), minute(3, 61.0, 61.0, 61.0, 61.0, "ESH6")]
+    it = desk({"ES.c.0": Bars.from_bars(roll)})
+    it.order("BUY", instrument=ES, order_id="old")
+    it.at(2)
+    it.order("SELL", instrument=ES, order_id="roll")     # no bar of December is left: its last close
+    it.order("BUY", instrument="ES 03-26", order_id="new")
+    assert [it.client.get_order(name).average_price for name in ("old", "roll", "new")] == [10.0, 10.0, 60.0]
+    assert it.client.get_quote("ES").instrument == "ES 03-26"
+
+
+# accounts and positions
+
+def test_profit_commission_and_cash_follow_the_fills(desk):
+    it = desk()
+    it.order("BUY", 2)
+    it.at(4)
+    it.order("SELL", 3)                                   # from 2 long at 5850.75 to 1 short at 5847.25
+    account, position = it.client.get_account(), it.client.get_position(ES)
+    assert (account.commission, account.realized, account.cash) == (10.0, 2 * -3.5 * 50 - 10.0, 100_000 - 350.0 - 10.0)
+    assert (position.signed, position.average_price, position.unrealized) == (-1, 5847.25, 12.5)
+    assert account.net_liquidation == account.cash + 12.5 and account.initial_margin == pytest.approx(5847.0 * 50 * 0.05)
+
+
+def test_adding_to_a_position_averages_its_price(desk):
+    it = desk()
+    it.order("BUY", 1); it.at(2); it.order("BUY", 3)
+    assert it.client.get_position(ES).average_price == (5850.75 + 3 * 5852.25) / 4
+
+
+def test_snapshot_watermarks_and_lists_agree(desk):
+    it = desk(accounts={"Sim102": "Second"})
+    it.order("BUY", 1)
+    snapshot = {row.account.name: row for row in it.client.get_snapshot()}
+    assert (snapshot["Sim101"].is_flat, snapshot["Sim102"].is_flat, snapshot["Sim101"].positions[0].signed) == (False, True, 1)
+    assert [position.account for position in it.connect(account=None).get_positions()] == ["Sim101"] == [position.account for position in it.client.get_positions()]
+    assert it.client.get_watermarks().account == "Sim101" and [account.name for account in it.client.accounts()] == ["Sim101", "Sim102"]
+
+
+@pytest.mark.parametrize("arguments, left", [({}, 0), ({"quantity": 1}, 2), ({"quantity": 9}, 0), ({"percent": 0.5}, 1), ({"percent": 0.1}, 2), ({"quantity": 1, "percent": 1.0}, 2)])
+def test_close_takes_quantity_before_percent_capped_and_rounded_up(desk, arguments, left):
+    it = desk()
+    it.order("BUY", 3)
+    assert it.client.close_position(ES, **arguments).value[0].quantity == 3
+    assert sum(position.signed for position in it.client.get_positions()) == left
+
+
+def test_a_partial_close_leaves_working_orders_alone_and_a_full_one_does_not(desk):
+    it = desk()
+    it.order("BUY", 2); it.order("SELL", 2, "STOPMARKET", stop_price=5800.0)
+    it.client.close_position(ES, quantity=1)
+    assert len(it.client.get_orders(active_only=True)) == 1
+    it.client.close_position(ES)
+    assert it.client.get_orders(active_only=True) == []
+
+
+def test_flatten_closes_and_cancels_one_instrument_or_the_account(desk):
+    it = desk()
+    for name in (ES, NQ): it.order("BUY", 1, instrument=name); it.order("SELL", 1, "LIMIT", name, limit_price=30_000.0)
+    it.client.flatten(ES)
+    assert [position.instrument for position in it.client.get_positions()] == [NQ] == [order.instrument for order in it.client.get_orders(active_only=True)]
+    it.client.flatten()
+    assert it.client.get_positions() == [] == it.client.get_orders(active_only=True)
+    nothing = it.client.flatten()
+    assert nothing.ok and nothing.value == [] and "warning" in nothing.answer
+
+
+def test_flatten_everything_reaches_every_account(desk):
+    it = desk(accounts={"Sim102": "Second"})
+    for account in ("Sim101", "Sim102"): it.client.place_order(OrderRequest(ES, "BUY", 1), account)
+    assert len(it.client.flatten_everything(every_account=True).value) == 2
+    assert it.connect(account=None).get_positions() == []
+
+
+def test_reverse_and_reverse_position_turn_round(desk):
+    it = desk()
+    it.order("BUY", 2)
+    assert it.client.reverse(ES).ok and it.client.get_position(ES).signed == -2
+    assert it.client.reverse_position(OrderRequest(ES, "BUY", 1)).ok and it.client.get_position(ES).signed == 1
+
+
+def test_flat_place_flattens_first(desk):
+    it = desk()
+    it.order("BUY", 2)
+    assert it.client.flat_place(OrderRequest(ES, "SELL", 1, order_id="fa-2")).value == "fa-2"
+    assert it.client.get_position(ES).signed == -1
+
+
+# orders
+
+def test_cancel_change_and_replace_a_working_order(desk):
+    it = desk()
+    it.order("BUY", 1, "LIMIT", limit_price=5800.0, order_id="fa-1")
+    assert it.client.change_order("fa-1", quantity=3, limit_price=5801.0).ok
+    changed = it.client.get_order("fa-1")
+    assert (changed.quantity, changed.limit_price, changed.state) == (3, 5801.0, "Working")
+    replaced = it.client.replace_order("fa-1", OrderRequest(ES, "BUY", 2, "LIMIT", limit_price=5802.0, order_id="fa-2"))
+    assert replaced.value == "fa-2" and it.client.get_order_status("fa-1") == "Cancelled"
+    assert it.client.cancel_order("fa-2").ok and it.client.get_order_status("fa-2") == "Cancelled"
+
+
+def test_cancel_orders_by_instrument_account_or_all(desk):
+    it = desk()
+    for name in (ES, NQ, ES): it.order("SELL", 1, "LIMIT", name, limit_price=30_000.0)
+    assert len(it.client.cancel_orders(ES).value) == 2
+    assert len(it.client.cancel_orders(None).value) == 1
+    it.order("SELL", 1, "LIMIT", limit_price=30_000.0)
+    assert len(it.client.cancel_all_orders().value) == 1 and it.client.cancel_all_orders().value == []
+
+
+def test_one_of_an_oco_pair_cancels_the_other(desk):
+    it = desk()
+    it.order("BUY", 1)
+    it.order("SELL", 1, "LIMIT", limit_price=5852.5, oco_id="o-1", order_id="target")
+    it.order("SELL", 1, "STOPMARKET", stop_price=5800.0, oco_id="o-1", order_id="stop")
+    it.at(3)
+    assert (it.client.get_order_status("target"), it.client.get_order_status("stop")) == ("Filled", "Cancelled")
+
+
+def test_an_atm_template_places_target_and_stop_after_the_fill(desk):
+    it = desk(terms=Terms(templates={"Scalp": (4, 8)}))
+    it.order("BUY", 2, strategy="Scalp")
+    orders = {order.name: order for order in it.client.get_orders(active_only=True)}
+    assert (orders["Target1"].limit_price, orders["Stop1"].stop_price, orders["Target1"].quantity) == (5851.75, 5848.75, 2)
+    strategy = orders["Stop1"].extra["ownerStrategy"]["id"]
+    assert it.client.close_strategy(strategy).value == strategy
+    assert it.client.get_positions() == [] == it.client.get_orders(active_only=True)
+
+
+def test_cancel_and_bracket_protects_a_position_and_clamps_to_it(desk):
+    it = desk()
+    it.order("BUY", 2); it.order("SELL", 2, "STOPMARKET", stop_price=5800.0, order_id="old")
+    assert len(it.client.cancel_and_bracket(ES, "buy", 5, take_profit=5860.0, stop_loss=5840.0).value) == 2
+    orders = it.client.get_orders(active_only=True)
+    assert it.client.get_order_status("old") == "Cancelled"
+    assert [(order.action, order.quantity, order.limit_price, order.stop_price) for order in orders] == [("SELL", 2, 5860.0, 0.0), ("SELL", 2, 0.0, 5840.0)]
+    assert len({order.oco_id for order in orders}) == 1
+
+
+def test_cancel_and_bracket_without_a_position_is_a_straddle_entry(desk):
+    it = desk()
+    it.client.cancel_and_bracket(ES, "BUY", 1, stop_loss=5846.0)
+    assert it.at(3).get_position(ES).signed == -1
+
+
+def test_the_lifecycle_tells_the_whole_story(desk):
+    it = desk()
+    it.order("BUY", 1, order_id="fa-1")
+    life = it.client.get_order_lifecycle("fa-1")
+    assert [(event.source, event.state) for event in life.events] == [
+        ("api_received", None), ("order_update", "Submitted"), ("order_update", "Accepted"), ("order_update", "Working"), ("order_update", "Filled")]
+    assert (life.original_id, life.state, life.events[-1].filled) == ("fa-1", "Filled", 1) and life.order_id != "fa-1"
+    assert len(it.client.get_order_lifecycle("fa-1", limit=2).events) == 2
+
+
+def test_a_refused_placement_still_left_its_arrival_in_the_lifecycle(desk):
+    it = desk()
+    assert isinstance(it.order(order_id="fa-1", require_market_position="long"), Refused)
+    life = it.client.get_order_lifecycle("fa-1")
+    assert [event.source for event in life.events] == ["api_received"] and life.state is None
+
+
+def test_executions_reach_back_no_further_than_nine_hundred_seconds(desk):
+    it = desk()
+    it.order("BUY", 1)
+    (fill,) = it.client.get_executions()
+    assert it.at(15).get_executions(lookback=320) == [] and it.client.get_executions() == [fill]
+    assert it.at(17).get_executions() == [] and it.client.get_execution(fill.execution_id) == fill
+
+
+# market data
+
+def test_quotes_bars_and_hours(desk):
+    it = desk()
+    it.broker.variants.change(hours="calendar")
+    quotes, info = it.client.get_quotes([ES, NQ]), it.client.get_market_info(ES)
+    assert [(quote.instrument, quote.last, quote.tick_size) for quote in quotes] == [(ES, 5850.5, 0.25), (NQ, 20_000.0, 0.25)]
+    assert (info.is_open, info.session, info.seconds_remaining > 0) == (True, "Current Session", True)
+    assert [bar.close for bar in it.at(3).get_bars("ES")] == [5850.5, 5852.0, 5846.0] and it.client.get_bars(ES, limit=1)[0].at == START + 3 * MINUTE
+    it.now = START + 2 * DAY
+    assert not it.client.get_market_info(ES).is_open and not it.client.get_quote(ES).is_open
+
+
+# every documented refusal, by name
+
+def refusal(outcome) -> str:
+    assert isinstance(outcome, Refused), outcome
+    return outcome.reason
+
+
+def test_error_cancel_not_found_or_already_terminal(desk):
+    it = desk()
+    it.order(order_id="fa-1")
+    for order_id in ("fa-1", "nobody"):
+        late = it.client.cancel_order(order_id)
+        assert refusal(late) == f"Order linked to '{order_id}' not found or already terminal." and late.status == 400 and is_already_ended(late)
+    assert not is_already_ended(it.order(order_id="fa-2"))
+
+
+def test_error_change_of_an_ended_order(desk):
+    it = desk()
+    it.order(order_id="fa-1")
+    assert "not found or already terminal" in refusal(it.client.change_order("fa-1", quantity=2))
+
+
+def test_error_close_without_a_position(desk): assert refusal(desk().client.close_position(ES)) == "No positions found for instrument 'ES 12-25'"
+
+
+def test_error_reverse_without_a_position_echoes_the_account_as_typed(desk):
+    assert refusal(desk().client.reverse(ES, account="sim101")) == "No position found for instrument 'ES 12-25' in account 'sim101'"
+
+
+@pytest.mark.parametrize("body", [{"action": "HOLD"}, {"quantity": 0}, {"quantity": 1.5}, {"orderType": "ICEBERG"}, {"timeInForce": None}, {"orderType": "LIMIT"}, {"instrument": None}, {"instrument": ""},
+                                  {"orderType": "LIMIT", "limitPrice": "cheap"}, {"maxPositions": "two"}])
+def test_error_invalid_request(desk, body):
+    sent = {"instrument": ES, "action": "BUY", "quantity": 1, "orderType": "MARKET", "timeInForce": "DAY"} | body
+    assert refusal(desk().client._do("/accounts/Sim101/orders/place", dict, {name: value for name, value in sent.items() if value is not None})) == "Invalid request"
+
+
+def test_error_invalid_account(desk):
+    it = desk()
+    wrong = it.client.place_order(OrderRequest(ES, "BUY", 1), "Sim999")
+    assert (refusal(wrong), wrong.detail) == ("invalid_account", "Account Sim999 not found")
+    with pytest.raises(NotFound, match="invalid_account"): it.client.get_positions("Sim999")
+
+
+def test_error_display_name_is_not_an_account_name(desk):
+    it = desk(accounts={"Sim102": "My Paper Account"})
+    with pytest.raises(NotFound, match="My Paper Account not found"): it.client.get_account("My Paper Account")
+    assert it.client.get_account("SIM102").display_name == "My Paper Account"   # a Name is taken in any case
+
+
+def test_error_order_not_found(desk):
+    it = desk()
+    for ask in (it.client.get_order, it.client.get_order_status, it.client.get_order_lifecycle):
+        with pytest.raises(NotFound, match="'nobody' not found"): ask("nobody")
+    with pytest.raises(NotFound): it.client.get_execution("nobody")
+    assert "not found" in refusal(it.client.close_strategy("nobody"))
+
+
+def test_error_position_not_found_or_a_flat_row(desk):
+    it = desk()
+    with pytest.raises(NotFound, match="No position found"): it.client.get_position(ES)
+    it.broker.variants.change(flat_position="flat")
+    assert it.client.get_position(ES).signed == 0
+
+
+def test_error_unknown_instrument(desk):
+    it = desk()
+    assert refusal(it.order(instrument="ZZX 12-25")) == "Instrument 'ZZX 12-25' not found"
+    with pytest.raises(NotFound, match="'QQ' not found"): it.client.get_quote("QQ")
+
+
+def test_error_unknown_route_suggests_the_nearest(desk):
+    with pytest.raises(NotFound, match="did you mean"): desk().client._ask("/acounts", dict)
+
+
+def test_error_unauthorized(desk):
+    it = desk()
+    stranger = CrossTradeClient("another-token", it.broker.url, "Sim101", bucket=TokenBucket(99, 99))
+    with pytest.raises(Unauthorized, match="unauthorized"): stranger.get_positions()
+    assert refusal(stranger.place_order(OrderRequest(ES, "BUY", 1))) == "unauthorized" and it.client.get_positions() == []
+
+
+@pytest.mark.parametrize("wanted, ok", [("flat", True), ("flat,long", True), ("long", False), ("long,short", False)])
+def test_error_required_market_position_unmet_places_nothing(desk, wanted, ok):
+    it = desk()
+    outcome = it.order(require_market_position=wanted)
+    assert isinstance(outcome, Answered) == ok and len(it.client.get_positions()) == ok
+    if not ok: assert "market position is flat" in refusal(outcome)
+
+
+def test_error_max_positions_blocks_opening_only(desk):
+    it = desk()
+    it.order("BUY", 1)
+    assert "already has 1 open positions" in refusal(it.order("BUY", 1, instrument=NQ, max_positions=1))
+    assert it.order("BUY", 1, max_positions=1).ok
+
+
+def test_error_unknown_atm_template(desk): assert "template 'Nope' not found" in refusal(desk().order(strategy="Nope"))
+
+
+def test_error_market_closed(desk):
+    it = desk()
+    it.broker.variants.change(hours="closed")
+    assert "Market closed" in refusal(it.order())
+    it.broker.variants.change(hours="calendar")
+    it.now = START + 2 * DAY
+    assert "Market closed" in refusal(it.order())
+
+
+def test_error_margin_is_a_rejected_state_or_a_refusal(desk):
+    it = desk(terms=Terms(start_cash=20_000.0))
+    assert it.order("BUY", 1, order_id="fits").ok and it.order("BUY", 1, order_id="breach").ok
+    assert [it.client.get_order_status(name) for name in ("fits", "breach")] == ["Filled", "Rejected"]
+    assert it.client.get_order_lifecycle("breach").events[-1].detail == "Insufficient margin"
+    it.broker.variants.change(margin_breach="refuse")
+    assert refusal(it.order("BUY", 1)) == "Insufficient margin"
+    assert it.order("SELL", 1).ok                         # a reduction never lacks margin
+
+
+def test_error_duplicate_order_id_where_the_broker_refuses_it(desk):
+    it = desk()
+    assert it.order(order_id="fa-1").ok and it.order(order_id="fa-1").ok
+    assert it.client.get_position(ES).signed == 2         # the worst case: no suppression, so the client must never send twice
+    it.broker.variants.change(duplicate_id="refuse")
+    assert "already used" in refusal(it.order(order_id="fa-1"))
+
+
+@pytest.mark.parametrize("variant", ["reject", "refuse", "accept"])
+def test_error_a_burned_oco_id(desk, variant):
+    it = desk()
+    it.broker.variants.change(oco_reuse=variant)
+    it.order("BUY", 1, oco_id="o-1")
+    again = it.order("BUY", 1, oco_id="o-1", order_id="again")
+    if variant == "refuse": assert "cannot be reused" in refusal(again)
+    else: assert it.client.get_order_status("again") == {"reject": "Rejected", "accept": "Filled"}[variant]
+
+
+def test_error_bracket_without_prices_and_change_below_filled(desk):
+    it = desk(rules=FillRules(participation=0.02))
+    assert refusal(it.client.cancel_and_bracket(ES, "BUY", 1, take_profit=5860.0, names=("target", "stop"))) == "Invalid request"
+    it.order("BUY", 5, order_id="fa-1")
+    assert refusal(it.client.change_order("fa-1", quantity=1)) == "Invalid request"
+    assert it.client.change_order("fa-1", quantity=4).ok and it.client.get_order_status("fa-1") == "PartFilled"
+
+
+def test_error_bars_of_an_unknown_period(desk):
+    with pytest.raises(RefusedQuery, match="Invalid request"): desk().client.get_bars(ES, "fortnight")
