@@ -34,7 +34,7 @@ class Subscription(NamedTuple):
     symbols: tuple[str, ...]   # "ES.c.0", ...
     start: int | None = None   # ns UTC to replay from; None is live from now
 
-# %% ../nbs/04a_connection.ipynb #04a_connecti-005-0f6b
+# %% ../nbs/04a_connection.ipynb #04a_connecti-005-c07b
 class _Loop(asyncio.SelectorEventLoop):
     "An event loop that remembers its transports, so that a socket can be cut in any state, authentication included."
     def __init__(self):
@@ -92,7 +92,8 @@ class Connection:
         except (asyncio.CancelledError, concurrent.futures.CancelledError): return "closed by its owner"
         finally:
             with self._lock: self._loop = None
-            for transport in asyncio.get_running_loop().transports: transport.abort()
+            for transport in asyncio.get_running_loop().transports:
+                if not transport.is_closing(): transport.abort()
 
     async def _serve(self) -> str:
         import databento

@@ -39,7 +39,7 @@ def _symbology(symbols: tuple[str, ...]) -> str:
     for symbol in symbols: (FeedSymbol if continuous[0] else Contract).parse(symbol)
     return "continuous" if continuous[0] else "raw_symbol"
 
-# %% ../nbs/04_feed.ipynb #04_feed-008-7fbc
+# %% ../nbs/04_feed.ipynb #04_feed-008-ee41
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
     def __init__(self,
@@ -65,7 +65,8 @@ class DatabentoLiveFeed:
         self._symbology, self._step, self._timeframe = _symbology(self.symbols), SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
         self._key = getattr(api_key, "get_secret_value", lambda: api_key)()
         self._gateway, self._port, self._heartbeat_s, self._patience, self._end = gateway, port, heartbeat_s, patience, end
-        self._clock, self._watchdog = clock or WallClock(), Watchdog(patience, self._step / SECOND, expected_open or self._market_open)
+        self.expected_open, self._clock = expected_open or self._market_open, clock or WallClock()
+        self._watchdog = Watchdog(patience, self._step / SECOND, self.expected_open)
         self.closed_through = resume.closed_through if resume else start    # ns UTC, or None before the first marker of a live stream
         self._last: dict[str, int] = dict(resume.last) if resume else {}    # symbol -> start of its last bar
         self._before = -1 if self.closed_through is None else self.closed_through - 1   # stands in for a symbol without a bar yet

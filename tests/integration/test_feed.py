@@ -11,7 +11,7 @@ import pytest
 from databento_dbn import ErrorCode, ErrorMsg, SystemMsg
 from feed_world import HEARTBEAT, IMPATIENT, KEY, MIDNIGHT, check_stream, feed_of, only, record, states
 
-from futures_algo.core import DAY, MINUTE, SECOND, Bar, Bars, DataClock, FeedError, InputError
+from futures_algo.core import DAY, MINUTE, SECOND, Bar, Bars, DataClock, FeedError, InputError, to_nanos
 from futures_algo.dbn import read_records
 from futures_algo.feed import DatabentoLiveFeed
 from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd, join
@@ -282,3 +282,9 @@ def test_an_unknown_system_message_is_said_and_nothing_more(world, gateway_of):
 ])
 def test_settings_that_cannot_be(settings, says):
     with pytest.raises(InputError, match=says): DatabentoLiveFeed(KEY, **settings)
+
+
+def test_without_a_word_about_it_the_session_calendar_says_when_the_market_is_open():
+    feed = DatabentoLiveFeed(KEY, ["ES.c.0", "NQ.c.0"])
+    saturday, halt = to_nanos("2025-12-13T12:00:00Z"), to_nanos("2025-12-15T22:30:00Z")   # 16:30 in Chicago
+    assert [feed.expected_open(at) for at in (MIDNIGHT, saturday, halt)] == [True, False, False]
