@@ -126,7 +126,7 @@ class Donchian(Indicator):
         high, low = largest(i, 1, length), smallest(i, lows, length)
         out[0], out[1], out[2] = points(high), points(low), points((high + low) / 2)
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-011-98f9
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-011-7168
 @compiled
 def directional_index(plus: float, minus: float) -> float:
     "How one-sided two smoothed movements are, 0 to 100."
@@ -145,7 +145,7 @@ class ADX(Indicator):
     @property
     def first_valid(self): return 2 * self.length - 1
     @property
-    def converge(self): return self.first_valid + 2 * bars_to_forget(1 / self.length)
+    def converge(self): return self.first_valid + bars_to_forget(0.8 / self.length)   # one average feeds another: measured 46 * length
     @staticmethod
     def step(bar, p, i, f, out):
         high, low, close, fraction = units(bar.high), units(bar.low), units(bar.close), 1 / p[0]
