@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'Opened', 'Ended', 'Wake', 'Subscription', 'Connection']
 
-# %% ../nbs/04a_connection.ipynb #04a_connecti-004-b9b5
+# %% ../nbs/04a_connection.ipynb #04a_connecti-004-9cb4
 import asyncio
 import concurrent.futures
 import logging
@@ -14,6 +14,7 @@ import threading
 from typing import NamedTuple
 
 log = logging.getLogger(__name__)
+_AUTH_POLL = 0.05   # s between two looks at the socket while the client authenticates
 
 class Opened(NamedTuple):
     "The gateway accepted the key and the subscription."
@@ -34,7 +35,7 @@ class Subscription(NamedTuple):
     symbols: tuple[str, ...]   # "ES.c.0", ...
     start: int | None = None   # ns UTC to replay from; None is live from now
 
-# %% ../nbs/04a_connection.ipynb #04a_connecti-005-c07b
+# %% ../nbs/04a_connection.ipynb #04a_connecti-005-b399
 class _Loop(asyncio.SelectorEventLoop):
     "An event loop that remembers its transports, so that a socket can be cut in any state, authentication included."
     def __init__(self):
@@ -81,8 +82,10 @@ class Connection:
 
     def _run(self) -> None:
         # closing the runner cancels what the client left behind and waits for a subscribe() still under way
-        with asyncio.Runner(loop_factory=_Loop) as runner: reason = runner.run(self._main())
-        self.records.put(Ended(reason))
+        reason = "the client failed in an unknown way; the log has the traceback"
+        try:
+            with asyncio.Runner(loop_factory=_Loop) as runner: reason = runner.run(self._main())
+        finally: self.records.put(Ended(reason))
 
     async def _main(self) -> str:
         "Serve the session; its end comes back as the reason."
@@ -103,13 +106,23 @@ class Connection:
             self._loop, self._task = loop, asyncio.current_task()
         client = databento.Live(**self._client_settings, loop=loop)
         client.add_callback(self.records.put)
-        await loop.run_in_executor(None, self._subscribe, client)   # connects and authenticates: the one call that blocks
+        await self._subscribed(loop, client)
         try:
             self.records.put(Opened(client.session_id or ""))
             client.start()
             await client.wait_for_close()
         finally: client.terminate()
         return "the gateway closed the session"
+
+    async def _subscribed(self, loop: _Loop, client) -> None:
+        "Connect and authenticate, the one call that blocks; the client itself does not notice when the socket closes meanwhile."
+        subscribing, closing = loop.run_in_executor(None, self._subscribe, client), 0
+        while not subscribing.done():
+            await asyncio.wait({subscribing}, timeout=_AUTH_POLL)
+            closing += any(transport.is_closing() for transport in loop.transports)
+            # a refusal closes the socket too, and is on its way as an exception
+            if closing > 1 and not subscribing.done(): raise ConnectionError("the gateway closed the connection during authentication")
+        subscribing.result()
 
     def _subscribe(self, client) -> None:
         ask = self.subscription

@@ -219,7 +219,7 @@ def test_a_wrong_key_is_an_error_that_does_not_show_the_key(gateway_of):
         assert "db-secret" not in str(refused.value) + repr(feed)
 
 
-@pytest.mark.parametrize("fault, reason", [("hang_auth", "not authenticated"), ("close_auth", "not authenticated"), ("refuse", "failed")])
+@pytest.mark.parametrize("fault, reason", [("hang_auth", "not authenticated"), ("close_auth", "closed the connection during authentication"), ("refuse", "failed")])
 def test_connect_ends_within_its_deadline_and_leaves_no_thread(gateway_of, fault, reason):
     gateway, threads = gateway_of(), threading.active_count()
     gateway.strike(fault, hold=DEADLINE)
