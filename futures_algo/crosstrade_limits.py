@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from .core import InputError
 
-# %% ../nbs/11c_crosstrade_limits.ipynb #11c_crosstra-004-b516
+# %% ../nbs/11c_crosstrade_limits.ipynb #11c_crosstra-004-f102
 class Priority(enum.IntEnum):
     "Who goes first when requests must wait."
     EXIT = 0    # exits, cancels, flattens
@@ -32,14 +32,14 @@ class Ticket(NamedTuple):
 class TokenBucket:
     "The broker's rate limit, kept on our side; safe to share between threads and event loops."
     def __init__(self,
-        rate: float = 3.0,      # requests a second
+        rate: float = 3.0,      # requests a second; math.inf for no limit
         burst: int = 20,        # requests at once after a rest
         reserve: int = 3,       # tokens that reads leave for orders
         lag: float = 0.1,       # seconds a request may take to reach the broker
         clock: Callable[[], float] = time.monotonic,
     ):
         if not rate > 0 or burst < 1: raise InputError("rate limit", (rate, burst), "must have a positive rate and a burst of at least 1")
-        self.rate, self.burst, self.reserve, self.lag, self._clock = rate, burst, min(reserve, burst - 1), lag, clock
+        self.rate, self.burst, self.reserve, self.lag, self._clock = rate, burst, min(reserve, burst - 1), lag if math.isfinite(rate) else 0.0, clock
         self._tokens, self._since, self._paused_until = float(burst), -math.inf, -math.inf
         self._lane: list[Ticket] = []
         self._numbers, self._lock = itertools.count(), threading.Lock()

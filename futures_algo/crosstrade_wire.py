@@ -26,7 +26,7 @@ from .core import BrokerError, ConfigError, InputError
 from .crosstrade_limits import Priority, TokenBucket
 from .crosstrade_models import UnreadableAnswer
 
-# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-005-15a9
+# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-005-952d
 TOKEN_VARIABLES = ("XTRADE_TOKEN", "CROSSTRADE_API_KEY")   # environment, first set wins
 
 class Token:
@@ -53,7 +53,7 @@ class Token:
         if hasattr(token, "get_secret_value"): token = token.get_secret_value()
         text = token.strip() if isinstance(token, str) else ""
         if not text or text.startswith("${") or not text.isascii() or any(c.isspace() for c in text):
-            shown = None if token is None else "empty" if not text else "not a token"
+            shown = None if token is None else text if not text or text.startswith("${") else "***"
             raise ConfigError("CrossTrade token", shown, "must be set", f"put it in the environment as {' or '.join(TOKEN_VARIABLES)}", "execution.crosstrade_api_key")
         return cls(text)
 

@@ -5,10 +5,10 @@ import time
 import pytest
 
 from futures_algo.contracts import Contract
-from futures_algo.crosstrade import CrossTradeClient
+from futures_algo.crosstrade import CrossTradeClient, MarketDataManager
 from futures_algo.crosstrade_limits import TokenBucket
 from futures_algo.crosstrade_models import UnreadableAnswer
-from futures_algo.crosstrade_stream import MarketDataManager, MarketStream
+from futures_algo.crosstrade_stream import MarketStream
 from futures_algo.sim.broker import PaperBroker
 
 ES, NQ, TOKEN = "ES 12-25", "NQ 12-25", "stream-s3cret-77ab"
@@ -121,7 +121,8 @@ def test_a_refused_token_ends_it_and_is_nowhere_in_the_logs(stream, caplog):
 
 def test_the_token_is_nowhere_in_the_logs_of_a_good_session(broker, stream, caplog):
     caplog.set_level(logging.DEBUG)
-    until(lambda live=stream(ES): live.quote(ES))
+    live = stream(ES)
+    until(lambda: live.quote(ES))
     trouble(broker, "kick")
     assert TOKEN not in caplog.text
 

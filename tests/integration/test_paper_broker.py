@@ -1,7 +1,7 @@
 "The real client against the paper broker over loopback: fills by the stated rules, and every refusal the reference documents."
 import pytest
 
-from futures_algo.core import DAY, MINUTE, SECOND, Bar, Bars
+from futures_algo.core import DAY, MINUTE, SECOND, Bar, Bars, InputError
 from futures_algo.crosstrade import Answered, CrossTradeClient, OrderRequest, Refused, is_already_ended
 from futures_algo.crosstrade_limits import TokenBucket
 from futures_algo.crosstrade_wire import NotFound, RefusedQuery, Unauthorized
@@ -292,6 +292,7 @@ def test_one_of_an_oco_pair_cancels_the_other(desk):
 
 def test_an_atm_template_places_target_and_stop_after_the_fill(desk):
     it = desk(terms=Terms(templates={"Scalp": (4, 8)}))
+    assert it.client.get_atm_templates() == ["Scalp"]
     it.order("BUY", 2, strategy="Scalp")
     orders = {order.name: order for order in it.client.get_orders(active_only=True)}
     assert (orders["Target1"].limit_price, orders["Stop1"].stop_price, orders["Target1"].quantity) == (5851.75, 5848.75, 2)
@@ -307,7 +308,7 @@ def test_cancel_and_bracket_protects_a_position_and_clamps_to_it(desk):
     orders = it.client.get_orders(active_only=True)
     assert it.client.get_order_status("old") == "Cancelled"
     assert [(order.action, order.quantity, order.limit_price, order.stop_price) for order in orders] == [("SELL", 2, 5860.0, 0.0), ("SELL", 2, 0.0, 5840.0)]
-    assert len({order.oco_id for order in orders}) == 1
+    assert len({order.oco_id for order in orders}) == 1 and len(it.client.get_all_orders()) == 4
 
 
 def test_cancel_and_bracket_without_a_position_is_a_straddle_entry(desk):
@@ -401,6 +402,13 @@ def test_error_display_name_is_not_an_account_name(desk):
     it = desk(accounts={"Sim102": "My Paper Account"})
     with pytest.raises(NotFound, match="My Paper Account not found"): it.client.get_account("My Paper Account")
     assert it.client.get_account("SIM102").display_name == "My Paper Account"   # a Name is taken in any case
+
+
+@pytest.mark.parametrize("wanted, remedy", [("My Paper Account", "use 'Sim102'"), ("Sim10l", "did you mean 'Sim10"), ("", "did you mean|known")])
+def test_check_account_names_what_was_meant(desk, wanted, remedy):
+    it = desk(accounts={"Sim102": "My Paper Account"})
+    with pytest.raises(InputError, match=remedy): it.connect(account=wanted).check_account()
+    assert it.client.check_account("sim102") == "Sim102" and it.client.check_account() == "Sim101"
 
 
 def test_error_order_not_found(desk):

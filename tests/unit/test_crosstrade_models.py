@@ -5,29 +5,10 @@ from hypothesis import strategies as st
 
 from futures_algo.contracts import Contract
 from futures_algo.core import InputError
+from futures_algo.crosstrade_answers import (
+    read_accounts, read_executions, read_order, read_orders, read_positions, read_quotes, read_snapshot, read_state, read_watermarks)
 from futures_algo.crosstrade_models import (
-    ORDER_STATES,
-    TERMINAL_STATES,
-    Account,
-    Execution,
-    Lifecycle,
-    MarketInfo,
-    Order,
-    Position,
-    Quote,
-    UnreadableAnswer,
-    epoch_nanos,
-    order_state,
-    read_accounts,
-    read_executions,
-    read_order,
-    read_orders,
-    read_positions,
-    read_quotes,
-    read_snapshot,
-    read_state,
-    read_watermarks,
-)
+    ORDER_STATES, TERMINAL_STATES, Account, Execution, Lifecycle, MarketInfo, Order, Position, Quote, UnreadableAnswer, epoch_nanos, order_state)
 from futures_algo.crosstrade_orders import OrderRequest, dated_instrument
 
 ORDER = {"id": "n1", "instrument": "ES 12-25", "orderState": "Working", "quantity": 2}

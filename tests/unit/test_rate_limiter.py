@@ -1,6 +1,8 @@
 "The token bucket never lets more through than the broker allows, and lets exits through first."
+import math
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -41,7 +43,7 @@ def test_twenty_go_at_once_then_three_a_second():
     clock = HandClock()
     times = drain(TokenBucket(clock=clock), clock, 26)
     assert times[:20] == [100.0] * 20
-    gaps = [later - earlier for earlier, later in zip(times[20:], times[21:])]
+    gaps = [later - earlier for earlier, later in pairwise(times[20:])]
     assert times[20] - 100.0 == pytest.approx(1 / RATE + 0.1)   # a third of a second, and the lag
     assert gaps == pytest.approx([1 / RATE] * 5)
 
@@ -55,6 +57,12 @@ def test_the_broker_never_sees_more_than_it_allows_whatever_the_pattern_and_the_
         clock.now += rest
         sent = drain(bucket, clock, count)
         assert all(broker.arrives(at + delay) for at in sent)   # requests of one burst keep their order
+
+
+def test_without_a_limit_nobody_waits():
+    clock = HandClock()
+    bucket = TokenBucket(math.inf, clock=clock)
+    assert drain(bucket, clock, 500, Priority.READ) == [100.0] * 500
 
 
 def test_an_exit_passes_entries_and_reads_that_wait():
