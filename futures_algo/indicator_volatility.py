@@ -126,7 +126,7 @@ class Donchian(Indicator):
         high, low = largest(i, 1, length), smallest(i, lows, length)
         out[0], out[1], out[2] = points(high), points(low), points((high + low) / 2)
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-011-7168
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-011-b462
 @compiled
 def directional_index(plus: float, minus: float) -> float:
     "How one-sided two smoothed movements are, 0 to 100."
@@ -140,7 +140,7 @@ class ADX(Indicator):
     memory = "recursive"
     formula = "di = 100 * RMA(directional movement) / RMA(true range); adx = RMA of 100 * |+di - -di| / (+di + -di)"
     source = "Wilder, New Concepts in Technical Trading Systems (1978); https://www.tradingview.com/pine-script-reference/v5/#fun_ta.dmi"
-    equals = "TradingView, Skender; TA-Lib seeds its sums with one bar less and meets it after `converge`"
+    equals = "TradingView, Skender; TA-Lib seeds its sums with one bar less and meets it after `converge` on ticks of 0.25; on ticks of 0.01 it takes rounding for movement where a bar reaches equally far up and down, and is up to 7.7 away"
     def state(self): return 8, 4   # bars, high, low, close before; four counts; RMA of range, +movement, -movement, index
     @property
     def first_valid(self): return 2 * self.length - 1
