@@ -133,6 +133,7 @@ class PaperBroker:
         if request.path.startswith("/sim/"): return await control(self, request)
         if (wait := self._over_limit()) is not None: return rate_limited(Fault("rate_limited", seconds=wait))
         fault = self.faults.take(BEFORE, request.method, request.path)
+        if fault and fault.kind == "late": asyncio.get_running_loop().call_later(fault.seconds, self._act, request); return CUT
         if fault and fault.kind == "slow_before": await asyncio.sleep(fault.seconds)
         elif fault: return _BEFORE[fault.kind](fault)
         reply = self._act(request)
@@ -150,8 +151,8 @@ class PaperBroker:
 
     def _act(self, request: Request) -> Reply:
         "The books' answer."
-        if isinstance(self.clock, DataClock) and (moment := request.headers.get("x-sim-now")): self.clock.advance(int(moment))
         try:
+            if isinstance(self.clock, DataClock) and (moment := request.headers.get("x-sim-now")): self.clock.advance(int(moment))
             self.books.settle()
             if request.method != "GET" and self.faults.take(("market_closed",), request.method, request.path): raise Refusal(400, error="Market closed")
             reply = Reply(200, dispatch(self.books, request))

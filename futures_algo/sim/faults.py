@@ -4,7 +4,7 @@ from typing import Any
 
 from futures_algo.core import InputError, did_you_mean
 
-BEFORE = ("addon_down", "lost_before", "rate_limited", "unauthorized", "slow_before", "server_error", "refuse")
+BEFORE = ("addon_down", "lost_before", "late", "rate_limited", "unauthorized", "slow_before", "server_error", "refuse")
 AFTER = ("lost_after", "addon_timeout", "slow", "throttle", "server_error_after", "html", "cut_json", "empty", "no_success")
 PLACEMENT = ("reject_after_success", "partial", "id_not_echoed", "market_closed")
 KINDS = BEFORE + AFTER + PLACEMENT
@@ -15,7 +15,8 @@ RATE_LIMIT_FORMS = ("header", "float", "http_date", "body", "neither", "old")
 class Fault:
     """One scripted fault.
 
-    Before the request is acted on: addon_down (408), lost_before (connection cut), rate_limited (429), unauthorized (401), slow_before, server_error (502 HTML), refuse.
+    Before the request is acted on: addon_down (408), lost_before (connection cut), late (connection cut, acted on
+    `seconds` later: absence right after a time-out proves nothing), rate_limited (429), unauthorized (401), slow_before, server_error (502 HTML), refuse.
     After it was acted on: lost_after (connection cut), addon_timeout (408), slow, throttle (each answer later than the one before), server_error_after, html, cut_json, empty, no_success.
     To an order placed: reject_after_success, partial, id_not_echoed, market_closed.
     """

@@ -44,7 +44,8 @@ def encode(reply: Reply) -> bytes:
 def decode(head: bytes, body: bytes) -> Request:
     "A request from its head and body."
     first, *lines = head.decode("latin-1").split("\r\n")
-    method, target, _ = first.split(" ", 2)
+    method, target, version = first.split(" ", 2)
+    if not version.startswith("HTTP/1."): raise ValueError("not HTTP/1")
     headers = {name.strip().lower(): value.strip() for name, value in (line.split(":", 1) for line in lines if ":" in line)}
     url = urlsplit(target)
     try: content = json.loads(body) if body else {}
@@ -113,6 +114,7 @@ class LoopServer:
         try:
             while await self._turn(reader, writer): pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError): pass
+        except (ValueError, asyncio.LimitOverrunError): writer.transport.abort()   # not HTTP
         finally:
             self._writers.discard(writer)
             writer.transport.abort() if writer.transport.is_closing() else writer.close()

@@ -6,16 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import httpx
 import pytest
 
-from futures_algo.core import InputError
+from futures_algo.core import InputError, WallClock
 from futures_algo.crosstrade import Ambiguous, Answered, CrossTradeClient, NotSent, OrderRequest, Refused
 from futures_algo.crosstrade_limits import TokenBucket
 from futures_algo.crosstrade_models import UnreadableAnswer
-from futures_algo.crosstrade_wire import AddOnDown, RateLimited, Unauthorized, Unreachable
+from futures_algo.crosstrade_wire import AddOnDown, NotFound, RateLimited, RefusedQuery, Unauthorized, Unreachable
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.faults import KINDS, RATE_LIMIT_FORMS, Fault, Variants
 
@@ -40,6 +41,15 @@ def held(broker) -> int: return broker.books.accounts["Sim101"].held(ES)
 def placements(broker) -> int: return sum(seen.path.endswith("/place") for seen in broker.requests)
 
 
+def until(condition, seconds: float = 5.0):
+    "Poll with a deadline."
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "never happened"
+        time.sleep(0.002)
+    return value
+
+
 # the outcome of an order under each fault: what the client says, and what really happened
 
 @pytest.mark.parametrize("kind, outcome, done", [
@@ -56,7 +66,15 @@ def test_the_outcome_of_an_order_under_each_fault_is_never_a_false_yes_or_no(bro
 
 def test_every_kind_of_fault_has_its_row_above():
     rows = next(mark for mark in test_the_outcome_of_an_order_under_each_fault_is_never_a_false_yes_or_no.pytestmark if mark.name == "parametrize").args[1]
-    assert {row[0] for row in rows} == set(KINDS)
+    assert {row[0] for row in rows} | {"late"} == set(KINDS)
+
+
+def test_a_late_order_is_absent_right_after_the_loss_and_there_a_moment_later(broker, client):
+    broker.faults.add("late", path="/place", seconds=0.3)
+    assert isinstance(buy(client), Ambiguous) and client.get_orders(active_only=False) == []
+    with pytest.raises(NotFound): client.get_order_lifecycle("fa-1")
+    until(lambda: client.get_orders(active_only=False))
+    assert held(broker) == 1 and placements(broker) == 1
 
 
 @pytest.mark.parametrize("kind, error", [("addon_down", AddOnDown), ("server_error", Unreachable), ("unauthorized", Unauthorized), ("html", UnreadableAnswer), ("cut_json", UnreadableAnswer),
@@ -144,6 +162,18 @@ def test_twenty_orders_at_once_then_three_a_second_meet_no_429():
         assert burst < 0.5 and 4 / 3 <= took < 2.5
 
 
+def test_an_exit_passes_the_entries_and_reads_that_wait(broker):
+    client = connect(broker, bucket=TokenBucket(rate=8.0, burst=1), patience=10.0)
+    assert client.get_positions() == []   # the one token of the burst
+    work = [threading.Thread(target=buy, args=(client, f"fa-{number}")) for number in range(3)] + [threading.Thread(target=client.get_positions)]
+    for thread in work: thread.start()
+    until(lambda: len(client._core.bucket._lane) >= 3)
+    client.flatten(ES)
+    for thread in work: thread.join()
+    paths = [seen.path.rsplit("/", 1)[1] for seen in broker.requests][1:]
+    assert paths.index("flatten") <= 1 and paths[-1] == "positions" and paths.count("place") == 3
+
+
 def test_a_client_that_does_not_pace_itself_does_meet_429s():
     with PaperBroker({ES: 5850.0}, token=TOKEN, rate=3.0, burst=5) as strict:
         statuses = [buy(connect(strict), f"fa-{number}").status for number in range(8)]
@@ -213,6 +243,29 @@ def test_a_state_file_keeps_the_books_over_a_new_process(tmp_path):
     with PaperBroker({ES: 5850.0}, token=TOKEN, state=path) as first: buy(connect(first))
     with PaperBroker({ES: 5850.0}, token=TOKEN, state=path) as second:
         assert connect(second).get_position(ES).signed == 1 and connect(second).get_order_status("fa-1") == "Filled"
+
+
+def test_at_real_speed_it_runs_on_the_clock_it_was_given():
+    with PaperBroker({ES: 5850.0}, WallClock(), token=TOKEN) as live:
+        client = connect(live, headers={"X-Sim-Now": "1"})
+        before = time.time_ns()
+        assert buy(client).ok
+        assert before <= client.get_executions()[0].at <= time.time_ns()
+
+
+@pytest.mark.parametrize("raw", [b"\x16\x03\x01 not http\r\n\r\n", b"GET\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n", b"x" * 100_000])
+def test_what_is_not_http_is_cut_and_harms_nobody(broker, client, raw):
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as rough:
+        try: rough.sendall(raw); assert rough.recv(100) == b""
+        except ConnectionError: pass
+    assert client.get_positions() == []
+
+
+@pytest.mark.parametrize("header", ["soon", "1e9", ""])
+def test_a_clock_header_that_is_no_number_is_an_invalid_request(broker, header):
+    talking = connect(broker, headers={"X-Sim-Now": header})
+    if not header: assert talking.get_positions() == []; return
+    with pytest.raises(RefusedQuery, match="Invalid request"): talking.get_positions()
 
 
 def test_start_and_stop_are_quick_and_stop_may_come_twice():
