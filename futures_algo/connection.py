@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['log', 'Opened', 'Ended', 'Wake', 'Subscription', 'Connection']
 
-# %% ../nbs/04a_connection.ipynb #04a_connecti-004-9cb4
+# %% ../nbs/04a_connection.ipynb #04a_connecti-004-88bc
 import asyncio
-import concurrent.futures
 import logging
 import queue
 import threading
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 log = logging.getLogger(__name__)
 _AUTH_POLL = 0.05   # s between two looks at the socket while the client authenticates
+_LEAVE = 1.0        # s for the client's blocking call to return once its tasks are cancelled
 
 class Opened(NamedTuple):
     "The gateway accepted the key and the subscription."
@@ -35,7 +35,7 @@ class Subscription(NamedTuple):
     symbols: tuple[str, ...]   # "ES.c.0", ...
     start: int | None = None   # ns UTC to replay from; None is live from now
 
-# %% ../nbs/04a_connection.ipynb #04a_connecti-005-b399
+# %% ../nbs/04a_connection.ipynb #04a_connecti-005-e810
 class _Loop(asyncio.SelectorEventLoop):
     "An event loop that remembers its transports, so that a socket can be cut in any state, authentication included."
     def __init__(self):
@@ -72,8 +72,8 @@ class Connection:
     def close(self) -> None:
         "End the session from any thread, at once and without waiting; what it still had to say is not put on the queue."
         with self._lock:
-            self._closing = True
-            if self._loop is not None: self._loop.call_soon_threadsafe(self._task.cancel)
+            first, self._closing = not self._closing, True
+            if first and self._loop is not None: self._loop.call_soon_threadsafe(self._task.cancel)
 
     def join(self, timeout: float | None = None) -> bool:
         "Wait for the session's thread; True when it has ended."
@@ -81,7 +81,6 @@ class Connection:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        # closing the runner cancels what the client left behind and waits for a subscribe() still under way
         reason = "the client failed in an unknown way; the log has the traceback"
         try:
             with asyncio.Runner(loop_factory=_Loop) as runner: reason = runner.run(self._main())
@@ -92,11 +91,9 @@ class Connection:
         from databento import BentoError
         try: return await self._serve()
         except (BentoError, OSError, ValueError) as error: return str(error) or repr(error)
-        except (asyncio.CancelledError, concurrent.futures.CancelledError): return "closed by its owner"
+        except asyncio.CancelledError: return "closed by its owner"
         finally:
             with self._lock: self._loop = None
-            for transport in asyncio.get_running_loop().transports:
-                if not transport.is_closing(): transport.abort()
 
     async def _serve(self) -> str:
         import databento
@@ -106,17 +103,22 @@ class Connection:
             self._loop, self._task = loop, asyncio.current_task()
         client = databento.Live(**self._client_settings, loop=loop)
         client.add_callback(self.records.put)
-        await self._subscribed(loop, client)
+        subscribing = loop.run_in_executor(None, self._subscribe, client)   # connects and authenticates: the one call that blocks
         try:
+            await self._authenticated(loop, subscribing)
             self.records.put(Opened(client.session_id or ""))
             client.start()
             await client.wait_for_close()
-        finally: client.terminate()
+        finally: await self._leave(loop, subscribing, client)
         return "the gateway closed the session"
 
-    async def _subscribed(self, loop: _Loop, client) -> None:
-        "Connect and authenticate, the one call that blocks; the client itself does not notice when the socket closes meanwhile."
-        subscribing, closing = loop.run_in_executor(None, self._subscribe, client), 0
+    def _subscribe(self, client) -> None:
+        ask = self.subscription
+        client.subscribe(dataset=ask.dataset, schema=ask.schema, symbols=list(ask.symbols), stype_in=ask.stype, start=ask.start)
+
+    async def _authenticated(self, loop: _Loop, subscribing: asyncio.Future) -> None:
+        "Wait for the subscription; the client itself does not notice when the socket closes meanwhile."
+        closing = 0
         while not subscribing.done():
             await asyncio.wait({subscribing}, timeout=_AUTH_POLL)
             closing += any(transport.is_closing() for transport in loop.transports)
@@ -124,7 +126,12 @@ class Connection:
             if closing > 1 and not subscribing.done(): raise ConnectionError("the gateway closed the connection during authentication")
         subscribing.result()
 
-    def _subscribe(self, client) -> None:
-        ask = self.subscription
-        client.subscribe(dataset=ask.dataset, schema=ask.schema, symbols=list(ask.symbols), stype_in=ask.stype, start=ask.start)
-        if self._closing: client.terminate()
+    async def _leave(self, loop: _Loop, subscribing: asyncio.Future, client) -> None:
+        "Cut the sockets and cancel the client's tasks, whatever they wait for; then nothing holds its lock, and it can be terminated."
+        for task in asyncio.all_tasks() - {asyncio.current_task()}: task.cancel()
+        for transport in loop.transports:
+            if not transport.is_closing(): transport.abort()
+        await asyncio.wait({subscribing}, timeout=_LEAVE)
+        if subscribing.done():
+            subscribing.cancelled() or subscribing.exception()   # seen, so that nobody complains that it was not
+            client.terminate()

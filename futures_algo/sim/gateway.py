@@ -7,6 +7,7 @@ Time is virtual. At a finite `speed` it runs that many times faster than the wal
 sent everything as fast as it reads. As at Databento a continuous symbol is mapped once, when it is subscribed to (by the date of `start`, or of
 now), and a running session is never rolled. At `speed=inf` nobody could resubscribe in time, so there the clock of a session with continuous
 symbols stands still at the next UTC date change: whoever wants the next day subscribes anew from there, and sees a roll exactly where it happened.
+A long stretch in which nothing trades then passes with one end-of-interval marker.
 
 Faults are scripted by data time (`faults=[Fault(at, "rst")]`) or sent by hand (`gateway.strike("rst")`); `FAULTS` lists them.
 """
