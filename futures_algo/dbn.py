@@ -3,11 +3,16 @@
 The layout is our own constant on purpose. `databento` keeps it in a list shared by the whole process and appends `ts_out` to that list
 when somebody reads a live recording, after which it reads every ordinary file with the wrong row length.
 """
+import contextlib
 import datetime as dt
-from collections.abc import Iterable, Mapping
+import itertools
+import os
+import threading
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -36,54 +41,96 @@ class SymbolInterval(NamedTuple):
     instrument_id: int
 
 
+class Header(NamedTuple):
+    "What stands at the head of a DBN file of bars."
+    schema: str                                        # "ohlcv-1s"
+    dataset: str                                       # "GLBX.MDP3"
+    mappings: dict[str, tuple[SymbolInterval, ...]]    # "ES.c.0" -> which instrument on which dates
+    ts_out: bool                                       # every record carries the gateway's send time
+    version: int                                       # of DBN, 1 to 3
+
+
 class Records(NamedTuple):
     "What a DBN file of bars holds."
     rows: np.ndarray                                   # OHLCV_DTYPE, in file order
-    mappings: dict[str, tuple[SymbolInterval, ...]]    # "ES.c.0" -> which instrument on which dates
-    schema: str                                        # "ohlcv-1s"
-    dataset: str                                       # "GLBX.MDP3"
+    mappings: dict[str, tuple[SymbolInterval, ...]]
+    schema: str
+    dataset: str
 
 
 def read_records(
     path: "Path | str",  # DBN version 1 to 3, plain or zstd
 ) -> Records:
     "The bars of a DBN file as they lie on the wire, with the file's symbol mappings; a truncated file is refused."
-    from databento_dbn import Metadata
-    data = _content(path)
+    header, blocks = stream_records(path)
+    rows = np.concatenate([np.empty(0, OHLCV_DTYPE), *blocks])
+    return Records(rows, header.mappings, header.schema, header.dataset)
+
+
+def stream_records(
+    path: "Path | str",  # DBN version 1 to 3, plain or zstd
+) -> tuple[Header, Iterator[np.ndarray]]:
+    "The header of a DBN file of bars and its rows in blocks, so that a large file never stands in memory whole."
+    chunks = _chunks(path)
+    data = bytearray(next(chunks, b""))
     if data[:3] != b"DBN": raise DataError("file", bytes(data[:4]), "must be DBN", "use read_csv or read_parquet for other formats", str(path))
-    header = 8 + int.from_bytes(data[4:8], "little")
-    metadata = Metadata.decode(bytes(data[:header]))
+    length = 8 + int.from_bytes(data[4:8], "little")
+    while len(data) < length:
+        if not (more := next(chunks, b"")): raise _truncated(path, f"a header of {length} bytes")
+        data += more
+    header = _header(bytes(data[:length]), path)
+    return header, _rows(chunks, data[length:], header.ts_out, path)
+
+
+def _chunks(path: "Path | str") -> Iterator[bytes]:
+    "The file's bytes piece by piece, decompressed; frames may follow each other, and each must end."
+    import zstandard
+    inflater = None
+    with _open(path) as file:
+        first = file.read(_READ_SIZE)
+        compressed = first.startswith(_ZSTD_MAGIC)
+        for chunk in itertools.chain((first,), iter(lambda: file.read(_READ_SIZE), b"")):
+            if not compressed: yield chunk
+            while compressed and chunk:
+                if inflater is None or inflater.eof: inflater = zstandard.ZstdDecompressor().decompressobj()
+                try: plain = inflater.decompress(chunk)
+                except zstandard.ZstdError as error: raise DataError("file", Path(path).name, "must be whole zstd frames", f"it is damaged ({error}): fetch it again", str(path)) from None
+                if plain: yield plain
+                chunk = inflater.unused_data
+    if inflater is not None and not inflater.eof: raise _truncated(path, "a whole zstd frame at its end")
+
+
+def _open(path: "Path | str") -> BinaryIO:
+    try: return Path(path).open("rb")
+    except OSError as error: raise DataError("file", str(path), "must be a file that can be read", error.strerror) from None
+
+
+def _truncated(path: "Path | str", missing: str) -> DataError:
+    return DataError("file", Path(path).name, f"must hold {missing}", "it is truncated: fetch it again", str(path))
+
+
+def _header(content: bytes, path: "Path | str") -> Header:
+    from databento_dbn import Metadata
+    metadata = Metadata.decode(content)
     schema = str(metadata.schema) if metadata.schema is not None else "a live recording"
     if schema not in SCHEMA_STEP:
         raise DataError("schema", schema, "must be a schema of bars", did_you_mean(schema, SCHEMA_STEP), str(path))
-    return Records(_rows(data, header, metadata.ts_out, path), _mappings(metadata.mappings), schema, metadata.dataset)
+    return Header(schema, metadata.dataset, _mappings(metadata.mappings), metadata.ts_out, metadata.version)
 
 
-def _content(path: "Path | str") -> bytearray:
-    "The file's bytes, decompressed; frames may follow each other, and each must end."
-    import zstandard
-    data, inflater = bytearray(), None
-    with open(path, "rb") as file:
-        while chunk := file.read(_READ_SIZE):
-            if not data and inflater is None and not chunk.startswith(_ZSTD_MAGIC): return bytearray(chunk + file.read())
-            while chunk:
-                if inflater is None or inflater.eof: inflater = zstandard.ZstdDecompressor().decompressobj()
-                data += inflater.decompress(chunk)
-                chunk = inflater.unused_data
-    if inflater is not None and not inflater.eof:
-        raise DataError("file", Path(path).name, "must end with a whole zstd frame", "it is truncated: fetch it again", str(path))
-    return data
-
-
-def _rows(data: bytearray, header: int, ts_out: bool, path: "Path | str") -> np.ndarray:
+def _rows(chunks: Iterator[bytes], left: bytearray, ts_out: bool, path: "Path | str") -> Iterator[np.ndarray]:
+    "Whole records, a block at a time; what a block cuts off leads the next."
     layout = np.dtype([*OHLCV_DTYPE.descr, ("ts_out", "<u8")]) if ts_out else OHLCV_DTYPE
-    left = (len(data) - header) % layout.itemsize
-    if left:
-        raise DataError("file", Path(path).name, f"must hold whole records, and {left} bytes are left over", "it is truncated: fetch it again", str(path))
-    rows = np.frombuffer(data, layout, offset=header)
-    odd = np.flatnonzero(rows["length"] != layout.itemsize // 4)
-    if len(odd): raise DataError("record", int(odd[0]), f"must be a bar of {layout.itemsize} bytes", "the file mixes record types", f"{path}: row {odd[0]}")
-    return rows[list(OHLCV_DTYPE.names)].astype(OHLCV_DTYPE) if ts_out else rows
+    count = 0
+    for chunk in itertools.chain((b"",), chunks):
+        left += chunk
+        whole = len(left) // layout.itemsize * layout.itemsize
+        rows = np.frombuffer(bytes(left[:whole]), layout)
+        odd = np.flatnonzero(rows["length"] != layout.itemsize // 4)
+        if len(odd): raise DataError("record", count + int(odd[0]), f"must be a bar of {layout.itemsize} bytes", "the file mixes record types", f"{path}: row {count + odd[0]}")
+        if len(rows): yield rows[list(OHLCV_DTYPE.names)].astype(OHLCV_DTYPE) if ts_out else rows
+        left, count = left[whole:], count + len(rows)
+    if left: raise DataError("file", Path(path).name, f"must hold whole records, and {len(left)} bytes are left over", "it is truncated: fetch it again", str(path))
 
 
 def _mappings(mappings: Mapping[str, list]) -> dict[str, tuple[SymbolInterval, ...]]:
@@ -108,9 +155,27 @@ def write_records(
                         symbols=list(mappings), partial=[], not_found=[], mappings=listed, limit=None, ts_out=False, version=3)
     content = metadata.encode() + np.ascontiguousarray(rows, OHLCV_DTYPE).tobytes()
     if str(path).endswith(".zst"): content = zstandard.ZstdCompressor(write_checksum=True).compress(content)
-    Path(path).write_bytes(content)
+    with replacing(path) as draft: draft.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: "Path | str") -> Iterator[Path]:
+    "A file beside `path` to write to; it takes the path's place when the block ends well and vanishes when it does not."
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally: draft.unlink(missing_ok=True)
 
 
 def contract_names(mappings: Mapping[str, Iterable[SymbolInterval]]) -> dict[int, str]:
     "Instrument id -> dated contract, from the mappings whose symbol is a contract rather than a continuous symbol."
     return {interval.instrument_id: symbol for symbol, intervals in mappings.items() if "." not in symbol for interval in intervals}
+
+
+def stable_id(
+    contract: str,  # dated contract: "ESZ5"
+) -> int:           # 1..2**31-1, the same on every machine
+    "An instrument id for a contract to which no exchange gave one."
+    return zlib.crc32(contract.encode()) & 0x7FFFFFFF or 1

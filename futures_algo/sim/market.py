@@ -15,7 +15,7 @@ import numpy as np
 
 from futures_algo.contracts import MONTH_CODES, Contract, product, root_of
 from futures_algo.core import MINUTE, SECOND, Bars, InputError
-from futures_algo.dbn import OHLCV_DTYPE, PRICE_SCALE, SymbolInterval, write_records
+from futures_algo.dbn import OHLCV_DTYPE, PRICE_SCALE, SymbolInterval, stable_id, write_records
 from futures_algo.sessions import EXCHANGE_ZONE, SessionCalendar
 
 FIRST_SESSION = dt.date(2025, 9, 12)   # the Friday before the roll from September to December
@@ -73,13 +73,6 @@ def generate_minutes(
 ) -> Bars:
     "One-minute bars of many sessions, with halts, empty minutes at night, holidays and rolls."
     return _Walk(symbol, _session_dates(symbol, first_session, sessions), seed).minutes()
-
-
-def instrument_id(
-    contract: Contract,
-) -> int:               # 1..2**31-1, the same on every machine
-    "A stable id for a contract that no exchange gave one."
-    return zlib.crc32(f"{contract.root} {contract.year}-{contract.month:02d}".encode()) & 0x7FFFFFFF or 1
 
 
 def _session_dates(symbol: str, first: dt.date, count: int) -> list[dt.date]:
@@ -157,7 +150,7 @@ class _Walk:
         first = [next(day for day in self.days if _front(self.root, day) == contract) for contract in self.contracts]
         starts = [_utc_date(SessionCalendar.of(self.symbol).session_bounds(day.isoformat())[0]) for day in first]
         ends = [*starts[1:], _utc_date(self.closes[-1]) + dt.timedelta(days=1)]
-        return [SymbolInterval(start, end, instrument_id(contract)) for start, end, contract in zip(starts, ends, self.contracts)]
+        return [SymbolInterval(start, end, stable_id(contract.code)) for start, end, contract in zip(starts, ends, self.contracts)]
 
     def minutes(self) -> Bars:
         "The walk as one-minute bars."
@@ -185,7 +178,7 @@ class _Walk:
         prices = _ohlc(self.rng, path[at], path[at + 1], np.repeat(self.volatility, 60)[at] / 60 ** 0.5, self._steps()[contract])
         rows = np.zeros(len(at), OHLCV_DTYPE)
         rows["length"], rows["rtype"], rows["publisher_id"] = OHLCV_DTYPE.itemsize // 4, 32, 1
-        rows["instrument_id"] = np.array([instrument_id(c) for c in self.contracts])[contract]
+        rows["instrument_id"] = np.array([stable_id(c.code) for c in self.contracts])[contract]
         rows["ts_event"] = self.minute[at // 60] + at % 60 * SECOND
         for name, column in zip(("open", "high", "low", "close"), prices): rows[name] = column * _raw_tick(self.tick)
         rows["volume"] = _volume(self.rng, rate[at])
