@@ -57,15 +57,21 @@ def result(view: View, day: Day, clocks: Clocks) -> Safe:
     since = f"session since {clocks.text(day.start)}" if day.start else ""
     return card("P&L today", tag("div", tag("div", money(day.net), cls="net", id="net-today"), sparkline(day), cls="headline"), tag("div", *cells, cls="facts6"), note=since)
 
-# %% ../nbs/14f_books.ipynb #14f_books-007-658a
+# %% ../nbs/14f_books.ipynb #14f_books-007-fb2a
 def positions(view: View, day: Day, clocks: Clocks) -> Safe:
     "One line a contract: broker, ledger sum, difference; under it each strategy's share."
     broker, ledger = _broker(view), ledger_positions(view)
     codes = sorted({code for code, row in broker.items() if row["quantity"]} | {code for (_, code), quantity in ledger.items() if quantity} | {line.instrument for line in day.lines})
     rows = [row for code in codes for row in _contract_rows(code, broker, ledger, day, view)]
     known = view.document("broker").get("state") != "down"
-    return card("Positions", table(["Contract", ">Broker", ">Ledger", ">Average", ">Mark", ">Open", ">Today", "Books"], rows, "flat in both books" if known else "unknown: the broker cannot be reached", "Positions"),
-                note=f"both books {view.document('reconciliation').get('state', 'not compared yet')}")
+    return card("Positions", table(["Contract", ">Broker", ">Ledger", ">Average", ">Open", ">Today"], rows, "flat in both books" if known else "unknown: the broker cannot be reached", "Positions"),
+                note=tag("span", *_books_note(view)))
+
+def _books_note(view: View) -> tuple[Safe, ...]:
+    "How the two books compare, in a shape and words."
+    state = view.document("reconciliation").get("state")
+    words = {"ok": ("up", "● books agree"), "pending": ("warn", "▲ being compared"), "locked": ("down", "✖ books differ")}
+    return (tag("span", words[state][1], cls=words[state][0]),) if state in words else ("not compared yet",)
 
 def _broker(view: View) -> dict[str, dict]:
     return {contract_code(row["instrument"]): row for row in view.tables.get("positions", ()) if row["source"] == "broker"}
@@ -75,12 +81,12 @@ def _contract_rows(code: str, broker: dict[str, dict], ledger: dict[tuple[str, s
     total, lines = sum(q for (_, c), q in ledger.items() if c == code), [line for line in day.lines if line.instrument == code]
     row = broker.get(code)
     held = None if view.document("broker").get("state") == "down" else row["quantity"] if row else 0
-    verdict = tag("span", "▲ unknown", cls="warn") if held is None else tag("span", "● agree", cls="up") if held == total else tag("span", f"✖ differ by {number(held - total, sign=True)}", cls="down")
     mark = lines[0].mark if lines else row and row["mark"]
-    head = (tag("b", code), number(held, sign=True), number(total, sign=True), price(row["average_price"] if row and row["quantity"] else None, code), price(mark, code),
-            money(sum(line.open for line in lines)), money(sum(line.net for line in lines)), verdict)
-    detail = [(tag("span", line.strategy or "no strategy", cls="soft sub"), "", number(line.position, sign=True), price(line.average, code), "", money(line.open), money(line.net), "") for line in lines]
-    return [head, *detail]
+    head = (Safe(tag("b", code) + tag("i", f" {price(mark, code)}")), "unknown" if held is None else number(held, sign=True), number(total, sign=True), price(row["average_price"] if row and row["quantity"] else None, code),
+            money(sum(line.open for line in lines)), money(sum(line.net for line in lines)))
+    words = tag("span", "▲ the broker's position is unknown", cls="warn") if held is None else tag("span", f"✖ the books differ by {number(held - total, sign=True)}", cls="down") if held != total else ""
+    detail = [(tag("span", line.strategy or "no strategy", cls="soft sub"), "", number(line.position, sign=True), price(line.average, code), money(line.open), money(line.net)) for line in lines]
+    return [head, *([(words, "", "", "", "", "")] if words else []), *detail]
 
 # %% ../nbs/14f_books.ipynb #14f_books-009-6a9f
 def side_tag(side: str) -> Safe:
@@ -122,7 +128,7 @@ def signals(view: View, clocks: Clocks) -> Safe:
              tag("span", ": ".join(t for t in (s["denial"], s["detail"]) if t) or s["reason"], cls="wrap"), s["strategy"]) for s in view.tables.get("signals", ())[:80]]
     return card("Signals", table(["Bar end", "Contract", "Action", ">Qty", ">Price", "Verdict", "Reason", "Strategy"], rows, "no signal yet", "Signals"), note=f"latest {len(rows)}" if rows else "")
 
-# %% ../nbs/14f_books.ipynb #14f_books-013-7f55
+# %% ../nbs/14f_books.ipynb #14f_books-013-53b3
 def evaluation_of(view: View, name: str, symbol: str) -> dict:
     "The last evaluation with its values and conditions, {} before the first."
     row = next((r for r in view.tables.get("evaluations", ()) if (r["strategy"], r["symbol"]) == (name, symbol)), None)
@@ -182,11 +188,10 @@ def strategies(view: View, clocks: Clocks) -> Safe:
 BOOKS_CSS = """
 .headline { padding: 0 12px; } .net { font-size: 26px; font-weight: 650; line-height: 1.25; letter-spacing: -.01em; }
 svg { display: block; width: 100%; height: 56px; } svg polyline { fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; } svg .gain { stroke: var(--up) } svg .loss { stroke: var(--down) } svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; opacity: .5 }
-.facts6 { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px 12px; padding: 6px 12px 10px; } .fact { display: flex; justify-content: space-between; gap: 8px; border-top: 1px solid var(--line); padding-top: 3px; } .fact span:first-child { color: var(--soft) } .fact b { font-weight: 500 } .fact b span { color: inherit }
+.facts6 { display: grid; grid-template-columns: repeat(2, 1fr); gap: 2px 18px; padding: 6px 12px 10px; } .fact { display: flex; justify-content: space-between; gap: 8px; border-top: 1px solid var(--line); padding-top: 3px; } .fact span:first-child { color: var(--soft) } .fact b { font-weight: 500; white-space: nowrap } .fact b span { color: inherit }
 .sub { padding-left: 12px; } .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 0; border-top: 1px solid var(--line); }
 article { padding: 9px 12px 10px; border-bottom: 1px solid var(--line); box-shadow: 1px 0 0 var(--line); min-width: 0; } .sh { display: flex; gap: 8px; align-items: baseline; flex-wrap: wrap; } .push { margin-left: auto; color: var(--soft) } .push b { color: var(--ink) }
 .why { margin: 3px 0 5px; } ul { list-style: none; margin: 0 0 5px; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 0 14px; } li { display: flex; gap: 7px; border-top: 1px solid var(--line); padding: 1px 0; min-width: 0; } li i { margin-left: auto; font-size: 12px } li span:nth-child(2) { overflow-wrap: anywhere }
 .vals { display: flex; flex-wrap: wrap; gap: 1px 14px; } .val { color: var(--soft) } .val b { color: var(--ink); font-weight: 500 } .meta { display: flex; flex-wrap: wrap; gap: 0 12px; color: var(--soft); font-size: 12px; margin-top: 4px; overflow-wrap: anywhere }
 .warmup { display: flex; gap: 8px; align-items: center; } .warmup span { min-width: 44px } progress { flex: 1; height: 6px; accent-color: var(--accent); } .facts td, .facts th { position: static; font-size: 13px } .facts th { color: var(--soft); font-weight: 400 }
-@media (max-width: 760px) { .facts6 { grid-template-columns: repeat(2, 1fr) } }
 """

@@ -5,23 +5,24 @@
 # %% auto #0
 __all__ = ['RISING', 'FALLING', 'INK', 'GRID', 'candle_columns', 'Mark', 'mark_columns', 'CandleChart', 'random_bars']
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-003-9fca
+# %% ../nbs/14a_chart.ipynb #14a_chart-003-4c0a
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from bokeh.core.properties import value
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, CrosshairTool, CustomJS, CustomJSTicker, CustomJSTickFormatter, LabelSet, NumeralTickFormatter, Range1d
 from bokeh.plotting import figure
 
 from .core import MINUTE, Bar, Bars
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-005-a609
+# %% ../nbs/14a_chart.ipynb #14a_chart-005-38ad
 _FIT = """
 const {x, high, low, volume} = source.data, n = x.length
 if (n == 0) return
-const a = Math.max(0, Math.floor(xr.start - x[0] + 0.5)), b = Math.min(n - 1, Math.ceil(xr.end - x[0] - 0.5))
+const a = Math.max(0, Math.ceil(xr.start - x[0] - 0.35)), b = Math.min(n - 1, Math.floor(xr.end - x[0] + 0.35))
 if (b < a) return
 let top = -Infinity, bottom = Infinity, most = 1
 for (let i = a; i <= b; i++) { if (high[i] > top) top = high[i]; if (low[i] < bottom) bottom = low[i]; if (volume[i] > most) most = volume[i] }
@@ -95,7 +96,7 @@ def _style(fig: figure) -> None:
     fig.yaxis.fixed_location = None
     fig.toolbar.logo, fig.toolbar_location = None, None
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-009-538a
+# %% ../nbs/14a_chart.ipynb #14a_chart-009-65dc
 class _Panes:
     "Builds the figures of a chart."
     def _figure(self, height: int, y_range: Range1d, **kw) -> figure:
@@ -126,9 +127,9 @@ class _Panes:
         fig.segment("x", "low", "x", "high", source=self.source, line_color="colour")
         fig.vbar("x", 0.7, "open", "close", source=self.source, line_color="colour", fill_color="colour", fill_alpha="body")
         fig.hspan("y", source=self.levels, line_color="colour", line_dash=[6, 3], line_alpha=0.8)
-        fig.add_layout(LabelSet(x=6, x_units="screen", y="y", text="label", source=self.levels, text_color="colour", text_font_size="11px", text_font=_FONT, y_offset=2))
+        fig.add_layout(LabelSet(x=6, x_units="screen", y="y", text="label", source=self.levels, text_color="colour", text_font_size="11px", text_font=value(_FONT), y_offset=2))
         fig.scatter("x", "y", marker="shape", size=11, source=self.marks, line_color="colour", fill_color="colour", fill_alpha="fill", line_width=1.6)
-        fig.text("x", "y", "label", source=self.marks, text_color="colour", text_font_size="10px", text_font=_FONT, text_align="center", text_baseline="middle", y_offset="above")
+        fig.text("x", "y", "label", source=self.marks, text_color="colour", text_font_size="10px", text_font=value(_FONT), text_align="center", text_baseline="middle", y_offset="above")
 
     def _lines(self, fig: figure, names: Sequence[str]) -> None:
         "Indicator outputs as lines, a histogram as columns."

@@ -88,11 +88,11 @@ def session_opens(symbol: str, bars: list[Bar]) -> list[int]:
     segments = calendar.segments(bars[0].start, bars[-1].end)
     return [calendar.session_bounds(session)[0] for session in dict.fromkeys(s.session for s in segments)]
 
-# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-009-3934
+# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-009-d036
 _MOVE = "const w = xr.end - xr.start, d = w * share; xr.setv({start: xr.start + d, end: xr.end + d})"
 _ZOOM = "const w = (xr.end - xr.start) * share; xr.setv({start: xr.end - w, end: xr.end})"
 _LATEST = "const x = source.data.x, w = xr.end - xr.start, last = x[x.length - 1] + 4.5; xr.setv({start: last - w, end: last})"
-_BUTTONS = (("◀", "Earlier", _MOVE, -0.5), ("▶", "Later", _MOVE, 0.5), ("−", "Zoom out", _ZOOM, 1.5), ("+", "Zoom in", _ZOOM, 1 / 1.5), ("Latest", "Back to the newest bar", _LATEST, 0))
+_BUTTONS = (("◀ Earlier", _MOVE, -0.5), ("Later ▶", _MOVE, 0.5), ("Zoom out", _ZOOM, 1.5), ("Zoom in", _ZOOM, 1 / 1.5), ("Latest", _LATEST, 0))
 
 CHART_CSS = """
 :host { background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; padding: 0 0 4px; }
@@ -147,9 +147,9 @@ class ChartPanel:
         self.tools[2:] = [self._button(*button) for button in _BUTTONS]
         self.plot.object = self.chart.view
 
-    def _button(self, text: str, hint: str, code: str, share: float) -> pn.widgets.Button:
+    def _button(self, text: str, code: str, share: float) -> pn.widgets.Button:
         "A button that moves this chart in the browser, without a word to the server."
-        button = pn.widgets.Button(name=text, margin=(8, 0, 4, 6), stylesheets=[CONTROL_CSS], description=hint)
+        button = pn.widgets.Button(name=text, margin=(8, 0, 4, 6), stylesheets=[CONTROL_CSS])
         button.jscallback(args=dict(xr=self.chart.x_range, source=self.chart.source, share=share), clicks=code)
         return button
 

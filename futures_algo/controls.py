@@ -51,9 +51,9 @@ def open_alarms(view: View) -> dict[str, int]:
     done = {arguments(c).get("event") for c in view.tables.get("commands", ()) if c["verb"] == "acknowledge" and c["state"] != "refused"}
     return {f"{e['subject']}: {e['message']}"[:90]: e["seq"] for e in view.tables.get("events", ()) if str(e["level"]).lower() in ("error", "critical", "alarm") and e["seq"] not in done}
 
-# %% ../nbs/14h_controls.ipynb #14h_controls-010-f1cb
-def _button(name: str, kind: str = "default", hint: str = "", **kw: Any) -> pn.widgets.Button:
-    return pn.widgets.Button(name=name, button_type=kind, description=hint or None, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0), **kw)
+# %% ../nbs/14h_controls.ipynb #14h_controls-010-0f8e
+def _button(name: str, kind: str = "default", **kw: Any) -> pn.widgets.Button:
+    return pn.widgets.Button(name=name, button_type=kind, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0), **kw)
 
 class Controls:
     "The actions of one open page; `.view` is the Panel object."
@@ -77,10 +77,10 @@ class Controls:
 
     def _states(self) -> pn.FlexBox:
         "Halt, reduce only, resume: the first two at once, the last after typing it."
-        halt, reduce = _button("Halt", "danger", "No new entry; exits and cancels still pass"), _button("Reduce only", hint="Only orders that reduce a position pass")
+        halt, reduce = _button("Halt", "danger"), _button("Reduce only")
         halt.on_click(lambda _: self.ask("halt", reason="asked on the page"))
         reduce.on_click(lambda _: self.ask("reduce_only", reason="asked on the page"))
-        typed, resume = self._typed("type RESUME", lambda: "RESUME"), _button("Resume", hint="Entries are allowed again", disabled=True)
+        typed, resume = self._typed("type RESUME", lambda: "RESUME"), _button("Resume", disabled=True)
         self._confirm(typed, resume, lambda: "RESUME", lambda: self.ask("resume"))
         return pn.FlexBox(halt, reduce, typed, resume, sizing_mode="stretch_width")
 
@@ -88,7 +88,7 @@ class Controls:
         "Scope, the typed name, the button."
         self.scope = pn.widgets.Select(name="", options=[], width=216, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
         target = lambda: (flatten_scopes(self._view).get(self.scope.value) or {}).get("target", "")
-        typed, button = self._typed("type its name to confirm", target), _button("Flatten", "danger", "Close the positions of this scope at the market", disabled=True)
+        typed, button = self._typed("type its name to confirm", target), _button("Flatten", "danger", disabled=True)
         self._confirm(typed, button, target, lambda: self.ask("flatten", **flatten_scopes(self._view)[self.scope.value]))
         self.scope.param.watch(lambda _: typed.param.update(value="", value_input=""), "value")
         return pn.FlexBox(self.scope, typed, button, sizing_mode="stretch_width")
@@ -109,20 +109,20 @@ class Controls:
 
     def _strategies(self) -> pn.FlexBox:
         self.strategy = pn.widgets.Select(name="", options=[], width=216, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
-        enable, disable = _button("Enable", hint="Let this strategy open positions"), _button("Disable", hint="No new entry of this strategy; its exits stay managed")
+        enable, disable = _button("Enable"), _button("Disable")
         enable.on_click(lambda _: self.strategy.value and self.ask("enable_strategy", strategy=self.strategy.value))
         disable.on_click(lambda _: self.strategy.value and self.ask("disable_strategy", strategy=self.strategy.value))
         return pn.FlexBox(self.strategy, enable, disable, sizing_mode="stretch_width")
 
     def _alarms(self) -> pn.FlexBox:
         self.alarm = pn.widgets.Select(name="", options={"no open alarm": 0}, width=300, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
-        button = _button("Acknowledge", hint="Say that somebody has seen this alarm")
+        button = _button("Acknowledge")
         button.on_click(lambda _: self.alarm.value and self.ask("acknowledge", event=self.alarm.value))
         return pn.FlexBox(self.alarm, button, sizing_mode="stretch_width")
 
     def _reload(self) -> pn.Column:
         "Show the difference first, then offer to apply it."
-        look, self._apply = _button("Compare config file", hint="Show what differs from the running config"), _button("Apply it", "primary", visible=False)
+        look, self._apply = _button("Compare config file"), _button("Apply it", "primary", visible=False)
         self.difference = pn.pane.HTML("", stylesheets=[_SAID_CSS], margin=0, sizing_mode="stretch_width")
         look.on_click(lambda _: self._compare())
         self._apply.on_click(lambda _: (self.ask("reload_config"), self._apply.param.update(visible=False), self.difference.param.update(object="")))

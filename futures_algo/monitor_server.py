@@ -122,7 +122,7 @@ def login_provider(users: dict[str, dict[str, str]]) -> Any:
 
 _DECOY = "scrypt$00$00"   # an unknown user costs as much time as a wrong password
 
-# %% ../nbs/14i_monitor_server.ipynb #14i_monitor_-017-726d
+# %% ../nbs/14i_monitor_server.ipynb #14i_monitor_-017-f5d2
 log = logging.getLogger("futures_algo.monitor")
 
 class PageServer:
@@ -192,14 +192,14 @@ def serve(
     config_path: "str | Path | None" = None,
 ) -> PageServer:
     "Serve the monitor from a thread of this process."
-    from futures_algo.monitor import monitor_page, release
+    from futures_algo.monitor import monitor_app, release
     known = read_users(users) if users else {}
     check_exposure(address, bool(known or oauth), bool(tls or behind_proxy))
 
     def build():
         import panel as pn
         mine = known.get(pn.state.user or "", {"role": "viewer"})["role"] if known else role
-        return monitor_page(journal_path, mine, config_path=config_path)
+        return monitor_app(journal_path, mine, config_path=config_path)
 
     return PageServer(build, address, port, tls, _options(known, oauth, origins), lambda: release(journal_path)).start()
 
