@@ -290,6 +290,23 @@ def test_one_of_an_oco_pair_cancels_the_other(desk):
     assert (it.client.get_order_status("target"), it.client.get_order_status("stop")) == ("Filled", "Cancelled")
 
 
+def test_an_oco_order_that_fills_in_parts_cancels_its_partner_once(desk):
+    it = desk(rules=FillRules(participation=0.01))
+    it.order("SELL", 2, "LIMIT", limit_price=5852.0, oco_id="o-1", order_id="target")
+    it.order("SELL", 2, "STOPMARKET", stop_price=5800.0, oco_id="o-1", order_id="stop")
+    it.at(6)                                              # two bars meet the target inside one request
+    assert it.client.get_order("target").filled == 2
+    assert [event.state for event in it.client.get_order_lifecycle("stop").events][-2:] == ["CancelPending", "Cancelled"]
+    assert len(it.client.get_order_lifecycle("stop").events) == 6
+
+
+def test_a_scripted_part_larger_than_the_order_fills_the_order_and_no_more(desk):
+    it = desk(rules=FillRules(participation=0.5))
+    it.broker.faults.add("partial", quantity=9)
+    it.order("BUY", 2, order_id="fa-1")
+    assert it.client.get_order("fa-1").filled == it.client.get_position(ES).signed == 2
+
+
 def test_an_atm_template_places_target_and_stop_after_the_fill(desk):
     it = desk(terms=Terms(templates={"Scalp": (4, 8)}))
     assert it.client.get_atm_templates() == ["Scalp"]

@@ -21,7 +21,7 @@ def tape(steps: list[int]) -> list[Bar]:
     bars, price = [], 5850.0
     for i, step in enumerate(steps):
         close = price + step * 0.25
-        bars.append(Bar("ES.c.0", "1min", BEGIN + i * MINUTE, BEGIN + (i + 1) * MINUTE, price, max(price, close) + 0.25, min(price, close) - 0.25, close, 10 + i, "ESZ5"))
+        bars.append(Bar("ES.c.0", "1min", BEGIN + i * MINUTE, BEGIN + (i + 1) * MINUTE, price, max(price, close) + 0.25, min(price, close) - 0.25, close, 10 + 7 * i, "ESZ5"))
         price = close
     return bars
 
@@ -41,13 +41,16 @@ class BooksMachine(RuleBasedStateMachine):
     def account(self): return self.books.accounts["Sim101"]
 
     @rule(action=st.sampled_from(["BUY", "SELL"]), kind=st.sampled_from(["MARKET", "LIMIT", "STOPMARKET", "STOPLIMIT"]), quantity=st.integers(1, 4), ticks=st.integers(-6, 6),
-          oco=st.sampled_from(["", "", "a", "b"]), template=st.sampled_from(["", "", "Bracket"]))
+          oco=st.sampled_from(["", "a", "b"]), template=st.sampled_from(["", "", "Bracket"]))
     def place(self, action, kind, quantity, ticks, oco, template):
         price = 5850.0 + ticks * 0.25
         fields = {"instrument": ES, "action": action, "quantity": quantity, "orderType": kind, "timeInForce": "DAY", "limitPrice": price, "stopPrice": price, "ocoId": oco, "strategy": template}
         self.books.place(self.account, fields)
 
-    @rule(minutes=st.integers(0, 3))
+    @rule(quantity=st.integers(1, 9))
+    def script_a_part(self, quantity): self.books.faults.add("partial", quantity=quantity)
+
+    @rule(minutes=st.integers(0, 6))
     def pass_time(self, minutes):
         self.clock.advance(self.clock.now() + minutes * MINUTE + 1)
         self.books.settle()
@@ -87,7 +90,8 @@ class BooksMachine(RuleBasedStateMachine):
     @invariant()
     def what_has_ended_stays_ended(self):
         for order in self.books.orders.values():
-            if order.state in TERMINAL: assert self.ended.setdefault(order.order_id, (order.state, order.filled)) == (order.state, order.filled)
+            now = order.state, order.filled, len(order.events)
+            if order.state in TERMINAL: assert self.ended.setdefault(order.order_id, now) == now
 
     @invariant()
     def every_active_order_is_live(self):
