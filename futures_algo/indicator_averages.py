@@ -12,7 +12,7 @@ from .core import InputError
 from .indicator_base import Indicator, Param
 from .indicator_kernel import RING, compiled, points, push, quotient, total, units
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-005-37cd
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-005-e2a3
 class SMA(Indicator):
     "Simple moving average of the close."
     length: int = Param(20, low=1, high=4000, unit="bars")
@@ -33,7 +33,7 @@ class SMA(Indicator):
 
 class WMA(Indicator):
     "Linearly weighted moving average of the close: the newest weighs `length`, the oldest 1."
-    length: int = Param(20, low=1, high=1000, unit="bars")
+    length: int = Param(20, low=1, high=400, unit="bars")
     outputs = ("wma",)
     overlay = True
     formula = "sum of k * close[t - length + k], k = 1..length, / (length * (length + 1) / 2)"
@@ -52,15 +52,12 @@ class WMA(Indicator):
         weights = length * (length + 1) // 2
         if i[0] >= length: out[0] = points(price + quotient(i[1] - weights * price, weights))
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-007-8c71
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-007-bb72
 @compiled
 def smooth(i, f, count: int, at: int, length: float, fraction: float, value: float) -> bool:
     "Move the average `f[at]` to the value; the first `length` values, counted in `i[count]`, make its simple-average seed. True when there is an average."
     i[count] += 1
-    if i[count] > length: f[at] += fraction * (value - f[at])
-    else:
-        f[at] += value
-        if i[count] == length: f[at] /= length
+    f[at] += (value - f[at]) * fraction if i[count] > length else (value - f[at]) / i[count]   # at first the running mean
     return i[count] >= length
 
 def bars_to_forget(fraction: float) -> int:

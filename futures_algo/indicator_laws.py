@@ -7,7 +7,7 @@ __all__ = ['LAWS', 'Broken', 'batch_equals_live', 'blank_until_first_valid', 'bl
            'survives_a_restart', 'allocates_nothing', 'refuses_bad_prices', 'check_laws', 'measure_convergence',
            'random_walk']
 
-# %% ../nbs/06h_indicator_laws.ipynb #06h_indicato-003-04a7
+# %% ../nbs/06h_indicator_laws.ipynb #06h_indicato-003-b6ad
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.core.runtime import _nrt_python, rtsys
 
-from .core import Bars, DataError
+from .core import MINUTE, Bars, DataError, to_nanos
 from .indicator_base import Indicator
 
 # %% ../nbs/06h_indicator_laws.ipynb #06h_indicato-005-c375
@@ -131,11 +131,11 @@ def measure_convergence(
         if not same[-1]: return -1
     return longest
 
-# %% ../nbs/06h_indicator_laws.ipynb #06h_indicato-009-4986
+# %% ../nbs/06h_indicator_laws.ipynb #06h_indicato-009-b8a1
 def random_walk(rows: int, tick: float = 0.01, seed: int = 1) -> Bars:
-    "Bars of a walk on a tick grid."
+    "One-minute bars of a walk on a tick grid, from the session open of 10 March 2025 on."
     draw = np.random.default_rng(seed)
     ticks = round(75 / tick) + np.cumsum(draw.integers(-5, 6, rows))
-    price, start = (lambda count: count / round(1 / tick)), np.arange(rows) * 60_000_000_000
+    price, start = (lambda count: count / round(1 / tick)), to_nanos("2025-03-09T22:00Z") + np.arange(rows) * MINUTE
     high, low = ticks + draw.integers(0, 9, rows), ticks - draw.integers(0, 9, rows)
-    return Bars("CL.c.0", "1min", start, start + 60_000_000_000, price(draw.integers(low, high + 1)), price(high), price(low), price(ticks), draw.integers(1, 500, rows))
+    return Bars("CL.c.0", "1min", start, start + MINUTE, price(draw.integers(low, high + 1)), price(high), price(low), price(ticks), draw.integers(1, 500, rows))

@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['session_columns', 'SessionLocator', 'enter', 'VWAP', 'SessionHighLow', 'OpeningRange', 'PreviousSessionLevels', 'OBV']
 
-# %% ../nbs/06f_indicator_session.ipynb #06f_indicato-003-8ca2
+# %% ../nbs/06f_indicator_session.ipynb #06f_indicato-003-824e
 import datetime as dt
 import math
-from typing import Any
 
 import numpy as np
 
