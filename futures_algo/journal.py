@@ -45,6 +45,7 @@ class Journal:
         self._lock = threading.RLock()
         self._waiting: list[tuple[str, tuple]] = []   # statements of the group under way
         self._since = 0.0
+        self._together, self._together_full = 0, False
         self._held = None
         self._connection = connect(self.path, readonly)
         self._full = False
@@ -60,8 +61,8 @@ class Journal:
         execute = self._connection.execute
         execute("PRAGMA journal_mode=WAL")
         execute("PRAGMA synchronous=NORMAL")
-        if execute("SELECT count(*) FROM sqlite_master").fetchone()[0]: return
-        with self._transaction():
+        with self._transaction():   # two processes may make the file at the same moment: the second finds it made
+            if execute("SELECT count(*) FROM sqlite_master").fetchone()[0]: return
             for name, columns in TABLES.items(): execute(f"CREATE TABLE {name} ({columns})")
             for index in INDEXES: execute(index)
             execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
@@ -108,21 +109,38 @@ class Journal:
                 raise
             self._connection.execute("COMMIT")
 
-    def _write(self, table: str, sql: str, values: tuple) -> None:
-        "Commit now, with everything buffered before, when the table is durable; else join the group."
+    def _write(self, table: str, sql: str, values: tuple, durable: bool = False) -> None:
+        "Commit now, with everything buffered before, when the row must be durable; else join the group."
+        durable = durable or table in DURABLE
         with self._lock:
             if not self._waiting: self._since = time.monotonic()
             self._waiting.append((sql, values))
-            if table in DURABLE: self.flush(full=True)
+            if self._together: self._together_full |= durable
+            elif durable: self.flush(full=True)
             elif len(self._waiting) >= GROUP_ROWS or time.monotonic() - self._since > GROUP_SECONDS: self.flush()
 
     def flush(self, full: bool = False) -> None:
         "Commit the group under way, in the order it was written."
         with self._lock:
-            group, self._waiting = self._waiting, []
-            if not group: return
+            if not self._waiting: return
             with self._transaction(full):
-                for sql, values in group: self._connection.execute(sql, values)
+                for done, (sql, values) in enumerate(self._waiting):
+                    try: self._connection.execute(sql, values)
+                    except sqlite3.IntegrityError:   # a key stands there already: that row is refused, the rest of the group is not lost with it
+                        del self._waiting[done]
+                        raise
+            self._waiting = []
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        "Rows written inside become durable in one commit, or not at all."
+        with self._lock:
+            self._together += 1
+            try: yield
+            finally: self._together -= 1
+            if not self._together:
+                full, self._together_full = self._together_full, False
+                if full: self.flush(full=True)
 
     def add(self, table: str, **fields: Any) -> None:
         "Append a row; a key that stands there already is an error."
@@ -149,13 +167,14 @@ class Journal:
 
     def add_signal(self, signal: Signal, at: int, verdict: str, denial: str = "", detail: str = "") -> None:
         "A signal with what was decided about it; the same decision again keeps the first row."
-        self.add_once("signals", **signal._asdict(), at=at, verdict=verdict, denial=denial, detail=detail)
+        fields = dict(signal._asdict(), at=at, verdict=verdict, denial=denial, detail=detail)
+        self._write("signals", _insert("signals", tuple(fields), "INSERT OR IGNORE"), _values(fields), durable=verdict in ("sent", "pending"))
 
     def add_event(self, at: int, level: str, kind: str, subject: str, message: str, **data: Any) -> None:
         "Something a person may want to know."
         self.add("events", at=at, level=level, kind=kind, subject=subject, message=message, data=data)
 
-    def set_status(self, key: str, at: int, **value: Any) -> None:
+    def set_status(self, key: str, at: int, /, **value: Any) -> None:
         "The latest state of one part, for whoever watches."
         self.put("status", key=key, at=at, value=value)
 
@@ -178,7 +197,7 @@ class Journal:
 
     def status(self) -> dict[str, dict[str, Any]]:
         "All status documents."
-        return {row["key"]: json.loads(row["value"]) | {"at": row["at"]} for row in self.rows("status")}
+        return {row["key"]: {"at": row["at"]} | json.loads(row["value"]) for row in self.rows("status")}
 
     def count(self, table: str) -> int:
         with self._lock:
@@ -187,7 +206,8 @@ class Journal:
 
     def damage(self) -> list[str]:
         "What SQLite's integrity check finds; empty when the file is sound."
-        return [row[0] for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        try: return [row[0] for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        except sqlite3.DatabaseError as error: return [str(error)]
 
     # --- commands
 

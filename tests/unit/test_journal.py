@@ -1,11 +1,12 @@
 "The journal keeps what it is told, in order, through crashes, readers and a second engine."
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 
 from futures_algo.core import MINUTE, Bar, InputError, Signal
-from futures_algo.journal import Journal, JournalError
+from futures_algo.journal import GROUP_ROWS, Journal, JournalError
 
 BAR = Bar("ES.c.0", "1min", 0, MINUTE, 5000.0, 5001.0, 4999.0, 5000.5, 10, "ESZ5")
 SIGNAL = Signal("a1", "mine", "ES.c.0", "ESZ5", "LONG_ENTRY", MINUTE, "1min", 5000.5, "c0")
@@ -89,3 +90,60 @@ def test_an_unknown_table_gets_a_hint(journal):
 
 def test_a_sound_file_has_no_damage(journal):
     assert journal.damage() == []
+
+
+def test_rows_written_together_are_committed_once_and_together(journal):
+    seen = []
+    journal._connection.set_trace_callback(lambda sql: seen.append(sql) if sql == "COMMIT" else None)
+    with journal.together():
+        journal.add_signal(SIGNAL, at=7, verdict="sent")
+        journal.add("intents", order_id="o1", at=7, state="Journaled")
+        assert seen == []
+    assert len(seen) == 1 and journal.count("intents") == journal.count("signals") == 1
+
+
+def test_a_refused_row_does_not_take_its_group_with_it(journal):
+    journal.add("intents", order_id="o1", at=7, state="Journaled")
+    journal.add_bar(BAR, received=5)
+    with pytest.raises(sqlite3.IntegrityError): journal.add("intents", order_id="o1", at=8, state="Journaled")
+    assert journal.count("bars") == 1 and journal.one("intents", "order_id", "o1")["at"] == 7
+
+
+def test_denied_signals_wait_for_their_group_and_sent_ones_do_not(journal):
+    with Journal(journal.path, readonly=True) as reader:
+        journal.add_signal(SIGNAL, at=7, verdict="denied", denial="STALE")
+        assert reader.count("signals") == 0
+        journal.add_signal(SIGNAL._replace(id="a2"), at=7, verdict="sent")
+        assert reader.count("signals") == 2
+
+
+def test_order_rows_reach_the_disk_and_bars_need_not(journal):
+    pragmas = []
+    journal._connection.set_trace_callback(lambda sql: pragmas.append(sql) if "synchronous" in sql else None)
+    journal.add("intents", order_id="o1", at=7, state="Journaled")
+    journal.add_bar(BAR, received=5)
+    journal.flush()
+    assert pragmas == ["PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"]
+
+
+def test_a_group_is_committed_when_it_is_large(journal):
+    with Journal(journal.path, readonly=True) as reader:
+        for i in range(GROUP_ROWS): journal.add_bar(BAR._replace(start=i, end=i + 1), received=i)
+        assert reader.count("bars") > 0
+
+
+def test_many_processes_may_make_the_journal_and_append_commands_at_once(tmp_path):
+    code = f"from futures_algo.journal import Journal; j = Journal({str(tmp_path / 'live.db')!r}); [j.command('halt', 'p') for _ in range(20)]"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    with Journal(tmp_path / "live.db") as journal: assert len(journal.new_commands()) == 60
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    with Journal(tmp_path / "live.db") as journal:
+        for i in range(2000): journal.add_bar(BAR._replace(start=i, end=i + 1), received=i)
+    blob = bytearray((tmp_path / "live.db").read_bytes())
+    middle = len(blob) // 8192 * 4096
+    blob[middle:middle + 4096] = b"\xff" * 4096
+    (tmp_path / "live.db").write_bytes(blob)
+    with Journal(tmp_path / "live.db", readonly=True) as journal: assert journal.damage() != []
