@@ -57,7 +57,7 @@ class Token:
             raise ConfigError("CrossTrade token", shown, "must be set", f"put it in the environment as {' or '.join(TOKEN_VARIABLES)}", "execution.crosstrade_api_key")
         return cls(text)
 
-# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-008-b2f0
+# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-008-8138
 _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,9 @@ class Answered(Outcome[_T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(Outcome[Any]):
-    "It was understood and not done; nothing changed at the broker."
+    """It was understood and not done; nothing changed at the broker.
+
+    Of a request that does two things (`reverse_position`, `flat_place`, `replace_order`, `cancel_and_bracket`) the first may have been done."""
     reason: str                        # the broker's code or sentence
     detail: str = ""
     retry_after: float | None = None   # seconds, for 429
@@ -95,11 +97,11 @@ class NotSent(Outcome[Any]):
     "Not one byte of it left this machine, so it may be tried again."
     reason: str
 
-# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-010-fd3c
+# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-010-005c
 class QueryError(BrokerError):
     "A question to the broker went unanswered."
-    def __init__(self, reason: str, where: str, status: int = 0, detail: str = ""):
-        self.reason, self.where, self.status, self.detail = reason, where, status, detail
+    def __init__(self, reason: str, where: str, status: int = 0, detail: str = "", retry_after: float | None = None):
+        self.reason, self.where, self.status, self.detail, self.retry_after = reason, where, status, detail, retry_after
         super().__init__(f"{where}: {reason}" + (f" ({detail})" if detail else "") + (f" [HTTP {status}]" if status else ""))
 
 class Unreachable(QueryError): "No answer: refused connection, time-out, broken connection, or a server error."
@@ -107,9 +109,9 @@ class AddOnDown(Unreachable): "CrossTrade answers, but NinjaTrader or its add-on
 class Unauthorized(QueryError): "The token is wrong, or its plan has no API access (401, 403)."
 class RefusedQuery(QueryError): "The broker refused the question (400, or success: false)."
 class NotFound(RefusedQuery): "The broker does not know that account, order, position or route."
-class RateLimited(QueryError): "Too many requests; carries the seconds to wait where the broker said so."
+class RateLimited(QueryError): "Too many requests, here or at the broker; `retry_after` has the seconds to wait."
 
-# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-012-b6a1
+# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-012-be5d
 _BACKOFF = 1.0        # seconds to wait on a 429 that does not say
 _LONGEST_PAUSE = 60.0 # a longer Retry-After is not believed
 _KEPT = 4000          # characters of an answer kept for the journal
@@ -174,11 +176,11 @@ def outcome_of(reply: Reply, method: str, path: str, parse: Callable[[Any], _T])
 def error_of(reply: Reply, where: str) -> QueryError | None:
     "The error a reply to a query stands for, None when it is an answer."
     reason, detail = _error_words(reply)
-    if reply.failure in ("not_sent", "lost"): return (Unreachable if reply.retry_after is None else RateLimited)(reply.reason, where)
+    if reply.failure in ("not_sent", "lost"): return (Unreachable if reply.retry_after is None else RateLimited)(reply.reason, where, retry_after=reply.retry_after)
     kind = {401: Unauthorized, 403: Unauthorized, 404: NotFound, 408: AddOnDown, 429: RateLimited}.get(reply.status)
     kind = kind or (Unreachable if reply.status >= 500 else RefusedQuery if reply.status >= 300 or _is_refusal(reply) else None)
     if kind is RefusedQuery and ("not found" in f"{reason} {detail}".lower() or reason.startswith("No position")): kind = NotFound
-    if kind: return kind(reason, where, reply.status, detail)
+    if kind: return kind(reason, where, reply.status, detail, reply.retry_after)
     return UnreadableAnswer(f"{where}: {reply.reason}") if reply.failure else None
 
 # %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-016-54e9

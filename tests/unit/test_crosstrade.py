@@ -86,6 +86,9 @@ def test_a_refusal_keeps_reason_detail_and_wait():
 def test_every_failed_query_is_a_named_error(answer, kind): assert type(error_of(answer, "GET /positions")) is kind
 
 
+def test_a_rate_limit_error_carries_its_wait(): assert error_of(reply(429, b'{"error": "rate_limited", "retryAfter": 2}'), "GET /x").retry_after == 2.0
+
+
 def test_a_good_answer_is_no_error(): assert error_of(reply(), "GET /x") is None
 
 
