@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['BarAggregator', 'as_bar', 'SecondToMinuteAggregator', 'aggregate']
 
-# %% ../nbs/05_aggregator.ipynb #05_aggregato-003-32c4
+# %% ../nbs/05_aggregator.ipynb #05_aggregato-003-498f
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .core import Bar, Bars, InputError, Timeframe, to_nanos
+from .core import MINUTE, Bar, Bars, InputError, Timeframe, to_nanos
 from .sessions import SessionCalendar
 
-# %% ../nbs/05_aggregator.ipynb #05_aggregato-005-81d4
+# %% ../nbs/05_aggregator.ipynb #05_aggregato-005-a9d1
 class _Period:
     "The period of one symbol and timeframe that is under way."
     __slots__ = ("symbol", "timeframe", "nanos", "start", "end", "open", "high", "low", "close", "volume", "contract", "partial", "active", "fresh")
@@ -26,10 +26,10 @@ class _Period:
 
     def begin(self, bar: Bar, opened: int, closes: int) -> None:
         "Start the period the bar lies in; its trading interval is `[opened, closes)`."
-        self.start = bar.start - (bar.start - opened) % self.nanos
-        self.end = min(self.start + self.nanos, closes)
+        start = bar.start - (bar.start - opened) % self.nanos
+        self.start, self.end = max(start, self.end), min(start + self.nanos, closes)   # after a roll inside the period, its second part starts there
         self.open, self.high, self.low, self.close, self.volume, self.contract = bar.open, bar.high, bar.low, bar.close, bar.volume, bar.contract
-        self.partial = bar.partial or (self.fresh and bar.start > self.start)
+        self.partial = bar.partial or (self.fresh and bar.start > start)
         self.active, self.fresh = True, False
 
     def finish(self) -> Bar:
@@ -37,14 +37,14 @@ class _Period:
         self.active = False
         return Bar(self.symbol, self.timeframe, self.start, self.end, self.open, self.high, self.low, self.close, self.volume, self.contract, True, self.partial)
 
-# %% ../nbs/05_aggregator.ipynb #05_aggregato-007-25d6
+# %% ../nbs/05_aggregator.ipynb #05_aggregato-007-e34b
 class _SymbolState:
     "What the aggregator knows of one symbol."
-    __slots__ = ("periods", "opened", "closes", "through", "contract", "before", "calendar")
+    __slots__ = ("periods", "opened", "closes", "through", "clock", "contract", "before", "calendar")
     def __init__(self, symbol: str, timeframes: Iterable[Timeframe], calendar: SessionCalendar):
         self.periods = [_Period(symbol, timeframe) for timeframe in timeframes]
         self.opened = self.closes = 0      # the trading interval of the last bar
-        self.through = -1                  # ns UTC: everything that starts before it is settled
+        self.through = self.clock = -1     # ns UTC: end of the last bar; time as `advance` told it
         self.contract, self.before, self.calendar = "", "", calendar   # before: the contract rolled out of
 
 _by_end = lambda bar: (bar.end, bar.end - bar.start)
@@ -83,7 +83,7 @@ class BarAggregator:
         state = self._states.get(bar.symbol) or self._new_state(bar)
         start, end = bar.start, bar.end
         closed: list[Bar] = []
-        if start < state.through and bar.contract in (state.contract, state.before): return self._reject(bar, state)
+        if (start < state.through or end <= state.clock) and bar.contract in (state.contract, state.before): return self._reject(bar, state)
         if bar.contract != state.contract:
             closed = self._cut(state, start)
             state.before, state.contract = state.contract, bar.contract
@@ -93,7 +93,7 @@ class BarAggregator:
             if start >= period.end:
                 if period.active: closed.append(period.finish())
                 period.begin(bar, state.opened, state.closes)
-            elif not period.active: period.begin(bar, state.opened, state.closes)   # the rest of a period that was cut
+            elif not period.active: period.begin(bar, state.opened, state.closes)
             else:
                 if bar.high > period.high: period.high = bar.high
                 if bar.low < period.low: period.low = bar.low
@@ -109,8 +109,8 @@ class BarAggregator:
     ) -> list[Bar]:
         "What completes because time passed: an end-of-interval marker or the clock."
         state = self._states.get(symbol)
-        if state is None or now <= state.through: return []
-        state.through = now
+        if state is None or now <= state.clock: return []
+        state.clock = now
         closed = [period.finish() for period in state.periods if period.active and period.end <= now]
         return self._out(closed) if closed else closed
 
@@ -134,9 +134,10 @@ class BarAggregator:
         if not is_open: self.rejected["off_session"] += 1   # outages and special sessions come from the data; the bar is kept, counted from the last close
 
     def _cut(self, state: _SymbolState, start: int) -> list[Bar]:
-        "The contract changed at `start`: end what is under way, both parts flagged partial, so that no bar mixes two contracts."
+        "The contract changed at `start`: end what is under way there, both parts flagged partial, so that no bar mixes two contracts."
         under_way = [period for period in state.periods if period.active and start < period.end]
-        for period in under_way: period.partial = period.fresh = True
+        parting = max(state.through, start - start % MINUTE)   # whole minutes, so that seconds and minutes part at the same moment
+        for period in under_way: period.partial, period.fresh, period.end = True, True, parting
         return [period.finish() for period in under_way]
 
     def _reject(self, bar: Bar, state: _SymbolState) -> list[Bar]:
@@ -155,13 +156,13 @@ class BarAggregator:
     def save(self) -> dict:
         "The state as JSON-able data, for a restart in the middle of periods."
         periods = lambda state: [{name: getattr(p, name) for name in _Period.__slots__ if hasattr(p, name)} for p in state.periods]
-        return {symbol: {"through": s.through, "contract": s.contract, "before": s.before, "periods": periods(s)} for symbol, s in self._states.items()}
+        return {symbol: {"through": s.through, "clock": s.clock, "contract": s.contract, "before": s.before, "periods": periods(s)} for symbol, s in self._states.items()}
 
     def restore(self, saved: dict) -> None:
         "Continue where `save` stopped."
         for symbol, content in saved.items():
             state = self._states[symbol] = _SymbolState(symbol, (), self._calendar or SessionCalendar.of(symbol))
-            state.through, state.contract, state.before = content["through"], content["contract"], content["before"]
+            state.through, state.clock, state.contract, state.before = (content[name] for name in ("through", "clock", "contract", "before"))
             for fields in content["periods"]:
                 period = _Period(symbol, Timeframe(fields["timeframe"]))
                 for name, value in fields.items():
@@ -180,7 +181,7 @@ class SecondToMinuteAggregator(BarAggregator):
     "One-second bars in, one-minute bars out."
     def __init__(self, calendar: SessionCalendar | None = None, keep: int = 0): super().__init__(["1min"], calendar, keep)
 
-# %% ../nbs/05_aggregator.ipynb #05_aggregato-013-7d5f
+# %% ../nbs/05_aggregator.ipynb #05_aggregato-013-94a2
 def aggregate(
     bars: Bars,                                  # ordered, finer than the timeframe
     timeframe: int | str,
@@ -202,8 +203,11 @@ def aggregate(
     ends = np.minimum(period[first] + timeframe.nanos, bounds[interval[first] + 1])
     cut = np.concatenate((rolled[last[:-1]] & (bars.start[first[1:]] < ends[:-1]), [False]))    # ended by a roll before its time
     began = np.concatenate(([True], cut[:-1])) & (bars.start[first] > period[first])           # the stream, or its contract, began inside it
+    starts, anew = period[first], bars.start[first[1:]]
+    parting = np.maximum(bars.end[last[:-1]], anew - anew % MINUTE)                             # where a period's two contracts part
+    starts[1:], ends[:-1] = np.where(cut[:-1], parting, starts[1:]), np.where(cut[:-1], parting, ends[:-1])
     partial = np.logical_or.reduceat(bars.partial, first) | cut | began
     done = cut | (ends <= (bars.end[-1] if through is None else through))
-    made = Bars(bars.symbol, timeframe, period[first], ends, bars.open[first], np.maximum.reduceat(bars.high, first), np.minimum.reduceat(bars.low, first),
+    made = Bars(bars.symbol, timeframe, starts, ends, bars.open[first], np.maximum.reduceat(bars.high, first), np.minimum.reduceat(bars.low, first),
                 bars.close[last], np.add.reduceat(bars.volume, first), bars.contract[first], bars.contracts, partial)
     return made if done.all() else made[done]

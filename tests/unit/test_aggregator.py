@@ -130,6 +130,7 @@ def test_a_roll_inside_a_period_ends_it_and_flags_both_parts():
     old, = five.push(bar(OPEN + MINUTE, contract="ESH6"))
     new, = five.advance("ES.c.0", OPEN + 5 * MINUTE)
     assert (old.contract, old.partial, new.contract, new.partial) == ("ESZ5", True, "ESH6", True)
+    assert (old.end, new.end) == (OPEN + MINUTE, OPEN + 5 * MINUTE)   # the old part is known when the new contract begins, and no later
 
 
 def test_the_first_period_is_partial_when_the_stream_began_inside_it():
