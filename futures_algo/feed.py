@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'DatabentoLiveFeed']
 
-# %% ../nbs/04_feed.ipynb #04_feed-004-2fab
+# %% ../nbs/04_feed.ipynb #04_feed-004-baf0
 import logging
 import queue
 import random
@@ -15,8 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .connection import Connection, Ended, Opened, Subscription, Wake
-from .contracts import Contract, FeedSymbol
+from .connection import Connection, Ended, Opened, Subscription, Wake, symbology_of
 from .core import DAY, SECOND, Bar, Clock, FeedError, InputError, Timeframe, WallClock, did_you_mean
 from .dbn import PRICE_SCALE, SCHEMA_STEP
 from .feed_events import ContractMapped, FeedEvent, FeedState, IntervalEnd, Position, clock_text
@@ -24,22 +23,13 @@ from .watchdog import Patience, Watchdog
 
 log = logging.getLogger(__name__)
 
-# %% ../nbs/04_feed.ipynb #04_feed-006-52fd
+# %% ../nbs/04_feed.ipynb #04_feed-006-14b6
 _BURST = 256                # records read between two looks at the deadline
 _DATE_GRACE = 60 * SECOND   # after midnight, for the marker of midnight to come
 _UNDEFINED = 2**64 - 1      # a time that Databento leaves open
 _FATAL = ("Authentication failed", "deactivated", "Unknown dataset")   # words of a refusal that a retry does not mend
 
-def _symbology(symbols: tuple[str, ...]) -> str:
-    "The one symbology of all symbols: continuous or raw_symbol."
-    if not symbols: raise InputError("symbols", symbols, "must name at least one", "such as 'ES.c.0'")
-    continuous = ["." in symbol for symbol in symbols]
-    if any(continuous) and not all(continuous):
-        raise InputError("symbols", symbols, "must be all continuous or all contracts", "use one feed for each kind")
-    for symbol in symbols: (FeedSymbol if continuous[0] else Contract).parse(symbol)
-    return "continuous" if continuous[0] else "raw_symbol"
-
-# %% ../nbs/04_feed.ipynb #04_feed-008-ee41
+# %% ../nbs/04_feed.ipynb #04_feed-008-e501
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
     def __init__(self,
@@ -62,7 +52,7 @@ class DatabentoLiveFeed:
         if schema not in SCHEMA_STEP: raise InputError("schema", schema, "must be a schema of bars", did_you_mean(schema, SCHEMA_STEP))
         self.symbols = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
         self.schema, self.dataset, self.on_bar_callback = schema, dataset, on_bar_callback
-        self._symbology, self._step, self._timeframe = _symbology(self.symbols), SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
+        self._symbology, self._step, self._timeframe = symbology_of(self.symbols), SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
         self._key = getattr(api_key, "get_secret_value", lambda: api_key)()
         self._gateway, self._port, self._heartbeat_s, self._patience, self._end = gateway, port, heartbeat_s, patience, end
         self.expected_open, self._clock = expected_open or self._market_open, clock or WallClock()
@@ -70,10 +60,13 @@ class DatabentoLiveFeed:
         self.closed_through = resume.closed_through if resume else start    # ns UTC, or None before the first marker of a live stream
         self._last: dict[str, int] = dict(resume.last) if resume else {}    # symbol -> start of its last bar
         self._before = -1 if self.closed_through is None else self.closed_through - 1   # stands in for a symbol without a bar yet
-        self._delivered, self._delivered_last = self.closed_through, dict(self._last)   # the same two, as the consumer has seen them
+        # the same as the consumer has seen them
+        self._delivered, self._delivered_last, self._delivered_contracts = self.closed_through, dict(self._last), dict(resume.contracts) if resume else {}
         self.contracts: dict[str, str] = {}       # symbol -> contract, as mapped now
         self.state, self.reason = "down", "not connected yet"
         self.bars = self.duplicates = self.sessions = 0
+        # symbol -> contract and the UTC day (since 1970) for which it is known
+        self._dated = {symbol: (contract, (resume.closed_through - 1) // DAY) for symbol, contract in resume.contracts.items()} if resume else {}
         self._prepare()
 
     def _prepare(self) -> None:
@@ -93,7 +86,7 @@ class DatabentoLiveFeed:
     @property
     def position(self) -> Position | None:
         "Everything the consumer was handed, as the next feed's `resume`; None before it began."
-        return None if self._delivered is None else Position(self._delivered, dict(self._delivered_last))
+        return None if self._delivered is None else Position(self._delivered, dict(self._delivered_last), dict(self._delivered_contracts))
 
     # -- the user's four verbs
 
@@ -109,7 +102,7 @@ class DatabentoLiveFeed:
         "Add symbols; a running feed resumes at its position with all of them. Returns the symbols of the feed."
         more = tuple(dict.fromkeys((*self.symbols, *symbols)))
         if more != self.symbols:
-            self._symbology, self.symbols = _symbology(more), more
+            self._symbology, self.symbols = symbology_of(more), more
             if self._connection: self._connection.records.put(Ended("resubscribing: symbols were added"))
         return self.symbols
 
@@ -141,6 +134,7 @@ class DatabentoLiveFeed:
                 event = out.popleft()
                 if type(event) is Bar: self._delivered_last[event.symbol] = event.start
                 elif type(event) is IntervalEnd: self._delivered = event.end
+                elif type(event) is ContractMapped: self._delivered_contracts[event.symbol] = event.contract
                 yield event
             if self._fatal: raise self._fatal
             if self.state == "closed": return
@@ -202,7 +196,8 @@ class DatabentoLiveFeed:
     def _open(self) -> None:
         "Start a new session at the position reached."
         start = 0 if self._everything else self.closed_through
-        ask = Subscription(self.dataset, self.schema, self._symbology, self.symbols, start)
+        symbology, self._asked = self._ask()
+        ask = Subscription(self.dataset, self.schema, symbology, tuple(self._asked), start)
         with self._lock:
             if self._stopping.is_set(): return
             self._ending = [c for c in self._ending if not c.join(0)]
@@ -213,6 +208,16 @@ class DatabentoLiveFeed:
         self._day = max(self._clock.now(), self.closed_through or 0) // DAY
         self._set_boundary()
         self._say("connecting", "live from now" if start is None else "all that is kept" if start == 0 else f"from {clock_text(start)}")
+
+    def _ask(self) -> tuple[str, dict[str, list[str]]]:
+        "What to subscribe to: its symbology, and for each name asked for the symbols it answers."
+        today = None if self.closed_through is None else self.closed_through // DAY
+        answers: dict[str, list[str]] = {}
+        for symbol in self.symbols:
+            contract, day = self._dated.get(symbol, ("", None))
+            if day is None or day != today: return self._symbology, {symbol: [symbol] for symbol in self.symbols}
+            answers.setdefault(contract, []).append(symbol)
+        return "raw_symbol", answers
 
     def _set_boundary(self) -> None:
         "The date change that ends this session's mapping; a contract's never ends."
@@ -261,17 +266,17 @@ class DatabentoLiveFeed:
     # -- what arrives
 
     def _on_bar(self, record) -> None:
-        start, named = record.ts_event, self._names.get(record.instrument_id)
+        start, named = record.ts_event, self._names.get(record.instrument_id)   # two symbols may mean one instrument
         if start % self._step: self._give_up(f"a bar that starts at {start} ns: the stream cannot be decoded any more"); return
-        if named is None: self._say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps"); return
+        if not named: self._say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps"); return
         if start >= self._boundary: self._change_date(start); return
-        symbol, contract = named
         self._fresh = True
-        if start <= self._last.get(symbol, self._before): self.duplicates += 1; return
-        self._last[symbol] = start
-        self.bars += 1
-        self._out.append(Bar(symbol, self._timeframe, start, start + self._step, record.open / PRICE_SCALE, record.high / PRICE_SCALE,
-                             record.low / PRICE_SCALE, record.close / PRICE_SCALE, record.volume, contract, True, start < self._whole_from))
+        for symbol, contract in named.items():
+            if start <= self._last.get(symbol, self._before): self.duplicates += 1; continue
+            self._last[symbol] = start
+            self.bars += 1
+            self._out.append(Bar(symbol, self._timeframe, start, start + self._step, record.open / PRICE_SCALE, record.high / PRICE_SCALE,
+                                 record.low / PRICE_SCALE, record.close / PRICE_SCALE, record.volume, contract, True, start < self._whole_from))
 
     def _on_system(self, record) -> None:
         code, known = record.code, self._system
@@ -282,6 +287,7 @@ class DatabentoLiveFeed:
         elif code not in (known.HEARTBEAT, known.UNSUBSCRIBE_ACK): self._say(self.state, f"system message {code}: {record.msg}")
 
     def _on_interval_end(self, end: int) -> None:
+        if self.closed_through is None: self._on_acknowledged(end)
         self._fresh = True
         if end % self._step: self._give_up(f"an interval that ends at {end} ns: the stream cannot be decoded any more"); return
         if end <= self.closed_through: return
@@ -307,21 +313,36 @@ class DatabentoLiveFeed:
         self._say(state, reason)
 
     def _on_mapping(self, record) -> None:
-        symbol, contract, instrument = record.stype_in_symbol, record.stype_out_symbol, record.instrument_id
-        self._names[instrument] = (symbol, contract)
+        if self.closed_through is None: self._on_acknowledged(record.ts_event)
+        contract, instrument = record.stype_out_symbol, record.instrument_id
+        symbols = self._asked.get(record.stype_in_symbol, [])
+        for named in self._names.values():
+            for symbol in symbols: named.pop(symbol, None)   # a symbol means one instrument at a time
+        self._names.setdefault(instrument, {}).update(dict.fromkeys(symbols, contract))
+        if self.closed_through < record.start_ts < _UNDEFINED:
+            self._say(self.state, f"{contract} is mapped from {clock_text(record.start_ts)} on, but its bars come from {clock_text(self.closed_through)} on")
+        for symbol in symbols: self._map(symbol, contract, instrument)
+
+    def _map(self, symbol: str, contract: str, instrument: int) -> None:
+        "A symbol means this contract today; say so when that is news."
+        self._dated[symbol] = contract, self.closed_through // DAY
         if (contract, instrument) == (self.contracts.get(symbol), self._instrument.get(symbol)): return
         self.contracts[symbol], self._instrument[symbol] = contract, instrument
-        if self.closed_through < record.start_ts < _UNDEFINED:
-            self._say(self.state, f"{symbol} means {contract} from {clock_text(record.start_ts)} on, but its bars come from {clock_text(self.closed_through)} on")
         self._out.append(ContractMapped(symbol, contract, instrument, self.closed_through))
 
     def _on_error(self, record) -> None:
         code, known, text = record.code, self._error, f"{record.code}: {record.err}"
-        if code == known.SYMBOL_RESOLUTION_FAILED: self._say(self.state, record.err)
+        if code == known.SYMBOL_RESOLUTION_FAILED: self._on_unresolved(record.err)
         elif code == known.INVALID_SUBSCRIPTION: self._end_for_good(text)
         elif code == known.REPLAY_DATA_AGED_OUT: self._on_aged_out()
         elif code == known.CONNECTION_LIMIT_EXCEEDED: self._give_up(text, longest=True)
         else: self._give_up(text)
+
+    def _on_unresolved(self, text: str) -> None:
+        "Said, and nothing more; but a contract that lost its name is asked for by its continuous symbol again."
+        self._say(self.state, text)
+        lost = [name for name in self._asked if name in text.split() and name not in self.symbols]
+        if lost: self._dated.clear(); self._resume(f"{lost[0]} does not resolve any more")
 
     def _on_aged_out(self) -> None:
         "The position is older than what the gateway keeps: take all it keeps, and say what is missing."

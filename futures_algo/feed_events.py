@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['FeedEvent', 'IntervalEnd', 'ContractMapped', 'FeedState', 'Position', 'clock_text', 'join']
 
-# %% ../nbs/04b_feed_events.ipynb #04b_feed_eve-003-075d
+# %% ../nbs/04b_feed_events.ipynb #04b_feed_eve-003-165d
 import heapq
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .core import SECOND, Bar, Bars, InputError
@@ -33,8 +34,9 @@ class FeedState(NamedTuple):
 
 class Position(NamedTuple):
     "How far the stream got: what a restarted process hands to the next feed as `resume`."
-    closed_through: int      # ns UTC, the last IntervalEnd
-    last: dict[str, int]     # symbol -> start of its last bar, ns UTC
+    closed_through: int                                           # ns UTC, the last IntervalEnd
+    last: Mapping[str, int]                                       # symbol -> start of its last bar, ns UTC
+    contracts: Mapping[str, str] = MappingProxyType({})           # symbol -> contract it meant there, where known
 
 FeedEvent = Bar | IntervalEnd | ContractMapped | FeedState
 

@@ -72,6 +72,7 @@ class LoopbackGateway:
         replay_window: int = DAY,                      # ns that `start` may lie back at a finite speed
         markers: bool = True,                          # send end-of-interval markers
         close_at_end: bool = False,                    # close a session that was sent everything
+        mapped_by: str = "start",                      # date that maps a replayed continuous symbol: of its "start", or "now"
         faults: Iterable[Fault] = (),
         batch: int = 4096,                             # intervals a write
     ):
@@ -79,7 +80,7 @@ class LoopbackGateway:
         self.keys, self.dataset, self.speed, self.host, self.port = set(keys), dataset, speed, host, port
         self.start_ns = min(tape.start for tape in self.tapes.values()) if start_ns is None else start_ns
         self.end_ns = max(tape.end for tape in self.tapes.values()) if end_ns is None else end_ns
-        self.heartbeat_s, self.replay_window, self.markers, self.close_at_end, self.batch = heartbeat_s, replay_window, markers, close_at_end, batch
+        self.heartbeat_s, self.replay_window, self.markers, self.close_at_end, self.mapped_by, self.batch = heartbeat_s, replay_window, markers, close_at_end, mapped_by, batch
         self.faults = sorted(map(self._checked, faults))
         self.door: list[Fault] = []                 # faults that wait for the next connections
         self.struck: list[str] = []                 # faults that happened

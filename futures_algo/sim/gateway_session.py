@@ -127,9 +127,10 @@ class Session:
         oldest = gateway.now() - gateway.replay_window if gateway.paced else gateway.start_ns
         if begin == 0: begin = max(tape.start, oldest)   # 0 asks for all there is
         if gateway.paced and begin < oldest: self._fail("Replay data aged out", ErrorCode.REPLAY_DATA_AGED_OUT); return
+        map_at = begin if gateway.mapped_by == "start" else self.now()
         stream = self.streams.setdefault(schema, Stream(tape, begin, "start" in request))
         self.send(_system(self.now(), f"Subscription request {request.get('id')} for {schema} data succeeded", SystemCode.SUBSCRIPTION_ACK))
-        stream.add({mapped for symbol in request["symbols"].split(",") if (mapped := self._map(tape, symbol, stype, begin)) is not None})
+        stream.add({mapped for symbol in request["symbols"].split(",") if (mapped := self._map(tape, symbol, stype, map_at)) is not None})
         if stype == "continuous" and not gateway.paced: stream.limit = (stream.position // DAY + 1) * DAY
 
     def _map(self, tape: Tape, symbol: str, stype: str, at: int) -> int | None:

@@ -43,7 +43,7 @@ class Tape:
         at: int,      # ns UTC; the mapping of that date is the answer
     ) -> tuple[int, int, int] | None:
         "Start, end (ns) and instrument id of the symbol's mapping at a moment; None when it does not resolve."
-        if stype == "instrument_id": return (*ALWAYS, int(symbol))
+        if symbol.isdigit(): return (*ALWAYS, int(symbol))   # an id, or a contract that nobody named and that goes by its id
         if stype == "raw_symbol": return next(((*ALWAYS, i) for i, name in self.names.items() if name == symbol), None)
         return next(((midnight(start), midnight(end), i) for start, end, i in self.mappings.get(symbol, ())
                      if midnight(start) <= at < midnight(end)), None)
