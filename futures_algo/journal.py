@@ -195,6 +195,10 @@ class Journal:
         "The row with this key, or None."
         return next(iter(self.rows(table, f"{key} = ?", value, limit=1)), None)
 
+    def has(self, table: str, key: str, value: Any) -> bool:
+        "Whether a committed row with this key stands there; cheap, and blind to a group under way."
+        with self._lock: return self._connection.execute(f"SELECT 1 FROM {_known(table)} WHERE {key} = ?", (value,)).fetchone() is not None
+
     def status(self) -> dict[str, dict[str, Any]]:
         "All status documents."
         return {row["key"]: {"at": row["at"]} | json.loads(row["value"]) for row in self.rows("status")}

@@ -1,0 +1,31 @@
+"""`demo`: the whole chain on loopback servers."""
+import math
+from pathlib import Path
+
+import typer
+
+from futures_algo.cli import Json, app, finish
+
+
+@app.command()
+def demo(
+    seed: int = typer.Option(7, help="Of the generated market; the same seed gives the same numbers."),
+    data: list[Path] = typer.Option([], help="DBN files of one-second or one-minute bars to play instead."),
+    config: Path = typer.Option(Path("config/live_trading_config.json"), help="Strategies and limits."),
+    speed: float = typer.Option(0.0, help="Data seconds a second; 0 is as fast as the engine reads."),
+    headless: bool = typer.Option(False, "--headless", help="Do not serve the page."),
+    folder: Path | None = typer.Option(None, help="Keep journal and logs here; a temporary folder otherwise."),
+    json: bool = Json,
+) -> None:
+    "Play two generated sessions of ES and NQ (or your own bars) through the whole system on paper."
+    import tempfile
+    from futures_algo.commands.show import demo_progress, demo_table
+    from futures_algo.demo import Demo, generated, recorded
+    with tempfile.TemporaryDirectory(prefix="futures-algo-demo-") as temporary:
+        home = folder or Path(temporary)
+        home.mkdir(parents=True, exist_ok=True)
+        recording = recorded(data, Path(temporary)) if data else generated(Path(temporary), seed)
+        with demo_progress(recording.count, quiet=json) as advance:
+            player = Demo(recording, home, config, speed or math.inf, headless, on_progress=advance)
+            summary = player.run(on_page=lambda url: typer.echo(f"Watch it at {url}", err=True))
+        finish(summary, json, demo_table, finding=bool(summary["duplicate_orders"] or summary["lost_bars"]))

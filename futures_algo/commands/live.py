@@ -1,0 +1,105 @@
+"""`run`, `validate-config`, `status`, and the commands a running engine takes."""
+import getpass
+from pathlib import Path
+
+import typer
+
+from futures_algo.cli import Json, app, finish
+
+Config = typer.Option(Path("config/live_trading_config.json"), "--config", help="The live config.")
+JournalPath = typer.Option(Path("journal/live.db"), "--journal", help="The engine's journal.")
+
+
+@app.command()
+def run(
+    config: Path = Config,
+    live: bool = typer.Option(False, "--live/--dry-run", help="Send orders; the config must say so too. Dry run is the default."),
+    loglevel: str = typer.Option("INFO", help="DEBUG, INFO, WARNING or ERROR"),
+    json: bool = Json,
+) -> None:
+    "Run the engine on a config until it is stopped."
+    import logging
+    from futures_algo.live import LiveTradingSystem
+    logging.basicConfig(level=loglevel, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    reason = LiveTradingSystem(config, live).start()
+    finish({"stopped": reason}, json, lambda document: typer.echo(document["stopped"]))
+
+
+@app.command("validate-config")
+def validate_config(config: Path = typer.Argument(Path("config/live_trading_config.json")), json: bool = Json) -> None:
+    "Name every mistake in a config: path, value, rule and remedy."
+    from futures_algo.config import ConfigErrors, load_config
+    from futures_algo.core import ConfigError
+    from futures_algo.live import check_config
+    errors: list[ConfigError] = []
+    try: check_config(load_config(config))
+    except ConfigErrors as found: errors = found.errors
+    except ConfigError as found: errors = [found]
+    def show(document: dict) -> None:
+        for error in errors: typer.echo(str(error))
+        if not errors: typer.echo("the config is fine")
+    finish({"ok": not errors, "errors": [error.as_dict() for error in errors]}, json, show, finding=bool(errors))
+
+
+@app.command()
+def status(journal: Path = JournalPath, json: bool = Json) -> None:
+    "What the engine last said of itself, its feed, its broker and its strategies."
+    from futures_algo.commands.show import table
+    from futures_algo.journal import Journal
+    with Journal(journal, readonly=True) as reader: documents = reader.status()
+    rows = lambda document: [(key, value.get("state", value.get("position", ""))) for key, value in sorted(document.items())]
+    finish(documents, json, lambda document: table("Status", rows(document)))
+
+
+@app.command()
+def events(journal: Path = JournalPath, last: int = typer.Option(30, help="How many."), json: bool = Json) -> None:
+    "The latest events of the journal, newest last."
+    from futures_algo.core import to_timestamp
+    from futures_algo.journal import Journal
+    with Journal(journal, readonly=True) as reader: rows = reader.rows("events", order="seq DESC", limit=last)[::-1]
+    line = lambda row: f"{to_timestamp(row['at']):%Y-%m-%d %H:%M:%S} {row['level']:<8}{row['kind']:<10} {row['subject']}: {row['message']}"
+    finish({"events": rows}, json, lambda document: [typer.echo(line(row)) for row in document["events"]])
+
+
+def send(journal: Path, as_json: bool, verb: str, **args: str) -> None:
+    "Append a command and wait for the engine's answer."
+    import time
+    from futures_algo.core import FuturesAlgoError
+    from futures_algo.journal import Journal
+    if not journal.is_file(): raise FuturesAlgoError(f"There is no journal at {journal}; start the engine, or name another with --journal")
+    with Journal(journal) as book:
+        identity, deadline = book.command(verb, getpass.getuser(), **args), time.monotonic() + 10
+        while (row := book.one("commands", "id", identity))["state"] == "new" and time.monotonic() < deadline: time.sleep(0.05)
+        if row["state"] == "new": book.acknowledge(identity, "refused", "no engine answered within 10 s")
+    if row["state"] == "new": raise FuturesAlgoError("No engine answered within 10 s; is one running on this journal?")
+    finish({"verb": verb, "state": row["state"], "answer": row["answer"]}, as_json, lambda document: typer.echo(document["answer"]), finding=row["state"] != "done")
+
+
+@app.command()
+def halt(reason: str = "by command", journal: Path = JournalPath, json: bool = Json) -> None:
+    "Let no entry through; exits pass."
+    send(journal, json, "halt", reason=reason)
+
+
+@app.command()
+def resume(journal: Path = JournalPath, json: bool = Json) -> None:
+    "Let entries through again."
+    send(journal, json, "resume")
+
+
+@app.command()
+def flatten(scope: str = typer.Option(..., help="strategy, instrument or account"), name: str = "", journal: Path = JournalPath, json: bool = Json) -> None:
+    "Close what the engine's ledgers hold."
+    send(journal, json, "flatten", scope=scope, name=name)
+
+
+@app.command()
+def enable(strategy: str, journal: Path = JournalPath, json: bool = Json) -> None:
+    "Let a strategy enter again."
+    send(journal, json, "enable", strategy=strategy)
+
+
+@app.command()
+def disable(strategy: str, journal: Path = JournalPath, json: bool = Json) -> None:
+    "Let a strategy enter no more; its exits pass."
+    send(journal, json, "disable", strategy=strategy)

@@ -1,0 +1,42 @@
+"""How results look in a terminal."""
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def demo_progress(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    "A progress bar on standard error; silent with --json."
+    if quiet:
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("bars", total=total)
+        yield lambda done, total: progress.update(task, completed=done)
+
+
+def table(title: str, rows: list[tuple[str, Any]]) -> None:
+    "Two columns, numbers to the right."
+    from rich.console import Console
+    from rich.table import Table
+    grid = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    grid.add_column()
+    grid.add_column(justify="right")
+    for name, value in rows: grid.add_row(name, str(value))
+    Console().print(grid)
+
+
+def counted(counts: dict[str, Any]) -> str:
+    "'1min 2,760  5min 552', or 'none'."
+    return "  ".join(f"{name} {value:,}" for name, value in counts.items()) or "none"
+
+
+def demo_table(summary: dict[str, Any]) -> None:
+    "The demo's end."
+    table("What happened", [
+        ("bars in", f"{summary['bars_in']:,}"), ("bars out", counted(summary["bars_out"])), ("lost bars", summary["lost_bars"]),
+        ("signals", f"{summary['signals']:,}  ({counted(summary['verdicts'])})"), ("orders", f"{summary['orders']:,}"),
+        ("duplicate orders", summary["duplicate_orders"]), ("fills", f"{summary['fills']:,}  ({counted(summary['fills_by_symbol'])})"),
+        ("open positions", counted(summary["positions"])), ("profit and loss", f"${summary['pnl_usd']:,.2f}"), ("elapsed", f"{summary['elapsed_s']:.1f} s")])

@@ -1,0 +1,169 @@
+"""The engine: one loop that takes feed events and produces bars, signals and orders. Its state is the journal.
+
+`LiveTradingSystem` (futures_algo.live) builds it from a config; the demo and the tests build it on the loopback servers.
+"""
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from futures_algo.core import SECOND, Bar, Clock, DataClock, Signal
+from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd
+from futures_algo.pipeline import BarPipeline, Instant
+from futures_algo.signals import SignalGenerator
+
+STATUS_SECONDS = 0.5     # between status documents, wall time
+TURN_SECONDS = 0.25      # longest wait for the feed before commands and orders are looked at
+
+
+class Engine:
+    "Feed events in, orders out."
+    def __init__(self,
+        feed,                                  # DatabentoLiveFeed
+        pipeline: BarPipeline,
+        runners: list,                         # StrategyRunner, one per strategy and symbol
+        executor,                              # CrossTradeExecutor
+        journal,                               # Journal, writable
+        *,
+        clock: Clock,                          # WallClock live, DataClock over recorded bars
+        mode: str,                             # dry_run, live or simulation
+        config_hash: str = "",
+        cooldown_s: float = 0.0,
+        priority: dict[str, int] | None = None,
+        poll_seconds: float = 1.0,             # between looks at open orders
+        reconcile_seconds: float = 60.0,       # between comparisons of the books
+        on_turn: Callable[["Engine"], None] = lambda engine: None,   # called between events: progress, config reload
+    ):
+        self.feed, self.pipeline, self.runners, self.executor, self.journal, self.clock = feed, pipeline, runners, executor, journal, clock
+        self.mode, self.config_hash, self.on_turn = mode, config_hash, on_turn
+        self.generator = SignalGenerator(runners, executor, cooldown_s, priority)
+        self.counts: Counter = Counter()       # bars_in, signals, and completed bars by timeframe
+        self.feed_state = FeedState("connecting", "", 0)
+        self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
+        self._poll_every, self._reconcile_every = int(poll_seconds * SECOND), int(reconcile_seconds * SECOND)
+        self._next_poll = self._next_reconcile = 0
+        self._next_status = 0.0
+        self._handlers = {Bar: self._on_bar, IntervalEnd: self._on_interval_end, ContractMapped: self._on_contract, FeedState: self._on_feed_state}
+        executor.warm = self._is_warm
+
+    # --- life
+
+    def run(self) -> str:
+        "Recover, then follow the feed until it closes or `stop` is called; returns why it ended."
+        from futures_algo import __version__
+        self.journal.hold()
+        self.journal.add("runs", run_id=self.run_id, started=time.time_ns(), pid=os.getpid(), mode=self.mode, account=self.executor.account,
+                         config_hash=self.config_hash, version=__version__)
+        self._enter("recovering")
+        self._report_differences(self.executor.recover())
+        self._enter("ready")
+        try:
+            while not self.stop_reason and self.feed.state != "closed": self._turn()
+        finally: self._end()
+        return self.stop_reason
+
+    def stop(self, reason: str) -> None:
+        "Ask the loop to end; safe from a signal handler or another thread."
+        self.stop_reason = self.stop_reason or reason
+
+    def _turn(self) -> None:
+        "The feed's events for a moment, then everything that is due."
+        for event in self.feed.events(TURN_SECONDS):
+            self._handlers[type(event)](event)
+            if self.stop_reason: return
+            if time.monotonic() >= self._next_status: self._due()
+        self._due()
+
+    def _due(self) -> None:
+        "Commands, orders, books and status, each when its time has come."
+        for command in self.journal.new_commands(): self._obey(command)
+        now = self.clock.now()
+        if now >= self._next_poll: self._next_poll = now + self._poll_every; self.executor.poll()
+        if now >= self._next_reconcile and self.executor.broker_state[0] != "unknown":
+            self._next_reconcile = now + self._reconcile_every
+            self._report_differences(self.executor.reconcile())
+        if time.monotonic() >= self._next_status: self._write_status()
+        self.on_turn(self)
+
+    def _end(self) -> None:
+        self.stop_reason = self.stop_reason or f"the feed closed: {self.feed.reason}"
+        self._enter("stopping")
+        self.feed.shutdown()
+        self.executor.poll()
+        self._enter("stopped")
+        self.journal.update("runs", "run_id", self.run_id, ended=time.time_ns())
+        self.journal.flush()
+
+    def _enter(self, state: str) -> None:
+        self.state = state
+        self.journal.add_event(self.clock.now(), "info", "engine", self.run_id, f"{state}{': ' + self.stop_reason if self.stop_reason else ''}")
+        self._write_status()
+
+    # --- the stream
+
+    def _on_bar(self, bar: Bar) -> None:
+        self.counts["bars_in"] += 1
+        self._advance(bar.start)   # what the bar closes, it closes before its own time begins
+        for instant in self.pipeline.push(bar):
+            self._advance(instant[0].end)
+            self._on_instant(instant)
+
+    def _on_interval_end(self, event: IntervalEnd) -> None:
+        self._advance(event.end)
+        for instant in self.pipeline.advance(event.end): self._on_instant(instant)
+
+    def _advance(self, to: int) -> None:
+        if isinstance(self.clock, DataClock): self.clock.advance(to)
+
+    def _on_instant(self, instant: Instant) -> None:
+        "Bars of one symbol closed: journal them, let strategies decide, journal what they saw."
+        received = self.clock.now()
+        for bar in instant:
+            self.counts[bar.timeframe] += 1
+            self.journal.add_bar(bar, received)
+        self.counts["signals"] += len(self.generator.on_bars(instant))
+        for runner in self.runners:
+            if runner.symbol == instant[0].symbol and runner.evaluation.get("bar_end") == instant[0].end: self._note(runner)
+
+    def _note(self, runner) -> None:
+        self.journal.put("evaluations", strategy=runner.name, symbol=runner.symbol, bar_end=runner.evaluation["bar_end"], ready=runner.is_ready(),
+                         position=runner.position, vals=_finite(runner.describe()))
+
+    def _on_contract(self, event: ContractMapped) -> None:
+        self.journal.add_event(event.at, "info", "contract", event.symbol, f"means {event.contract}", instrument_id=event.instrument_id)
+
+    def _on_feed_state(self, event: FeedState) -> None:
+        level = "info" if event.state in ("connecting", "replaying", "live", "closed") else "warning"
+        self.feed_state = event
+        self.journal.add_event(self.clock.now(), level, "feed", event.state, event.reason)
+
+    def _is_warm(self, signal: Signal) -> bool:
+        return any(r.is_ready() for r in self.runners if r.name == signal.strategy and r.symbol == signal.symbol)
+
+    def _report_differences(self, differences: dict[str, tuple[int, int]]) -> None:
+        for instrument, (ours, theirs) in differences.items():
+            self.journal.add_event(self.clock.now(), "alarm", "reconcile", instrument, f"our books hold {ours:+d}, the broker's {theirs:+d}")
+
+    # --- commands and status
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        from futures_algo.engine_commands import obey
+        state, answer = obey(self, command["verb"], command["args"])
+        self.journal.acknowledge(command["id"], state, answer)
+        self.journal.add_event(self.clock.now(), "info" if state == "done" else "warning", "command", command["verb"], f"{command['who']}: {answer}")
+
+    def _write_status(self) -> None:
+        "What a watcher needs to know now."
+        from futures_algo.engine_commands import status_documents
+        self._next_status = time.monotonic() + STATUS_SECONDS
+        at = time.time_ns()
+        for key, document in status_documents(self).items(): self.journal.set_status(key, at, **document)
+        self.journal.flush()
+
+
+def _finite(content: Any) -> Any:
+    "JSON has no NaN: a value not there yet is null."
+    if isinstance(content, dict): return {key: _finite(value) for key, value in content.items()}
+    return None if isinstance(content, float) and content != content else content
