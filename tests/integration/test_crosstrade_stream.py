@@ -133,7 +133,7 @@ def test_without_a_broker_it_backs_off_and_can_be_stopped_at_once(broker, stream
     until(lambda: live.state.name == "down" and live.reconnects >= 1)
     started = time.monotonic()
     live.stop()
-    assert time.monotonic() - started < 1.0 and live.state.name == "closed"
+    assert time.monotonic() - started < 3.0 and live.state.name == "closed"
 
 
 def test_it_comes_back_when_the_broker_restarts(broker, stream):

@@ -70,7 +70,7 @@ def test_every_kind_of_fault_has_its_row_above():
 
 
 def test_a_late_order_is_absent_right_after_the_loss_and_there_a_moment_later(broker, client):
-    broker.faults.add("late", path="/place", seconds=0.3)
+    broker.faults.add("late", path="/place", seconds=0.5)
     assert isinstance(buy(client), Ambiguous) and client.get_orders(active_only=False) == []
     with pytest.raises(NotFound): client.get_order_lifecycle("fa-1")
     until(lambda: client.get_orders(active_only=False))
@@ -104,7 +104,7 @@ def test_nobody_listening_means_not_sent():
 
 
 def test_an_answer_slower_than_the_patience_is_ambiguous_for_an_order_and_unreachable_for_a_question(broker):
-    impatient = connect(broker, timeout=httpx.Timeout(0.15))
+    impatient = connect(broker, timeout=httpx.Timeout(5.0, read=0.15))
     broker.faults.add("slow", times=2, seconds=0.4)
     answer = buy(impatient)
     assert isinstance(answer, Ambiguous) and "ReadTimeout" in answer.reason and held(broker) == 1
@@ -159,7 +159,7 @@ def test_twenty_orders_at_once_then_three_a_second_meet_no_429():
         took = time.monotonic() - started
         burst = (strict.requests[19].at - strict.requests[0].at) / 1e9
         assert [seen.status for seen in strict.requests] == [200] * 24
-        assert burst < 0.5 and 4 / 3 <= took < 2.5
+        assert burst < 1.0 and 4 / 3 <= took < 5.0   # unpaced it would be 0.1 s, at 3/s from the start 7.7 s
 
 
 def test_an_exit_passes_the_entries_and_reads_that_wait(broker):
@@ -272,7 +272,7 @@ def test_start_and_stop_are_quick_and_stop_may_come_twice():
     started = time.perf_counter()
     broker = PaperBroker({ES: 5850.0}).start()
     broker.stop(); broker.stop()
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1.0
 
 
 def test_a_port_in_use_is_an_error_at_start(broker):
