@@ -6,7 +6,8 @@
 __all__ = ['CHART_CSS', 'CONTROL_CSS', 'strategy_indicators', 'chart_indicators', 'IndicatorLines', 'marks_of', 'levels_of',
            'session_opens', 'ChartPanel']
 
-# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-003-fd35
+# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-003-5ecc
+import json
 from collections.abc import Iterable
 
 import numpy as np
@@ -22,21 +23,27 @@ from .journal_reader import View
 from .screen import number, price
 from .sessions import SessionCalendar
 
-# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-005-8167
+# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-005-e6b3
 def strategy_indicators(
     document: dict,      # a `strategy:` status document
     timeframe: str,      # of the chart
+    class_path: str,     # package.module.Class, or path/to/file.py:Class
 ) -> list[Indicator]:
     "The indicators a strategy uses on a timeframe; none when its class cannot be loaded here."
-    try: plan = import_class(document["class"])(**(document.get("parameters") or {})).indicators()
+    try: plan = import_class(class_path)(**(document.get("parameters") or {})).indicators()
     except (KeyError, TypeError, ImportError, FuturesAlgoError): return []
     found = [wanted for key, wanted in plan.items() if Timeframe(key) == timeframe]
     return [one for wanted in found for one in ([wanted] if isinstance(wanted, Indicator) else wanted)]
 
 def chart_indicators(view: View, symbol: str, timeframe: str) -> list[Indicator]:
     "Every strategy's indicators on this symbol and timeframe, each once."
-    documents = [document for (_, traded), document in sorted(view.strategies.items()) if traded == symbol]
-    return list(dict.fromkeys(one for document in documents for one in strategy_indicators(document, timeframe)))
+    documents = [(name, document) for (name, traded), document in sorted(view.strategies.items()) if traded == symbol]
+    return list(dict.fromkeys(one for name, document in documents for one in strategy_indicators(document, timeframe, _class_path(view, name, document))))
+
+def _class_path(view: View, name: str, document: dict) -> str:
+    "Where a strategy's class is, as the config in the journal says."
+    config = json.loads(next((row["content"] for row in view.tables.get("configs", ())), None) or "{}")
+    return config.get("strategies", {}).get(name, {}).get("class") or document.get("class", "")
 
 class IndicatorLines:
     "Live indicators that follow a chart bar by bar."

@@ -35,23 +35,27 @@ def config_difference(running: dict, file: dict) -> list[str]:
     text = lambda content: json.dumps(masked(content), indent=1, sort_keys=True).splitlines()
     return [line for line in difflib.unified_diff(text(running), text(file), "running", "file", n=1, lineterm="")][2:]
 
-# %% ../nbs/14h_controls.ipynb #14h_controls-008-efe1
+# %% ../nbs/14h_controls.ipynb #14h_controls-008-f50c
 def flatten_scopes(view: View) -> dict[str, dict[str, str]]:
     "What may be flattened: label -> arguments of the command."
     rows = [row for row in view.tables.get("positions", ()) if row["quantity"]]
     instruments = sorted({contract_code(row["instrument"]) for row in rows})
     strategies = sorted({name for name, _ in view.strategies})
     account = view.document("engine").get("account") or view.run.get("account") or ""
-    found = {f"instrument {code}": dict(scope="instrument", target=code) for code in instruments}
-    found |= {f"strategy {name}": dict(scope="strategy", target=name) for name in strategies}
-    return found | ({f"account {account}": dict(scope="account", target=account)} if account else {})
+    found = {f"instrument {code}": {"scope": "instrument", "name": code} for code in instruments}
+    found |= {f"strategy {name}": {"scope": "strategy", "name": name} for name in strategies}
+    return found | ({f"account {account}": {"scope": "account", "name": account}} if account else {})
 
 def open_alarms(view: View) -> dict[str, int]:
     "Errors and alarms nobody has acknowledged: text -> event number."
     done = {arguments(c).get("event") for c in view.tables.get("commands", ()) if c["verb"] == "acknowledge" and c["state"] != "refused"}
     return {f"{e['subject']}: {e['message']}"[:90]: e["seq"] for e in view.tables.get("events", ()) if str(e["level"]).lower() in ("error", "critical", "alarm") and e["seq"] not in done}
 
-# %% ../nbs/14h_controls.ipynb #14h_controls-010-0f8e
+# %% ../nbs/14h_controls.ipynb #14h_controls-010-29c3
+def _row(label: str, *widgets: Any) -> pn.FlexBox:
+    "Widgets of one purpose behind its name."
+    return pn.FlexBox(pn.pane.HTML(tag("span", label, cls="soft"), width=58, margin=(4, 0), stylesheets=[_SAID_CSS]), *widgets, sizing_mode="stretch_width", align_items="center")
+
 def _button(name: str, kind: str = "default", **kw: Any) -> pn.widgets.Button:
     return pn.widgets.Button(name=name, button_type=kind, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0), **kw)
 
@@ -79,22 +83,22 @@ class Controls:
         "Halt, reduce only, resume: the first two at once, the last after typing it."
         halt, reduce = _button("Halt", "danger"), _button("Reduce only")
         halt.on_click(lambda _: self.ask("halt", reason="asked on the page"))
-        reduce.on_click(lambda _: self.ask("reduce_only", reason="asked on the page"))
+        reduce.on_click(lambda _: self.ask("reduce", reason="asked on the page"))
         typed, resume = self._typed("type RESUME", lambda: "RESUME"), _button("Resume", disabled=True)
         self._confirm(typed, resume, lambda: "RESUME", lambda: self.ask("resume"))
-        return pn.FlexBox(halt, reduce, typed, resume, sizing_mode="stretch_width")
+        return _row("Trading", halt, reduce, typed, resume)
 
     def _flatten(self) -> pn.FlexBox:
         "Scope, the typed name, the button."
-        self.scope = pn.widgets.Select(name="", options=[], width=216, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
-        target = lambda: (flatten_scopes(self._view).get(self.scope.value) or {}).get("target", "")
-        typed, button = self._typed("type its name to confirm", target), _button("Flatten", "danger", disabled=True)
+        self.scope = pn.widgets.Select(name="", options=[], width=150, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        target = lambda: (flatten_scopes(self._view).get(self.scope.value) or {}).get("name", "")
+        typed, button = self._typed("type its name", target), _button("Flatten", "danger", disabled=True)
         self._confirm(typed, button, target, lambda: self.ask("flatten", **flatten_scopes(self._view)[self.scope.value]))
         self.scope.param.watch(lambda _: typed.param.update(value="", value_input=""), "value")
-        return pn.FlexBox(self.scope, typed, button, sizing_mode="stretch_width")
+        return _row("Flatten", self.scope, typed, button)
 
     def _typed(self, hint: str, wanted: Callable[[], str]) -> pn.widgets.TextInput:
-        return pn.widgets.TextInput(name="", placeholder=hint, width=170, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        return pn.widgets.TextInput(name="", placeholder=hint, width=112, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
 
     def _confirm(self, typed: pn.widgets.TextInput, button: pn.widgets.Button, wanted: Callable[[], str], act: Callable[[], None]) -> None:
         "The button works only while the text is the wanted word; checked again when it is pressed."
@@ -108,25 +112,25 @@ class Controls:
         button.on_click(press)
 
     def _strategies(self) -> pn.FlexBox:
-        self.strategy = pn.widgets.Select(name="", options=[], width=216, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        self.strategy = pn.widgets.Select(name="", options=[], width=150, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
         enable, disable = _button("Enable"), _button("Disable")
-        enable.on_click(lambda _: self.strategy.value and self.ask("enable_strategy", strategy=self.strategy.value))
-        disable.on_click(lambda _: self.strategy.value and self.ask("disable_strategy", strategy=self.strategy.value))
-        return pn.FlexBox(self.strategy, enable, disable, sizing_mode="stretch_width")
+        enable.on_click(lambda _: self.strategy.value and self.ask("enable", strategy=self.strategy.value))
+        disable.on_click(lambda _: self.strategy.value and self.ask("disable", strategy=self.strategy.value))
+        return _row("Strategy", self.strategy, enable, disable)
 
     def _alarms(self) -> pn.FlexBox:
-        self.alarm = pn.widgets.Select(name="", options={"no open alarm": 0}, width=300, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        self.alarm = pn.widgets.Select(name="", options={"no open alarm": 0}, width=212, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
         button = _button("Acknowledge")
         button.on_click(lambda _: self.alarm.value and self.ask("acknowledge", event=self.alarm.value))
-        return pn.FlexBox(self.alarm, button, sizing_mode="stretch_width")
+        return _row("Alarm", self.alarm, button)
 
     def _reload(self) -> pn.Column:
         "Show the difference first, then offer to apply it."
         look, self._apply = _button("Compare config file"), _button("Apply it", "primary", visible=False)
         self.difference = pn.pane.HTML("", stylesheets=[_SAID_CSS], margin=0, sizing_mode="stretch_width")
         look.on_click(lambda _: self._compare())
-        self._apply.on_click(lambda _: (self.ask("reload_config"), self._apply.param.update(visible=False), self.difference.param.update(object="")))
-        return pn.Column(pn.FlexBox(look, self._apply, sizing_mode="stretch_width"), self.difference, sizing_mode="stretch_width", margin=0)
+        self._apply.on_click(lambda _: (self.ask("reload"), self._apply.param.update(visible=False), self.difference.param.update(object="")))
+        return pn.Column(_row("Config", look, self._apply), self.difference, sizing_mode="stretch_width", margin=0)
 
     def _compare(self) -> None:
         "The difference between the running config and the file, or why there is none to show."

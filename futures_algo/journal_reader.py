@@ -78,8 +78,8 @@ class View:
         "Strategy documents by (name, symbol)."
         return {tuple(key.split(":", 1)[1].rsplit(":", 1)): value for key, value in self.status.items() if key.startswith("strategy:")}
 
-# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-010-58b4
-TERMINAL = ("filled", "cancelled", "canceled", "rejected", "expired", "denied", "failed")   # order states nothing follows
+# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-010-f12f
+TERMINAL = ("filled", "cancelled", "rejected", "notsent")   # order states nothing follows, lower case
 _LATEST = {   # part -> the rows a page shows
     "signals": "SELECT * FROM signals ORDER BY rowid DESC LIMIT 120",
     "commands": "SELECT * FROM commands ORDER BY at DESC LIMIT 30",

@@ -79,9 +79,8 @@ def release(path: "str | Path") -> None:
     with _SHARED_LOCK: screens = _SHARED.pop(Path(path).resolve(), None)
     if screens: screens.reader.stop()
 
-# %% ../nbs/14_monitor.ipynb #14_monitor-007-18b5
-_MAIN = ("chart", "signals", "fills", "orders", "events", "commands")          # two columns on a desk, one on a phone
-_SIDE = ("result", "positions", "strategies", "actions", "feed")
+# %% ../nbs/14_monitor.ipynb #14_monitor-007-67d4
+_STACKS = {"chart": ("chart",), "side": ("result", "positions", "strategies", "actions", "feed"), "tables": ("signals", "fills", "orders", "events", "commands")}   # in the order a phone shows them
 _CSS = [CARD_CSS, BAND_CSS, NOTICE_CSS, BOOKS_CSS]
 
 def _pane() -> pn.pane.HTML: return pn.pane.HTML("", stylesheets=_CSS, margin=0, sizing_mode="stretch_width")
@@ -113,13 +112,13 @@ class Page:
 
     def _cells(self, theme: str) -> list:
         "The band, what needs attention, then two columns of panels."
-        self.theme = pn.widgets.Button(name="Dark / light", margin=(0, 0, 0, 10), stylesheets=[_THEME_CSS], css_classes=["theme"])
+        self.theme = pn.widgets.Button(name="Dark / light", width=96, margin=0, align="center", stylesheets=[_THEME_CSS])
         self.theme.on_click(lambda _: self._turn())
-        top = pn.Row(self.panes["clock"], self.theme, sizing_mode="stretch_width", margin=0, css_classes=["wide"])
-        self.panes["band"].css_classes, self.panes["notices"].css_classes = ["wide", "band"], ["wide"]
+        top = pn.Row(self.panes["band"], self.panes["clock"], self.theme, sizing_mode="stretch_width", margin=0, css_classes=["wide", "band"], stylesheets=[_TOP_CSS])
+        for name, cls in (("band", "state"), ("clock", "time"), ("notices", "wide")): self.panes[name].css_classes = [cls]
         cells = self.panes | {"chart": self.chart.view, "actions": self.actions}
         stack = lambda names, cls: pn.Column(*(cells[name] for name in names), sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 10px; min-width: 0; }"], css_classes=[cls])
-        return [self.panes["band"], top, self.panes["notices"], stack(_MAIN, "main"), stack(_SIDE, "side")]
+        return [top, self.panes["notices"], *(stack(names, cls) for cls, names in _STACKS.items())]
 
     def _turn(self) -> None:
         "Dark to light and back; from the system's choice to dark first."
@@ -140,6 +139,12 @@ class Page:
         self.chart.update(view)
         if self.controls: self.controls.update(view)
 
+_TOP_CSS = """
+:host { display: flex !important; flex-flow: row wrap !important; align-items: center !important; gap: 0 14px; background: var(--card); border-bottom: 1px solid var(--line); padding-right: 12px; box-sizing: border-box; }
+.state { flex: 1 1 600px; width: auto !important; min-width: 0 } .time { flex: 0 0 auto; width: auto !important }
+.state, .time { align-self: center !important }
+@media (max-width: 760px) { :host { padding: 0 0 8px } .state { flex-basis: 100% } .time { flex: 1 0 200px; padding-left: 8px } }
+"""
 _THEME_CSS = ".bk-btn { background: transparent !important; color: var(--soft) !important; border: 1px solid var(--line) !important; border-radius: 6px; font-size: 12px; padding: 2px 10px; box-shadow: none }"
 
 # %% ../nbs/14_monitor.ipynb #14_monitor-009-1fa4
@@ -186,11 +191,11 @@ def _theme() -> str:
     wanted = (pn.state.session_args or {}).get("theme", [b""])[0].decode("utf-8", "replace").strip('"')
     return wanted if wanted in ("dark", "light") else ""
 
-# %% ../nbs/14_monitor.ipynb #14_monitor-010-aa3d
+# %% ../nbs/14_monitor.ipynb #14_monitor-010-818a
 def append_command(
     path: "str | Path",
     who: str,        # who asks
-    verb: str,       # halt, resume, reduce_only, flatten, enable_strategy, disable_strategy, acknowledge, reload_config
+    verb: str,       # halt, resume, reduce, flatten, enable, disable, acknowledge, reload
     args: dict,
 ) -> None:
     "Append a command for the engine to acknowledge."

@@ -40,7 +40,7 @@ def market_state(view: View, clock: int, clocks: Clocks) -> tuple[str, str, str]
     verb = "closes" if opened else "opens"
     return ("ok" if opened else "idle"), word, f"{verb} {clocks.text(following).split()[-2][:5]} {EXCHANGE_NAME}" if following else ""
 
-# %% ../nbs/14e_panels.ipynb #14e_panels-007-85e7
+# %% ../nbs/14e_panels.ipynb #14e_panels-007-7d46
 _MODES = {"live": ("LIVE", "orders reach the broker"), "dry_run": ("DRY RUN", "no order leaves this computer"), "simulation": ("SIMULATION", "paper broker, recorded bars")}
 _LEVELS = {"connected": "ok", "live": "ok", "ok": "ok", "ready": "ok", "ACTIVE": "ok", "replaying": "warn", "connecting": "warn", "stale": "warn", "pending": "warn", "unknown": "warn",
            "REDUCING": "warn", "down": "bad", "locked": "bad", "HALTED": "bad", "closed": "idle"}
@@ -78,10 +78,10 @@ def clock_line(view: View, clocks: Clocks, now: int) -> Safe:
     local, exchange = clocks.at(at, clocks.local), clocks.at(at, clocks.exchange)
     skew = document.get("skew_ms")
     note = f"clock off by {number(skew)} ms" if skew is not None and abs(skew) > 250 else "recorded time" if simulated else ""
-    return tag("div", tag("b", f"{exchange:%H:%M:%S}"), f" {EXCHANGE_NAME} ", tag("span", f"{exchange:%a %d %b}"), tag("i", f"{local:%H:%M:%S} local"), tag("i", note) if note else "", cls="clock")
+    return tag("div", tag("b", f"{exchange:%H:%M:%S}"), f" {EXCHANGE_NAME} ", tag("div", tag("span", note or f"{exchange:%a %d %b}"), tag("i", f"{local:%H:%M:%S} local")), cls="clock")
 
 BAND_CSS = """
-.bandbox { display: flex; align-items: stretch; gap: 14px; background: var(--card); border-bottom: 1px solid var(--line); padding: 0 12px 0 0; min-height: 46px; }
+.bandbox { display: flex; align-items: stretch; gap: 14px; background: var(--card); min-height: 46px; }
 .mode { display: flex; flex-direction: column; justify-content: center; padding: 4px 14px; min-width: 118px; line-height: 1.25; }
 .mode b { font-size: 15px; letter-spacing: .03em; } .mode span { font-size: 11px; opacity: .92; }
 .mode.live { background: #b3261e; color: #fff } .mode.dry_run { background: #1f5fa8; color: #fff } .mode.simulation { background: #6a4aa0; color: #fff } .mode.none { background: var(--wash); color: var(--soft) }
@@ -89,8 +89,8 @@ BAND_CSS = """
 .chip { display: flex; gap: 6px; align-items: baseline; white-space: nowrap; } .chip .label { color: var(--soft); } .chip b { font-weight: 600; } .chip i { font-size: 12px; max-width: 34ch; overflow: hidden; text-overflow: ellipsis; }
 .shape { font-size: 10px; } .ok .shape { color: var(--up) } .warn .shape, .warn b { color: var(--warn) } .bad .shape, .bad b { color: var(--down) } .idle .shape { color: var(--soft) }
 .account { display: flex; flex-direction: column; justify-content: center; text-align: right; line-height: 1.25; } .account span { color: var(--soft); font-size: 12px; }
-.clock { text-align: right; white-space: nowrap; padding: 2px 0; } .clock b { font-size: 15px; } .clock span { color: var(--soft) } .clock i { margin-left: 10px; }
-@media (max-width: 760px) { .bandbox { flex-wrap: wrap; padding: 0 8px 6px 0 } .mode { flex: 1 } .chips { order: 3; flex-basis: 100%; padding: 2px 8px; gap: 2px 14px } .clock { text-align: left; padding: 0 8px; overflow: hidden; text-overflow: ellipsis } }
+.clock { white-space: nowrap; line-height: 1.25; text-align: right } .clock b { font-size: 15px; } .clock span, .clock i { font-size: 12px; color: var(--soft) } .clock div { display: flex; gap: 8px; justify-content: flex-end }
+@media (max-width: 760px) { .bandbox { flex-wrap: wrap; padding: 0 8px 6px 0 } .mode { flex: 1 } .chips { order: 3; flex-basis: 100%; padding: 2px 8px; gap: 2px 14px } .clock { text-align: left } .clock div { display: inline-flex; margin-left: 8px } }
 """
 
 # %% ../nbs/14e_panels.ipynb #14e_panels-009-b840
