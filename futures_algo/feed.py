@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'DatabentoLiveFeed']
 
-# %% ../nbs/04_feed.ipynb #04_feed-004-baf0
+# %% ../nbs/04_feed.ipynb #04_feed-004-2a0c
 import logging
 import queue
 import random
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .connection import Connection, Ended, Opened, Subscription, Wake, symbology_of
+from .contracts import product
 from .core import DAY, SECOND, Bar, Clock, FeedError, InputError, Timeframe, WallClock, did_you_mean
 from .dbn import PRICE_SCALE, SCHEMA_STEP
 from .feed_events import ContractMapped, FeedEvent, FeedState, IntervalEnd, Position, clock_text
@@ -29,7 +30,7 @@ _DATE_GRACE = 60 * SECOND   # after midnight, for the marker of midnight to come
 _UNDEFINED = 2**64 - 1      # a time that Databento leaves open
 _FATAL = ("Authentication failed", "deactivated", "Unknown dataset")   # words of a refusal that a retry does not mend
 
-# %% ../nbs/04_feed.ipynb #04_feed-008-e501
+# %% ../nbs/04_feed.ipynb #04_feed-008-ce51
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
     def __init__(self,
@@ -55,6 +56,7 @@ class DatabentoLiveFeed:
         self._symbology, self._step, self._timeframe = symbology_of(self.symbols), SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
         self._key = getattr(api_key, "get_secret_value", lambda: api_key)()
         self._gateway, self._port, self._heartbeat_s, self._patience, self._end = gateway, port, heartbeat_s, patience, end
+        for symbol in self.symbols if expected_open is None else (): product(symbol)   # an unknown one has no calendar: say so now
         self.expected_open, self._clock = expected_open or self._market_open, clock or WallClock()
         self._watchdog = Watchdog(patience, self._step / SECOND, self.expected_open)
         self.closed_through = resume.closed_through if resume else start    # ns UTC, or None before the first marker of a live stream

@@ -307,6 +307,7 @@ def test_an_unknown_system_message_is_said_and_nothing_more(world, gateway_of):
     ({"symbols": []}, "must name at least one"),
     ({"symbols": ["ES.c.0", "NQZ5"]}, "all continuous or all contracts"),
     ({"symbols": ["ES.x.0"]}, "must be ROOT.RULE.RANK"),
+    ({"symbols": ["XYZ.c.0"]}, "must belong to a known product"),
     ({"symbols": ["ES.c.0"], "schema": "ohlcv-1min"}, "did you mean 'ohlcv-1m'"),
 ])
 def test_settings_that_cannot_be(settings, says):
