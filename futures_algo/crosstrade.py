@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _all_ = ["Ambiguous", "Answered", "NotSent", "OrderRequest", "Refused"]   # what a user of the client needs beside it
 
-# %% ../nbs/11_crosstrade.ipynb #11_crosstrad-005-30ca
+# %% ../nbs/11_crosstrade.ipynb #11_crosstrad-005-1fea
 _T = TypeVar("_T")
 
 class CrossTradeClient:
@@ -56,7 +56,8 @@ class CrossTradeClient:
         token = Token.of(token)
         url = checked_base_url(base_url or os.environ.get("CROSSTRADE_BASE_URL") or BASE_URL)
         self.account, self.patience, self.attempts = account, patience, attempts
-        http = self._transport(auth=Bearer(token), timeout=timeout, transport=transport, trust_env=transport is None and url.startswith("https"),
+        secure = url.startswith("https")   # plain http is this machine only: no proxy from the environment, no certificates to load
+        http = self._transport(auth=Bearer(token), timeout=timeout, transport=transport, trust_env=secure and transport is None, verify=secure,
                                headers={"Content-Type": "application/json", "Accept": "application/json"}, limits=httpx.Limits(keepalive_expiry=30.0))
         self._core = Core(http, token, url, bucket or shared_bucket((token.fingerprint(), url), rate, burst), headers)
 

@@ -6,6 +6,7 @@ import email.utils
 import io
 import logging
 import pickle
+import ssl
 import subprocess
 import sys
 import time
@@ -176,6 +177,11 @@ def test_the_base_url_is_the_vendors_unless_the_environment_or_the_call_says_oth
     monkeypatch.setenv("CROSSTRADE_BASE_URL", "http://localhost:8080/")
     assert CrossTradeClient(SECRET).base_url == "http://localhost:8080"
     assert CrossTradeClient(SECRET, "https://dev.crosstrade.io/v1/api").base_url == "https://dev.crosstrade.io/v1/api"
+
+
+def test_certificates_are_checked_wherever_tls_is_spoken():
+    context = CrossTradeClient(SECRET, "https://app.crosstrade.io/v1/api")._core.transport._http._transport._pool._ssl_context
+    assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
 
 
 def client(handler, **options):
