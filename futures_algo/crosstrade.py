@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 
 _all_ = ["Ambiguous", "Answered", "NotSent", "OrderRequest", "Refused"]   # what a user of the client needs beside it
 
-# %% ../nbs/11_crosstrade.ipynb #11_crosstrad-005-1fea
+# %% ../nbs/11_crosstrade.ipynb #11_crosstrad-005-8b7b
 _T = TypeVar("_T")
+
+def _segment(text: str) -> str:
+    "One path segment, URL-encoded; an empty or dotted one would turn `/orders/<id>/cancel` into `/orders/cancel`, which cancels everything."
+    if not str(text).strip(". "): raise InputError("account or id", text, "must not be empty or only dots", "pass the id the broker answered")
+    return quote(str(text), safe="")
 
 class CrossTradeClient:
     "NinjaTrader 8 through CrossTrade. Queries return models or raise; mutations are sent once and return an `Outcome`."
@@ -82,8 +87,7 @@ class CrossTradeClient:
         "A path under an account, its parts URL-encoded."
         name = account or self.account
         if not name: raise InputError("account", account, "must be named", "pass account=... or give the client one")
-        quoted = {key: quote(str(value), safe="") for key, value in parts.items()}
-        return f"/accounts/{quote(name, safe='')}{rest.format(**quoted)}"
+        return f"/accounts/{_segment(name)}{rest.format(**{key: _segment(value) for key, value in parts.items()})}"
 
     def _ask(self, path: str, parse: Callable[[Any], _T], **params: Any) -> _T:
         query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in params.items() if value is not None)

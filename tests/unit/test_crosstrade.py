@@ -205,6 +205,12 @@ def test_a_call_without_an_account_says_so():
     with pytest.raises(InputError, match="account"): client(never, account=None).get_orders()
 
 
+@pytest.mark.parametrize("order_id", ["", " ", ".", "..", "..."])
+def test_an_id_that_would_turn_a_cancel_into_a_cancel_of_everything_is_refused(order_id):
+    with pytest.raises(InputError, match="must not be empty"): client(never).cancel_order(order_id)
+    with pytest.raises(InputError, match="must not be empty"): client(never, account=order_id or " ").flatten()
+
+
 def test_path_parts_are_url_encoded():
     seen = []
     def handler(request):
