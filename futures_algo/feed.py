@@ -24,13 +24,12 @@ from .watchdog import Patience, Watchdog
 
 log = logging.getLogger(__name__)
 
-# %% ../nbs/04_feed.ipynb #04_feed-006-14b6
-_BURST = 256                # records read between two looks at the deadline
-_DATE_GRACE = 60 * SECOND   # after midnight, for the marker of midnight to come
-_UNDEFINED = 2**64 - 1      # a time that Databento leaves open
+# %% ../nbs/04_feed.ipynb #04_feed-006-b86e
+_BURST = 256             # records read between two looks at the deadline
+_UNDEFINED = 2**64 - 1   # a time that Databento leaves open
 _FATAL = ("Authentication failed", "deactivated", "Unknown dataset")   # words of a refusal that a retry does not mend
 
-# %% ../nbs/04_feed.ipynb #04_feed-008-ce51
+# %% ../nbs/04_feed.ipynb #04_feed-008-0da6
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
     def __init__(self,
@@ -181,11 +180,9 @@ class DatabentoLiveFeed:
     def _watch(self, now: float) -> bool:
         "Nothing is there to read; True while that is all right."
         verdict = self._watchdog.judge(now, self._clock.now() if self.closed_through is None else self.closed_through)
-        if verdict.state == "lost": self._give_up(verdict.reason)
-        elif verdict.state == "stale" and self.state != "stale": self._say("stale", verdict.reason)
-        # over a weekend no marker may come to tell the date change
-        elif self.state == "live" and (self._clock.now() - _DATE_GRACE) // DAY > self._day: self._resume("the date changed")
-        else: return True
+        if verdict.state == "stale" and self.state != "stale": self._say("stale", verdict.reason)
+        if verdict.state != "lost": return True
+        self._give_up(verdict.reason)
         return False
 
     def _market_open(self, at: int) -> bool:
@@ -207,7 +204,6 @@ class DatabentoLiveFeed:
             self._connection.open()
         self._watchdog.begin(time.monotonic())
         self._fresh, self._names, self._whole_from = False, {}, 0
-        self._day = max(self._clock.now(), self.closed_through or 0) // DAY
         self._set_boundary()
         self._say("connecting", "live from now" if start is None else "all that is kept" if start == 0 else f"from {clock_text(start)}")
 
@@ -348,8 +344,9 @@ class DatabentoLiveFeed:
 
     def _on_aged_out(self) -> None:
         "The position is older than what the gateway keeps: take all it keeps, and say what is missing."
-        self._give_up(f"data from {clock_text(self.closed_through)} on is no longer kept by the gateway: backfill it from history")
+        self._give_up(f"what traded from {clock_text(self.closed_through)} on is no longer kept by the gateway: backfill it from history")
         self._everything = True
+        self._dated.clear()   # the contracts of that date may have expired
 
     def _on_opened(self, item: Opened) -> None:
         self._watchdog.authenticated = True

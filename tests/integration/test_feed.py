@@ -1,5 +1,4 @@
 "The live feed against the loopback gateway, through the real databento client: what arrives, what it is called, and how it ends."
-import itertools
 import json
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 from databento_dbn import ErrorCode, ErrorMsg, SystemMsg
 from feed_world import HEARTBEAT, IMPATIENT, KEY, MIDNIGHT, check_stream, feed_of, only, record, states
 
-from futures_algo.core import DAY, MINUTE, SECOND, Bar, Bars, DataClock, FeedError, InputError, to_nanos
+from futures_algo.core import MINUTE, SECOND, Bar, Bars, FeedError, InputError, to_nanos
 from futures_algo.dbn import read_records, write_records
 from futures_algo.feed import DatabentoLiveFeed
 from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd, join
@@ -218,14 +217,14 @@ def test_data_that_comes_back_ends_stale(world, gateway_of):
 
 
 def test_the_date_change_is_noticed_when_no_marker_tells_it(world, gateway_of):
-    clock = DataClock(MIDNIGHT)
-    gateway = gateway_of(markers=False)
-    with feed_of(gateway, clock=clock, expected_open=lambda at: False) as feed:
-        list(itertools.takewhile(lambda event: not isinstance(event, Bar), feed.events(DEADLINE)))
-        clock.advance(MIDNIGHT + DAY + 2 * MINUTE)
-        resumed = next(event for event in feed.events(DEADLINE) if isinstance(event, FeedState) and event.state == "connecting")
-        assert resumed.at == clock.now()
-        until(lambda: gateway.connections == 2)
+    gateway = gateway_of(speed=50.0, markers=False)
+    bars: list[Bar] = []
+    with feed_of(gateway, start=world.start, callback=bars.append) as feed:
+        streaming = threading.Thread(target=feed.stream)
+        streaming.start()
+        until(lambda: len(bars) == len(world.bars))
+    streaming.join(DEADLINE)
+    for symbol in ("ES.c.0", "NQ.c.0"): assert [bar for bar in bars if bar.symbol == symbol] == [bar for bar in world.bars if bar.symbol == symbol]
 
 
 # -- refusals and codes
