@@ -56,7 +56,7 @@ class Param:
 
     def __repr__(self) -> str: return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-61a8
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-45a0
 INDICATORS: dict[str, type["Indicator"]] = {}   # snake-case name -> class, for configs: "bollinger_bands"
 
 def _snake(name: str) -> str: return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -156,10 +156,12 @@ class Indicator:
         return SessionLocator(getattr(self, "hours", "session"), calendar)
 
     def live(self,
-        calendar: Any = None,  # a `SessionCalendar`; the bars' own symbol's when omitted; only anchored indicators look
+        calendar: Any = None,           # a `SessionCalendar`; the bars' own symbol's when omitted; only anchored indicators look
+        *,
+        out: np.ndarray | None = None,  # float64 to write the outputs to; an array of its own when omitted
     ) -> "LiveIndicator":
         "State to step through bars."
-        return LiveIndicator(self, calendar)
+        return LiveIndicator(self, calendar, out)
 
     def plot(self,
         bars: Bars,
@@ -195,14 +197,14 @@ def refuse_bad_bar(bar: Bar) -> None:
 def _bad_price(name: str, value: float, path: str) -> DataError:
     return DataError(f"{name} price", float(value), f"must be finite and below {LARGEST_PRICE:,.0f} points", "drop or repair the bar: validate_bars() lists such rows", path)
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-011-44ca
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-011-8db9
 class LiveIndicator:
     "An indicator's state: step it through bars, save it, restore it."
     __slots__ = ("definition", "table", "out", "_locate", "_run", "_p", "_i", "_f")
     def __init__(self,
         definition: Indicator,
-        calendar: Any = None,            # only anchored indicators look
-        out: np.ndarray | None = None,   # where to write the outputs; its own array when omitted
+        calendar: Any = None,
+        out: np.ndarray | None = None,
     ):
         self.definition = definition
         self.out = np.empty(len(definition.outputs)) if out is None else out

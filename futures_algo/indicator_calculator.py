@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONDITION_PARAMETERS', 'indicators_by_timeframe', 'VBTIndicatorCalculator']
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-003-7560
+# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-003-0e46
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from .core import Bar, ConfigError, DataError, InputError, Timeframe
 from .indicator_base import Indicator, LiveIndicator, indicator, refuse_bad_bar
 from .indicator_kernel import bank_runner
+from .sessions import SessionCalendar
 
 # %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-005-e5d6
 CONDITION_PARAMETERS = ("threshold", "oversold", "overbought")   # a config may keep these beside an indicator's; they belong to the strategy's rule
@@ -55,7 +56,7 @@ def _refuse_collisions(indicators: tuple[Indicator, ...], path: str) -> None:
             if output in taken: raise ConfigError("output", output, f"must not come from both {taken[output]!r} and {one!r}", "give one of them name='...'", path)
             taken[output] = one
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-007-7261
+# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-007-4448
 def _as_bar(symbol: str, timeframe: Any, bar: Mapping) -> Bar:
     "A `Bar` from a mapping with at least open, high, low and close."
     missing = [name for name in ("open", "high", "low", "close") if name not in bar]
@@ -69,7 +70,7 @@ class _Bank:
         self.names = tuple(name for one in indicators for name in one.outputs)
         self.out = np.full(len(self.names), np.nan)
         ends = np.cumsum([len(one.outputs) for one in indicators]).tolist()
-        self.live = tuple(LiveIndicator(one, calendar, self.out[end - len(one.outputs):end]) for one, end in zip(indicators, ends))
+        self.live = tuple(one.live(calendar, out=self.out[end - len(one.outputs):end]) for one, end in zip(indicators, ends))
         self.plain = np.concatenate([live.table for live in self.live if not live.definition.anchored] or [np.empty((0, 9), np.int64)])
         self.anchored = tuple(live for live in self.live if live.definition.anchored)
         self.run, self.last_end = bank_runner(), 0
@@ -96,7 +97,8 @@ class VBTIndicatorCalculator:
     ):
         self.symbol = symbol
         self.indicators = indicators_by_timeframe(strategy_config)
-        self._calendar = calendar
+        anchored = any(one.anchored for found in self.indicators.values() for one in found)
+        self._calendar = calendar or (SessionCalendar.of(symbol) if anchored else None)
         self.reset()
 
     def reset(self) -> None:

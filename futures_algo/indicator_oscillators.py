@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['RSI', 'absolute_deviation', 'CCI', 'mean_of_ring', 'Stochastic', 'RateOfChange']
 
-# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-003-e3f5
+# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-003-dad9
 import numpy as np
 
 from .indicator_averages import bars_to_forget, smooth
 from .indicator_base import Indicator, Param
-from .indicator_kernel import RING, compiled, largest, push, smallest, units
+from .indicator_kernel import RING, compiled, largest, push, smallest, total, units
 
 # %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-005-0bfc
 class RSI(Indicator):
@@ -36,12 +36,12 @@ class RSI(Indicator):
             moved = f[0] + f[1]
             out[0] = 100 * f[0] / moved if moved > 0 else 50.0
 
-# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-007-d4a9
+# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-007-fb70
 @compiled
-def absolute_deviation(i, at: int, length: int, mean: int) -> int:
-    "Sum over the ring of the distance from the mean."
-    ring, deviation = i[at + RING:at + RING + length], np.int64(0)
-    for k in range(length): deviation += abs(ring[k] - mean)
+def absolute_deviation(i, at: int, length: int) -> int:
+    "Sum over a full ring of |length * value - sum|: length squared times the mean absolute deviation, a whole number."
+    ring, mean, deviation = i[at + RING:at + RING + length], total(i, at), np.int64(0)
+    for k in range(length): deviation += abs(length * ring[k] - mean)
     return deviation
 
 class CCI(Indicator):
@@ -52,20 +52,17 @@ class CCI(Indicator):
     formula = "(price - mean) / (0.015 * mean absolute deviation about that mean), price = (high + low + close) / 3; 0 where nothing deviates"
     source = "Lambert, Commodities (1980); https://www.tradingview.com/pine-script-reference/v5/#fun_ta.cci"
     equals = "TA-Lib, TradingView, NinjaTrader 8, Skender"
-    def state(self): return 2 + RING + self.length, 0
+    def state(self): return 1 + RING + self.length, 0
     @property
     def first_valid(self): return self.length - 1
     @staticmethod
     def step(bar, p, i, f, out):
-        # the ring holds length * 3 * price, so that the mean, i[1], is the sum of 3 * price, a whole number
-        length = int(p[0])
-        scaled = length * (units(bar.high) + units(bar.low) + units(bar.close))
-        i[1] += (scaled - push(i, 2, length, scaled)) // length
+        length, price = int(p[0]), units(bar.high) + units(bar.low) + units(bar.close)
+        push(i, 1, length, price)
         i[0] += 1
         if i[0] < length: return
-        mean = i[1]
-        deviation = absolute_deviation(i, 2, length, mean)
-        out[0] = (scaled - mean) / (0.015 * (deviation / length)) if deviation else 0.0
+        deviation = absolute_deviation(i, 1, length)
+        out[0] = (length * price - total(i, 1)) / (0.015 * (deviation / length)) if deviation else 0.0
 
 # %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-009-a255
 @compiled

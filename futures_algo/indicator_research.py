@@ -14,7 +14,7 @@ import numpy as np
 from .core import Bars, InputError, did_you_mean
 from .indicator_base import Indicator, refuse_bad_prices
 
-# %% ../nbs/06i_indicator_research.ipynb #06i_indicato-004-42c8
+# %% ../nbs/06i_indicator_research.ipynb #06i_indicato-004-a0f4
 class ResearchIndicator(Indicator):
     "Columns from another library; research only."
     memory = "stream"
@@ -30,7 +30,7 @@ class ResearchIndicator(Indicator):
         refuse_bad_prices(bars)
         return {name: np.asarray(column, np.float64) for name, column in zip(self.outputs, self.columns(bars))}
 
-    def live(self, calendar: Any = None):
+    def live(self, calendar: Any = None, *, out: Any = None):
         raise InputError("indicator", self.label, "must have a live form to trade, and this one is for research only", "use one of futures_algo.indicators, or write its step")
 
     def __repr__(self) -> str: return self.label
