@@ -7,13 +7,15 @@ __all__ = ['DatabentoConfig', 'StrategyConfig', 'ExecutionConfig', 'EngineConfig
            'read_json', 'environment', 'resolve_variables', 'merge', 'parse_config', 'load_config', 'config_hash',
            'get_strategy_config', 'import_class']
 
-# %% ../nbs/01_config.ipynb #01_config-003-774d
+# %% ../nbs/01_config.ipynb #01_config-003-4fb1
+import ast
 import importlib
 import importlib.util
 import json
 import os
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -21,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from .contracts import FeedSymbol, product
 from .core import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash, did_you_mean
 
-# %% ../nbs/01_config.ipynb #01_config-005-9911
+# %% ../nbs/01_config.ipynb #01_config-005-d464
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -84,6 +86,7 @@ class EngineConfig(_Section):
     journal: Path = Path("journal/live.db")
     on_start: Literal["flat", "adopt", "align"] = "flat"
     on_stop: Literal["leave", "flatten", "protect"] = "leave"
+    timeframes: list[int | str] = Field(default=[], description="also built, for charts")
     reload_seconds: float = Field(5.0, gt=0, description="how often the config file is looked at")
     signal_cooldown_s: float = Field(0.0, ge=0, description="no second signal of the same action within this time")
     metrics_port: int | None = Field(None, ge=0, lt=65536, description="Prometheus text on loopback; null is off")
@@ -216,22 +219,38 @@ def get_strategy_config(config: LiveConfig, strategy_name: str) -> StrategyConfi
     if strategy_name in config.strategies: return config.strategies[strategy_name]
     raise ConfigError("strategy", strategy_name, "must be in the config", did_you_mean(strategy_name, config.strategies), "strategies")
 
-# %% ../nbs/01_config.ipynb #01_config-012-8e3b
+# %% ../nbs/01_config.ipynb #01_config-012-4174
 _MODULE_OF_SEEDS = {"MACDCCIStrategy", "SimpleBullishCCIStrategy"}   # older configs name modules that this package replaced
 
-def _module_from_file(path: Path):
+def _definitions(source: str, path: Path) -> list[ast.stmt]:
+    "A notebook cell's imports, classes, functions and literal constants; its work is left out."
+    try: body = ast.parse("\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))), str(path)).body
+    except SyntaxError as error: raise ConfigError("notebook cell", source.splitlines()[0], f"must be Python ({error.msg})", "fix or remove it", str(path)) from None
+    literal = lambda node: isinstance(node, ast.Assign) and not any(isinstance(part, (ast.Call, ast.Name)) for part in ast.walk(node.value))
+    return [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef)) or literal(node)]
+
+def _module_from_notebook(path: Path) -> ModuleType:
+    "What a notebook defines, without running its work."
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    body = [node for cell in cells for node in _definitions("".join(cell["source"]), path)]
+    module = ModuleType(f"user_{path.stem}")
+    exec(compile(ast.Module(body, []), str(path), "exec"), vars(module))
+    return module
+
+def _module_from_file(path: Path) -> ModuleType:
+    if path.suffix == ".ipynb": return _module_from_notebook(path)
     spec = importlib.util.spec_from_file_location(f"user_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 def import_class(
-    path: str,  # "package.module.Class" or "path/to/file.py:Class"
+    path: str,  # "package.module.Class", "path/to/file.py:Class" or "path/to/notebook.ipynb:Class"
 ) -> type:
     "The class behind a path."
     file, _, name = path.rpartition(":") if ":" in path else path.rpartition(".")
     if name in _MODULE_OF_SEEDS and file.startswith("strategies."): file = "futures_algo.strategies"
-    try: module = _module_from_file(Path(file)) if file.endswith(".py") else importlib.import_module(file)
+    try: module = _module_from_file(Path(file)) if file.endswith((".py", ".ipynb")) else importlib.import_module(file)
     except (ImportError, FileNotFoundError, ValueError) as error:
         raise ConfigError("class", path, f"must be importable ({error})", "write 'futures_algo.strategies.MACDCCIStrategy' or 'my/file.py:MyStrategy'") from None
     if hasattr(module, name): return getattr(module, name)

@@ -89,9 +89,11 @@ class Demo:
     ):
         self.recording, self.folder, self.speed, self.headless, self.on_progress = recording, folder, speed, headless, on_progress
         self.config, self.content = demo_config(config, recording, folder)
-        self.page = ""                          # the page's URL while it is served
 
-    def run(self, on_page: Callable[[str], None] = lambda url: None) -> dict[str, Any]:
+    def run(self,
+        on_page: Callable[[str], None] = lambda url: None,        # told the page's URL when it is up
+        on_end: Callable[[dict[str, Any]], None] = lambda summary: None,   # told the summary while the page is still up
+    ) -> dict[str, Any]:
         "Play the recording to its end and return the summary."
         from futures_algo.journal import Journal
         from futures_algo.sim.broker import PaperBroker
@@ -106,12 +108,14 @@ class Demo:
             engine = self._engine(stack, gateway, broker, journal, clock)
             engine.run()
             engine.executor.reconcile()
-            engine._write_status()
-            return self._summary(engine, broker, time.perf_counter() - began)
+            engine.write_status()
+            summary = self._summary(engine, time.perf_counter() - began)
+            on_end(summary)
+            return summary
 
     def _serve(self, stack: ExitStack) -> str:
-        from futures_algo.monitor import start
-        page = start(self.config.engine.journal)
+        from futures_algo.monitor import serve
+        page = serve(self.config.engine.journal)
         stack.callback(page.stop)
         return page.url
 
@@ -125,7 +129,7 @@ class Demo:
         stack.callback(engine.close)
         return engine
 
-    def _summary(self, engine, broker, elapsed: float) -> dict[str, Any]:
+    def _summary(self, engine, elapsed: float) -> dict[str, Any]:
         "The numbers of the final table, read from the journal."
         journal, counts = engine.journal, engine.counts
         fills, signals, intents = journal.rows("fills"), journal.rows("signals"), journal.rows("intents")

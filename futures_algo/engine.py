@@ -84,7 +84,7 @@ class Engine:
         if now >= self._next_reconcile and self.executor.broker_state[0] != "unknown":
             self._next_reconcile = now + self._reconcile_every
             self._report_differences(self.executor.reconcile())
-        if time.monotonic() >= self._next_status: self._write_status()
+        if time.monotonic() >= self._next_status: self.write_status()
         self.on_turn(self)
 
     def _end(self) -> None:
@@ -99,7 +99,7 @@ class Engine:
     def _enter(self, state: str) -> None:
         self.state = state
         self.journal.add_event(self.clock.now(), "info", "engine", self.run_id, f"{state}{': ' + self.stop_reason if self.stop_reason else ''}")
-        self._write_status()
+        self.write_status()
 
     # --- the stream
 
@@ -154,7 +154,7 @@ class Engine:
         self.journal.acknowledge(command["id"], state, answer)
         self.journal.add_event(self.clock.now(), "info" if state == "done" else "warning", "command", command["verb"], f"{command['who']}: {answer}")
 
-    def _write_status(self) -> None:
+    def write_status(self) -> None:
         "What a watcher needs to know now."
         from futures_algo.engine_commands import status_documents
         self._next_status = time.monotonic() + STATUS_SECONDS

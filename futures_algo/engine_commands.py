@@ -5,6 +5,7 @@ from typing import Any
 from futures_algo.core import InputError
 from futures_algo.sessions import SessionCalendar
 
+_SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 VERBS = ("halt", "resume", "reduce", "flatten", "enable", "disable", "reconcile", "acknowledge", "stop")
 
 
@@ -80,4 +81,5 @@ def _market(engine, now: int) -> dict[str, Any]:
 def _strategy_card(engine, runner) -> dict[str, Any]:
     progress = {f"{row['timeframe']} {row['indicator']}": [row["seen"], row["first_valid"]] for row in runner.calculator.progress()}
     return {"class": type(runner.strategy).__name__, "parameters": runner.strategy.parameters(), "timeframes": list(runner.strategy.timeframes),
-            "enabled": runner.name not in engine.executor.books.disabled, "ready": runner.is_ready(), "warmup": progress, "position": runner.position}
+            "enabled": runner.name not in engine.executor.books.disabled, "ready": runner.is_ready(), "warmup": progress,
+            "position": _SIGNS[runner.position] * runner.quantity}

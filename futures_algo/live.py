@@ -48,7 +48,7 @@ def check_config(config: LiveConfig) -> None:
     if not build_runners(config): raise ConfigError("strategies", list(config.strategies), "must have at least one enabled", "set enabled to true", "strategies")
     Limits.of(config.execution.limits)
 
-# %% ../nbs/13_live.ipynb #13_live-007-a5a4
+# %% ../nbs/13_live.ipynb #13_live-007-52ca
 def build_engine(
     config: LiveConfig,
     content: Mapping[str, Any],      # the file's content, secrets as ${NAMES}: goes into the journal
@@ -70,7 +70,7 @@ def build_engine(
                                   translator=_translator(config, runners), inline=simulated)
     feed = DatabentoLiveFeed(data.api_key, data.symbols, schema=data.schema_, dataset=data.dataset, gateway=data.gateway, port=data.port, start=start, end=end,
                              heartbeat_s=data.heartbeat_s, clock=clock)
-    pipeline = BarPipeline({timeframe for runner in runners for timeframe in runner.timeframes}, data.schema_)
+    pipeline = BarPipeline({*config.engine.timeframes, *(timeframe for runner in runners for timeframe in runner.timeframes)}, data.schema_)
     handlers = [attach_log(signal_log, config.logging.folder / "signals.log"), attach_log(execution_log, config.logging.folder / "executions.log")]
     return OwnedEngine(feed, pipeline, runners, executor, journal, clock=clock, mode=mode, config_hash=identity, cooldown_s=config.engine.signal_cooldown_s,
                        priority={name: entry.priority for name, entry in config.strategies.items()}, poll_seconds=execution.poll_seconds,

@@ -1,5 +1,6 @@
 """`demo`: the whole chain on loopback servers."""
 import math
+import sys
 from pathlib import Path
 
 import typer
@@ -25,7 +26,16 @@ def demo(
         home = folder or Path(temporary)
         home.mkdir(parents=True, exist_ok=True)
         recording = recorded(data, Path(temporary)) if data else generated(Path(temporary), seed)
+        stays = not headless and not json and sys.stdin.isatty()
         with demo_progress(recording.count, quiet=json) as advance:
             player = Demo(recording, home, config, speed or math.inf, headless, on_progress=advance)
-            summary = player.run(on_page=lambda url: typer.echo(f"Watch it at {url}", err=True))
-        finish(summary, json, demo_table, finding=bool(summary["duplicate_orders"] or summary["lost_bars"]))
+            summary = player.run(lambda url: typer.echo(f"Watch it at {url}", err=True), page_stays if stays else lambda summary: None)
+        finish(summary, json, None if stays else demo_table, finding=bool(summary["duplicate_orders"] or summary["lost_bars"]))
+
+
+def page_stays(summary: dict) -> None:
+    "Show the table and keep the page until the user has seen enough."
+    from futures_algo.commands.show import demo_table
+    demo_table(summary)
+    try: input("The page stays open until you press Enter. ")
+    except (EOFError, KeyboardInterrupt): typer.echo("")
