@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Denial', 'Limits', 'Books', 'Gate']
 
-# %% ../nbs/12a_gate.ipynb #12a_gate-003-f9d4
+# %% ../nbs/12a_gate.ipynb #12a_gate-003-0bff
 import dataclasses
 import datetime as dt
 from collections import deque
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from .core import DAY, MINUTE, SECOND, InputError, Signal, did_you_mean
+from .core import DAY, MINUTE, SECOND, InputError, Signal, did_you_mean, to_nanos
 from .sessions import EXCHANGE_ZONE, SessionCalendar
 
 # %% ../nbs/12a_gate.ipynb #12a_gate-005-5f50
@@ -53,7 +53,7 @@ class Denial(Enum):
         "Name and meaning of each, for the documentation."
         return [(denial.name, denial.value) for denial in cls]
 
-# %% ../nbs/12a_gate.ipynb #12a_gate-007-dd05
+# %% ../nbs/12a_gate.ipynb #12a_gate-007-0693
 @dataclass(frozen=True)
 class Limits:
     "The gate's limits, `execution.limits` in the config; `None` is no limit."
@@ -67,7 +67,7 @@ class Limits:
     cool_down_s: float = 0.0                         # after a losing trade of the strategy
     max_stop_streak: int | None = None               # stops in a row of one strategy today
     roll_window_days: int = 0                        # days before the last trading day
-    trading_windows: tuple[tuple[str, str], ...] = ()    # exchange time, (("08:30", "15:00"),); none is all day
+    trading_windows: tuple[tuple[str, str], ...] = ()    # exchange time, (("08:30", "15:00"),), also over midnight; none is all day
     blackouts: tuple[tuple[int, int], ...] = ()      # ns UTC intervals without entries: news
 
     @classmethod
@@ -78,7 +78,24 @@ class Limits:
             if name not in known: raise InputError("limit", name, "is not a known one", did_you_mean(name, known), f"{path}.{name}")
             if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 <= value < 1e12:
                 raise InputError(f"limit {name}", value, "must be zero or more", "write null for no limit", f"{path}.{name}")
-        return cls(**{name: tuple(map(tuple, value)) if isinstance(value, list) else value for name, value in given.items()})
+        readers = {"trading_windows": _window, "blackouts": _blackout}
+        return cls(**{name: tuple(readers[name](pair, f"{path}.{name}") for pair in value) if name in readers else value for name, value in given.items()})
+
+def _pair(pair: Any, subject: str, path: str) -> tuple[Any, Any]:
+    if isinstance(pair, str) or not isinstance(pair, Iterable) or len(pair := tuple(pair)) != 2: raise InputError(subject, pair, "must be a pair of start and end", "", path)
+    return pair
+
+def _window(pair: Any, path: str) -> tuple[str, str]:
+    "Two times of day, HH:MM."
+    times = _pair(pair, "trading window", path)
+    try: return tuple(dt.time.fromisoformat(text).strftime("%H:%M") for text in times)
+    except (TypeError, ValueError): raise InputError("trading window", times, "must be two times of day", 'write ["08:30", "15:00"], exchange time', path) from None
+
+def _blackout(pair: Any, path: str) -> tuple[int, int]:
+    "Two moments, ns or text with a zone, in order."
+    start, end = map(to_nanos, _pair(pair, "blackout", path))
+    if start >= end: raise InputError("blackout", tuple(pair), "must end after it starts", "swap the two", path)
+    return start, end
 
 # %% ../nbs/12a_gate.ipynb #12a_gate-009-6740
 @dataclass
@@ -100,7 +117,7 @@ class Books:
 
     def halt(self, reason: str) -> None: self.trading, self.trading_reason = "HALTED", reason
 
-# %% ../nbs/12a_gate.ipynb #12a_gate-011-4033
+# %% ../nbs/12a_gate.ipynb #12a_gate-011-df73
 class Gate:
     "Judges a signal; `None` lets it pass."
     def __init__(self, limits: Limits = Limits()): self.limits = limits
@@ -113,11 +130,12 @@ class Gate:
         quantity: int = 1,           # contracts after sizing
         warm: bool = True,           # the strategy's indicators have converged
         last_trade: int | None = None,   # ns UTC of the contract's last trading, where known
+        reversing: bool = False,     # the position it is against is closed first
     ) -> tuple[Denial, str] | None:
         "The first reason not to send it, with detail. A check that raises halts trading and refuses the entry."
         if not signal.is_entry: return self._judge_exit(signal, books, instrument)
-        try: return next(self._denials(signal, books, now, instrument, quantity, warm, last_trade), None)
-        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:   # fails closed: a wrong check must not let orders through
+        try: return next(self._denials(signal, books, now, instrument, quantity, warm, last_trade, reversing), None)
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:   # fails closed: a broken check lets nothing through
             books.halt(f"a safety check failed: {error!r}")
             return Denial.CHECK_FAILED, repr(error)
 
@@ -128,7 +146,8 @@ class Gate:
         if key not in books.under_way and held * (1 if signal.is_long else -1) <= 0: return Denial.NOTHING_TO_EXIT, f"ledger holds {held}"
         return None
 
-    def _denials(self, signal: Signal, books: Books, now: int, instrument: str, quantity: int, warm: bool, last_trade: int | None) -> Iterable[tuple[Denial, str]]:
+    def _denials(self, signal: Signal, books: Books, now: int, instrument: str, quantity: int, warm: bool, last_trade: int | None,
+                 reversing: bool) -> Iterable[tuple[Denial, str]]:
         limits, age = self.limits, now - signal.bar_end
         if not instrument: yield Denial.CONTRACT, signal.symbol
         if limits.max_signal_age_s is not None and age > limits.max_signal_age_s * SECOND: yield Denial.STALE, f"{age / SECOND:.1f} s old, limit {limits.max_signal_age_s:g} s"
@@ -139,7 +158,7 @@ class Gate:
         if signal.strategy in books.disabled: yield Denial.DISABLED, ""
         if not warm: yield Denial.NOT_WARM, ""
         yield from self._calendar_denials(signal, now, last_trade)
-        yield from self._size_denials(signal, books, instrument, quantity)
+        yield from self._size_denials(signal, books, instrument, quantity, reversing)
         yield from self._loss_denials(signal, books, now)
 
     def _calendar_denials(self, signal: Signal, now: int, last_trade: int | None) -> Iterable[tuple[Denial, str]]:
@@ -148,14 +167,14 @@ class Gate:
         if last_trade is not None and now >= last_trade - self.limits.roll_window_days * DAY: yield Denial.ROLL_WINDOW, f"{self.limits.roll_window_days} days"
         clock = dt.datetime.fromtimestamp(now / SECOND, EXCHANGE_ZONE).strftime("%H:%M")
         windows = self.limits.trading_windows
-        if windows and not any(start <= clock < end for start, end in windows): yield Denial.TRADING_WINDOW, clock
+        if windows and not any(start <= clock < end if start <= end else clock >= start or clock < end for start, end in windows): yield Denial.TRADING_WINDOW, clock
         if any(start <= now < end for start, end in self.limits.blackouts): yield Denial.BLACKOUT, clock
 
-    def _size_denials(self, signal: Signal, books: Books, instrument: str, quantity: int) -> Iterable[tuple[Denial, str]]:
+    def _size_denials(self, signal: Signal, books: Books, instrument: str, quantity: int, reversing: bool) -> Iterable[tuple[Denial, str]]:
         if quantity < 1: yield Denial.QUANTITY, f"{quantity}"
-        key = (signal.strategy, instrument)
-        if books.by_ledger.get(key, 0) or key in books.under_way: yield Denial.POSITION_OPEN, f"ledger holds {books.by_ledger.get(key, 0)}"
-        total = lambda wanted: quantity + sum(abs(held) for (strategy, name), held in books.by_ledger.items() if wanted(strategy, name))
+        own = (signal.strategy, instrument)
+        if not reversing and (books.by_ledger.get(own, 0) or own in books.under_way): yield Denial.POSITION_OPEN, f"ledger holds {books.by_ledger.get(own, 0)}"
+        total = lambda wanted: quantity + sum(abs(held) for key, held in books.by_ledger.items() if wanted(*key) and not (reversing and key == own))
         for denial, limit, wanted in (
             (Denial.MAX_POSITION_CONTRACT, self.limits.max_position_contract, lambda strategy, name: name == instrument),
             (Denial.MAX_POSITION_STRATEGY, self.limits.max_position_strategy, lambda strategy, name: strategy == signal.strategy),

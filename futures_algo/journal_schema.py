@@ -12,7 +12,7 @@ TABLES: dict[str, str] = {
     "evaluations": "strategy TEXT, symbol TEXT, bar_end INTEGER, ready INTEGER, position TEXT, vals TEXT, PRIMARY KEY (strategy, symbol)",
     "intents": """order_id TEXT PRIMARY KEY, signal_id TEXT, at INTEGER NOT NULL, account TEXT, instrument TEXT, strategy TEXT, action TEXT, quantity INTEGER,
                   order_type TEXT, limit_price REAL, stop_price REAL, oco_id TEXT, purpose TEXT, state TEXT NOT NULL, updated INTEGER, reference_price REAL, arrival_price REAL,
-                  broker_id TEXT""",
+                  broker_id TEXT, bracket TEXT""",
     "requests": """seq INTEGER PRIMARY KEY, order_id TEXT, at INTEGER NOT NULL, method TEXT, path TEXT, body TEXT, status INTEGER, answer TEXT,
                    latency_ns INTEGER, outcome TEXT""",
     "order_events": "seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, at INTEGER NOT NULL, state TEXT, filled INTEGER, average_price REAL, source TEXT, detail TEXT",
