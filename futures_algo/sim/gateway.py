@@ -18,6 +18,7 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -104,16 +105,16 @@ class LoopbackGateway:
         return self.start_ns + int((time.monotonic() - self._began) * 1e9 * self.speed) if self.paced else self.end_ns
 
     def start(self) -> Self:
-        "Listen; returns when the port is open."
-        ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="loopback-gateway", daemon=True)
+        "Listen; returns when the port is open, or raises why it cannot be."
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(opened)), name="loopback-gateway", daemon=True)
         self._thread.start()
-        ready.wait()
+        opened.result()
         return self
 
     def stop(self) -> None:
         "Reset every session and close the port."
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        if self._thread.is_alive(): self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
     def __enter__(self) -> Self: return self.start()
@@ -131,10 +132,11 @@ class LoopbackGateway:
         "Put a record of your own (bytes, or any databento_dbn record) into every running session."
         self._loop.call_soon_threadsafe(lambda: [session.send(record) for session in list(self.sessions) if session.started])
 
-    async def _main(self, ready: threading.Event) -> None:
+    async def _main(self, opened: "Future[None]") -> None:
         self._loop, self._stopping, self._began = asyncio.get_running_loop(), asyncio.Event(), time.monotonic()
-        await self._open()
-        ready.set()
+        try: await self._open()
+        except OSError as error: opened.set_exception(error); return
+        opened.set_result(None)
         await self._stopping.wait()
         self._server.close()
         handlers = [session.handler for session in self.sessions]
@@ -149,7 +151,10 @@ class LoopbackGateway:
         "Arrange what the next connection meets."
         if fault.kind != "refuse": self.door.append(fault); return
         self._server.close()
-        self._loop.call_later(fault.hold, lambda: setattr(self, "_reopening", self._loop.create_task(self._open())))
+        self._loop.call_later(fault.hold, self._reopen)
+
+    def _reopen(self) -> None:
+        self._opening = self._loop.create_task(self._open())
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from futures_algo.sim.gateway_session import Session

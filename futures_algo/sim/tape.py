@@ -29,6 +29,7 @@ class Tape:
         for path, file in zip(paths, files):
             if file.schema != schema: raise DataError("schema", file.schema, f"must be {schema} here", "list the file under its own schema", str(path))
         rows = np.concatenate([file.rows for file in files])
+        if not len(rows): raise DataError("files", [str(path) for path in paths], "must hold bars", f"list at least one file with {schema} bars")
         self.schema, self.step = schema, SCHEMA_STEP[schema]
         self.rows = rows[np.lexsort((rows["instrument_id"], rows["ts_event"]))]
         self.mappings: dict[str, list[SymbolInterval]] = {}

@@ -104,3 +104,12 @@ def test_a_start_before_the_window_is_aged_out(world):
 def test_files_and_faults_that_cannot_be(world):
     with pytest.raises(DataError, match="must be ohlcv-1m here"): LoopbackGateway({"ohlcv-1m": [world.path]})
     with pytest.raises(InputError, match="did you mean 'stall'"): LoopbackGateway({"ohlcv-1s": [world.path]}, faults=[Fault(0, "stal")])
+
+
+def test_a_port_that_is_taken_is_said(world):
+    with LoopbackGateway({"ohlcv-1s": [world.path]}) as gateway, pytest.raises(OSError): LoopbackGateway({"ohlcv-1s": [world.path]}, port=gateway.port).start()
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    write_records(tmp_path / "empty.dbn", np.zeros(0, OHLCV_DTYPE), {})
+    with pytest.raises(DataError, match="must hold bars"): LoopbackGateway({"ohlcv-1s": [tmp_path / "empty.dbn"]})
