@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['REASONS', 'SIDE', 'HELD', 'EXITING', 'ENTERING', 'CONTRACT', 'STARTED', 'ENTRY', 'BEST', 'LAST_CLOSE', 'EXIT_REASON',
-           'EXIT_SIDE', 'ENTRY_SIDE', 'EXIT_CONTRACT', 'new_state', 'ExitRules', 'position_step', 'position_loop']
+           'EXIT_SIDE', 'ENTRY_SIDE', 'EXIT_CONTRACT', 'new_state', 'ExitRules', 'position_step', 'position_loop',
+           'ModelFill', 'model_fills']
 
-# %% ../nbs/07a_position.ipynb #07a_position-003-1ce2
+# %% ../nbs/07a_position.ipynb #07a_position-003-9875
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from .core import MINUTE
+from .core import MINUTE, Bars, Timeframe
 
-# %% ../nbs/07a_position.ipynb #07a_position-004-38f8
+# %% ../nbs/07a_position.ipynb #07a_position-004-e8ea
 REASONS = ("", "stop", "target", "trail", "rule", "bars_held", "end_of_session", "reverse", "roll")
 _STOP, _TARGET, _TRAIL, _RULE, _HELD, _SESSION, _REVERSE, _ROLL = range(1, 9)
 
@@ -36,16 +37,21 @@ class ExitRules(NamedTuple):
     target: float = 0             # points from the entry
     trail: float = 0              # points from the best price
     trail_atr: float = 0          # multiples of ATR from the best price
-    before_close: float = -1      # ns before the session's last close
+    before_close: float = -1      # ns before the session's last close within which a bar's end counts as the last
 
     @classmethod
     def of(cls, bars_held: int = 0, stop_ticks: float = 0, target_ticks: float = 0, trail_ticks: float = 0, trail_atr: float = 0, exit_before_close: int = -1,
-           *, tick_size: float) -> "ExitRules":
-        "From the parameters a strategy declares: ticks, and minutes before the close."
-        before = exit_before_close * MINUTE if exit_before_close >= 0 else -1
+           *, tick_size: float, timeframe: "Timeframe | str | int" = 1) -> "ExitRules":
+        "From the parameters a strategy declares: ticks, minutes before the close; `timeframe` is the base bars'."
+        before = exit_before_close * MINUTE + Timeframe(timeframe).nanos - 1 if exit_before_close >= 0 else -1   # the bar after this one would end too late
         return cls(bars_held, stop_ticks * tick_size, target_ticks * tick_size, trail_ticks * tick_size, trail_atr, before)
 
-# %% ../nbs/07a_position.ipynb #07a_position-006-03b6
+    def stop_distance(self, atr: float) -> float:
+        "Points from the entry to the nearest declared stop, NaN without one; `atr` is the deciding bar's."
+        distances = [d for d in (self.stop, self.trail, self.trail_atr * atr) if d > 0]
+        return min(distances, default=float("nan"))
+
+# %% ../nbs/07a_position.ipynb #07a_position-006-ec7b
 @njit(cache=True, nogil=True)
 def _settle(i, f, price):
     "Fill what was decided on the bar before."
@@ -79,20 +85,22 @@ def position_step(i, f, rules, long_entry, long_exit, short_entry, short_exit, o
         out[EXIT_REASON], out[EXIT_SIDE] = _ROLL, i[SIDE]
         i[SIDE] = 0
     i[CONTRACT], i[STARTED], f[LAST_CLOSE] = contract, 1, close
-    closing = rules[5] >= 0 and end >= session_close - rules[5]
+    closing = rules[5] >= 0 and end >= session_close - np.int64(rules[5])
     side = i[SIDE]
-    if side:
+    if rolled and out[EXIT_REASON]: pass
+    elif side:
         i[HELD] += 1
         reason = _touched(i, f, rules, high, low, atr)
         if not reason:
             if (side > 0 and long_exit) or (side < 0 and short_exit): reason = _RULE
             elif rules[0] > 0 and i[HELD] >= rules[0]: reason = _HELD
             elif closing: reason = _SESSION
-            elif (side > 0 and short_entry) or (side < 0 and long_entry): reason = _REVERSE
+        opposite = (side > 0 and short_entry) or (side < 0 and long_entry)
+        if not reason and opposite: reason = _REVERSE
         if reason:
             out[EXIT_REASON], out[EXIT_SIDE], out[EXIT_CONTRACT] = reason, side, contract
             i[EXITING] = 1
-            if reason == _REVERSE: out[ENTRY_SIDE] = -side
+            if opposite and not closing: out[ENTRY_SIDE] = -side
     elif not closing:
         if long_entry: out[ENTRY_SIDE] = 1
         elif short_entry: out[ENTRY_SIDE] = -1
@@ -105,3 +113,27 @@ def position_loop(i, f, rules, long_entry, long_exit, short_entry, short_exit, o
     for t in range(len(open)):
         position_step(i, f, rules, long_entry[t], long_exit[t], short_entry[t], short_exit[t], open[t], high[t], low[t], close[t], end[t],
                       session_close[t], contract[t], atr[t], out[t])
+
+# %% ../nbs/07a_position.ipynb #07a_position-012-8815
+class ModelFill(NamedTuple):
+    "What research takes a decision to cost."
+    decided: int      # row of the bar that decided
+    at: int           # ns UTC: the next bar's open, or the roll
+    price: float      # points
+    side: int         # +1 bought, -1 sold
+    reason: str       # of an exit; "" for an entry
+
+def model_fills(bars: Bars, decisions: np.ndarray) -> list[ModelFill]:
+    "Fills of the decisions `position_loop` wrote, in order; a decision on the last bar has none yet."
+    found: list[ModelFill] = []
+    for t in np.flatnonzero(decisions[:, EXIT_REASON] | decisions[:, ENTRY_SIDE]).tolist():
+        reason, exited, entered = (int(decisions[t, k]) for k in (EXIT_REASON, EXIT_SIDE, ENTRY_SIDE))
+        if reason == _ROLL:
+            found.append(ModelFill(t, int(bars.end[t - 1]), float(bars.close[t - 1]), -exited, "roll"))
+            continue
+        if t + 1 == len(bars): break
+        rolls = bars.contract[t + 1] != bars.contract[t]
+        at, price = (int(bars.end[t]), float(bars.close[t])) if rolls else (int(bars.start[t + 1]), float(bars.open[t + 1]))
+        if exited: found.append(ModelFill(t, at, price, -exited, REASONS[reason]))
+        if entered: found.append(ModelFill(t, at, price, entered, ""))
+    return found
