@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['ALIASES', 'read_dbn', 'write_dbn', 'read_csv', 'read_parquet', 'bars_from_frame']
 
-# %% ../nbs/03a_history_readers.ipynb #03a_history_-003-cec2
+# %% ../nbs/03a_history_readers.ipynb #03a_history_-003-ef24
 import datetime as dt
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +20,13 @@ from .core import DAY, SECOND, Bars, DataError, InputError, Timeframe, did_you_m
 from .dbn import OHLCV_DTYPE, PRICE_SCALE, SCHEMA_RTYPE, SCHEMA_STEP, Header, SymbolInterval, contract_names, stable_id, stream_records, write_records
 from .expiry import front_contract
 
-# %% ../nbs/03a_history_readers.ipynb #03a_history_-005-b79e
+# %% ../nbs/03a_history_readers.ipynb #03a_history_-005-4796
 _UNDEFINED_PRICE = 2**63 - 1
 _PRICES = ("open", "high", "low", "close")
 
-class _Target(NamedTuple):
+class _Claim(NamedTuple):
     "A symbol's claim on the rows of an instrument."
-    symbol: str
+    instrument: int
     start: int      # ns UTC, inclusive
     end: int        # ns UTC, exclusive
     contract: int   # index into the symbol's contracts
@@ -41,11 +42,11 @@ def read_dbn(
     chosen = _chosen(header, symbols, path)
     names = contract_names(header.mappings) | dict(contracts or {})
     listed = {symbol: list(dict.fromkeys(_contract(symbol, i, names) for i in header.mappings[symbol])) for symbol in chosen}
-    targets = _targets(header, chosen, listed, names)
+    claims = {symbol: [_claim(i, listed[symbol].index(_contract(symbol, i, names))) for i in header.mappings[symbol]] for symbol in chosen}
     parts: dict[str, list[list[np.ndarray]]] = {symbol: [] for symbol in chosen}
     row = 0
     for block in blocks:
-        for symbol, columns in _split(block, targets, symbols is None, row, path): parts[symbol].append(columns)
+        for symbol, columns in _split(block, claims, symbols is None, row, path): parts[symbol].append(columns)
         row += len(block)
     return {symbol: _joined(symbol, header.schema, listed[symbol], parts.pop(symbol)) for symbol in chosen}
 
@@ -64,42 +65,32 @@ def _contract(symbol: str, interval: SymbolInterval, names: Mapping[int, str]) -
     root, rule, rank = FeedSymbol.parse(symbol)
     return front_contract(root, interval.start, rank).code if rule == "c" else str(interval.instrument_id)
 
-def _targets(header: Header, chosen: list[str], listed: Mapping[str, list[str]], names: Mapping[int, str]) -> dict[int, list[_Target]]:
-    "Instrument id -> who claims its rows, and when."
+def _claim(interval: SymbolInterval, contract: int) -> _Claim:
     midnight = lambda day: int(np.datetime64(day, "ns").astype(np.int64))
-    found: dict[int, list[_Target]] = {}
-    for symbol in chosen:
-        for interval in header.mappings[symbol]:
-            contract = listed[symbol].index(_contract(symbol, interval, names))
-            found.setdefault(interval.instrument_id, []).append(_Target(symbol, midnight(interval.start), midnight(interval.end), contract))
-    return found
+    return _Claim(interval.instrument_id, midnight(interval.start), midnight(interval.end), contract)
 
-def _split(rows: np.ndarray, targets: Mapping[int, list[_Target]], every: bool, first: int, path: "Path | str") -> Iterator[tuple[str, list[np.ndarray]]]:
+def _split(rows: np.ndarray, claims: Mapping[str, list[_Claim]], every: bool, first: int, path: "Path | str") -> Iterator[tuple[str, list[np.ndarray]]]:
     "The rows of a block as columns, by symbol; with `every`, a row nobody claims is an error."
-    for instrument in np.unique(rows["instrument_id"]).tolist():
-        mine = rows["instrument_id"] == instrument
-        own = rows if mine.all() else rows[mine]
-        when, claimed = own["ts_event"], 0
-        for target in targets.get(instrument, ()):
-            inside = (when >= target.start) & (when < target.end)
-            count = int(inside.sum())
-            claimed += count
-            if count: yield target.symbol, _columns(own if count == len(own) else own[inside], target.contract)
-        if every and claimed < len(own): raise _unmapped(rows, instrument, targets, first, path)
+    when, nobody = rows["ts_event"].astype(np.int64), np.ones(len(rows), bool)
+    earliest, latest = int(when.min()), int(when.max())
+    for symbol, own in claims.items():
+        contract = np.full(len(rows), -1, np.int32)
+        for claim in own:
+            if claim.start > latest or claim.end <= earliest: continue
+            contract[(rows["instrument_id"] == claim.instrument) & (when >= claim.start) & (when < claim.end)] = claim.contract
+        mine = contract >= 0
+        nobody &= ~mine
+        if mine.all(): yield symbol, _columns(rows, contract)
+        elif mine.any(): yield symbol, _columns(rows[mine], contract[mine])
+    if every and nobody.any():
+        row = int(nobody.argmax())
+        raise DataError("instrument id", int(rows["instrument_id"][row]), "must be mapped to a symbol on the row's date", "read the file with symbols=[...] to leave such rows out", f"{path}: row {first + row}")
 
-def _unmapped(rows: np.ndarray, instrument: int, targets: Mapping[int, list[_Target]], first: int, path: "Path | str") -> DataError:
-    "The error that names the first row of an instrument outside the dates the file maps it for."
-    mapped = [rows["ts_event"] < t.start for t in targets.get(instrument, ())], [rows["ts_event"] >= t.end for t in targets.get(instrument, ())]
-    outside = rows["instrument_id"] == instrument
-    for before, after in zip(*mapped): outside &= before | after
-    row = first + int(np.flatnonzero(outside)[0])
-    return DataError("instrument id", instrument, "must be mapped to a symbol on the row's date", "read the file with symbols=[...] to leave such rows out", f"{path}: row {row}")
-
-def _columns(rows: np.ndarray, contract: int) -> list[np.ndarray]:
+def _columns(rows: np.ndarray, contract: np.ndarray) -> list[np.ndarray]:
     prices = [rows[name] / PRICE_SCALE for name in _PRICES]
     for name, column in zip(_PRICES, prices):
         if len(column) and column.max() > 9e9: column[rows[name] == _UNDEFINED_PRICE] = np.nan
-    return [rows["ts_event"].astype(np.int64), *prices, rows["volume"].astype(np.int64), np.full(len(rows), contract, np.int32)]
+    return [rows["ts_event"].astype(np.int64), *prices, rows["volume"].astype(np.int64), contract]
 
 def _joined(symbol: str, schema: str, contracts: list[str], parts: list[list[np.ndarray]]) -> Bars:
     "Bars from the columns of many blocks; each column's pieces are let go before the next is joined."
@@ -208,7 +199,7 @@ def read_parquet(
     except pyarrow.ArrowInvalid as error: raise DataError("file", Path(path).name, "must be Parquet", str(error), str(path)) from None
     return bars_from_frame(frame, symbol, timeframe=timeframe, tz=tz, stamp=stamp, columns=columns, contract=contract, check=check, path=str(path))
 
-# %% ../nbs/03a_history_readers.ipynb #03a_history_-014-5035
+# %% ../nbs/03a_history_readers.ipynb #03a_history_-014-0a68
 def bars_from_frame(
     frame: Any,                                    # pd.DataFrame, the time in a column or as index
     symbol: str,
@@ -251,11 +242,23 @@ def _nanos(times: Any, tz: str | None, name: str, path: str) -> np.ndarray:
     "Times as ns UTC; whole numbers count from 1970, and their size tells the unit."
     import pandas as pd
     if pd.api.types.is_integer_dtype(times): return _epoch(times.to_numpy(np.int64), path)
-    try: stamps = pd.to_datetime(times)
-    except ValueError as error: raise DataError("time", name, "must be dates and times of one form", str(error).splitlines()[0], path) from None
+    stamps = _parsed(times, name, path)
     if stamps.isna().any(): raise DataError("time", "missing", "must be there in every row", "complete it", f"{path}: row {int(np.flatnonzero(stamps.isna())[0])}")
     if stamps.dt.tz is None: stamps = _localized(stamps, tz or ("UTC" if str(name).lower().endswith("utc") else None), path)
     return stamps.dt.tz_convert("UTC").dt.as_unit("ns").to_numpy("M8[ns]").astype(np.int64)
+
+def _parsed(times: Any, name: str, path: str) -> Any:
+    "Texts as times: ISO 8601, or any one form pandas can tell; where day and month could be either, the month stands first."
+    import pandas as pd
+    if times.dtype.kind == "M": return times
+    try: return pd.to_datetime(times, format="ISO8601")
+    except ValueError: pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)     # pandas warns where it would guess row by row
+            return pd.to_datetime(times)
+    except (ValueError, UserWarning):
+        raise DataError("time", str(times.iloc[0]), "must be a date and time, all rows in one form", "export it as 2025-03-10T09:30:00Z", f"{path}: column {name}") from None
 
 def _localized(stamps: Any, tz: str | None, path: str) -> Any:
     "Times of a zone's clock; an hour the clock shows twice, or never, is refused."
