@@ -47,7 +47,7 @@ def symbology_of(symbols: tuple[str, ...]) -> str:
     for symbol in symbols: (FeedSymbol if continuous[0] else Contract).parse(symbol)
     return "continuous" if continuous[0] else "raw_symbol"
 
-# %% ../nbs/04a_connection.ipynb #04a_connecti-005-e810
+# %% ../nbs/04a_connection.ipynb #04a_connecti-006-3435
 class _Loop(asyncio.SelectorEventLoop):
     "An event loop that remembers its transports, so that a socket can be cut in any state, authentication included."
     def __init__(self):
@@ -72,7 +72,7 @@ class Connection:
     ):
         import databento  # noqa: F401  takes a second the first time, which must not count against a deadline
         self.subscription, self.records = subscription, queue.SimpleQueue()
-        self._client_settings = dict(key=key, gateway=gateway, port=port, heartbeat_interval_s=heartbeat_s, reconnect_policy="none")
+        self._client_settings = {"key": key, "gateway": gateway, "port": port, "heartbeat_interval_s": heartbeat_s, "reconnect_policy": "none"}
         self._closing, self._lock, self._loop, self._task = False, threading.Lock(), None, None
         self._thread = threading.Thread(target=self._run, name="feed-connection", daemon=True)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'DatabentoLiveFeed']
 
-# %% ../nbs/04_feed.ipynb #04_feed-004-2a0c
+# %% ../nbs/04_feed.ipynb #04_feed-004-23f1
 import logging
 import queue
 import random
@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from .connection import Connection, Ended, Opened, Subscription, Wake, symbology_of
 from .contracts import product
@@ -29,7 +29,7 @@ _BURST = 256             # records read between two looks at the deadline
 _UNDEFINED = 2**64 - 1   # a time that Databento leaves open
 _FATAL = ("Authentication failed", "deactivated", "Unknown dataset")   # words of a refusal that a retry does not mend
 
-# %% ../nbs/04_feed.ipynb #04_feed-008-0da6
+# %% ../nbs/04_feed.ipynb #04_feed-008-171c
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
     def __init__(self,
@@ -45,7 +45,7 @@ class DatabentoLiveFeed:
         end: int | None = None,                                 # ns UTC; the feed closes when everything before was sent
         resume: Position | None = None,                         # where an earlier feed stopped; takes the place of start
         heartbeat_s: int = 5,                                   # asked of the gateway; Databento takes 5 to 1800
-        patience: Patience = Patience(),
+        patience: Patience | None = None,                       # deadlines and back-off
         expected_open: Callable[[int], bool] | None = None,     # is the market open at a moment (ns UTC)? by default as the session calendars say
         clock: Clock | None = None,
     ):
@@ -54,10 +54,10 @@ class DatabentoLiveFeed:
         self.schema, self.dataset, self.on_bar_callback = schema, dataset, on_bar_callback
         self._symbology, self._step, self._timeframe = symbology_of(self.symbols), SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
         self._key = getattr(api_key, "get_secret_value", lambda: api_key)()
-        self._gateway, self._port, self._heartbeat_s, self._patience, self._end = gateway, port, heartbeat_s, patience, end
+        self._gateway, self._port, self._heartbeat_s, self._patience, self._end = gateway, port, heartbeat_s, patience or Patience(), end
         for symbol in self.symbols if expected_open is None else (): product(symbol)   # an unknown one has no calendar: say so now
         self.expected_open, self._clock = expected_open or self._market_open, clock or WallClock()
-        self._watchdog = Watchdog(patience, self._step / SECOND, self.expected_open)
+        self._watchdog = Watchdog(self._patience, self._step / SECOND, self.expected_open)
         self.closed_through = resume.closed_through if resume else start    # ns UTC, or None before the first marker of a live stream
         self._last: dict[str, int] = dict(resume.last) if resume else {}    # symbol -> start of its last bar
         self._before = -1 if self.closed_through is None else self.closed_through - 1   # stands in for a symbol without a bar yet
@@ -121,7 +121,7 @@ class DatabentoLiveFeed:
             connection.records.put(Wake())
         for connection in connections: connection.join(timeout)
 
-    def __enter__(self) -> "DatabentoLiveFeed": return self
+    def __enter__(self) -> Self: return self
     def __exit__(self, *_: object) -> None: self.shutdown()
 
     def events(self,

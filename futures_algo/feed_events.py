@@ -45,7 +45,7 @@ def clock_text(at: int) -> str:
     "A moment (ns UTC) as 2025-12-15T23:59:58Z."
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at // SECOND))
 
-# %% ../nbs/04b_feed_events.ipynb #04b_feed_eve-007-f423
+# %% ../nbs/04b_feed_events.ipynb #04b_feed_eve-007-eede
 def join(
     history: Iterable[Bars],         # complete up to the seam; any timeframe that divides it
     events: Iterable[FeedEvent],     # of a feed that started at or before the seam
@@ -57,7 +57,8 @@ def join(
     for event in events:
         if isinstance(event, ContractMapped):
             if event.symbol not in begun and event.at > seam:
-                raise InputError("the feed's start", clock_text(event.at), f"must not lie after the end of history, {clock_text(seam)}", "start the feed at the seam")
+                rule = f"must not lie after the end of history, {clock_text(seam)}"
+                raise InputError("the feed's start", clock_text(event.at), rule, "start the feed at the seam")
             begun.add(event.symbol)
         if isinstance(event, Bar) and event.start < seam or isinstance(event, IntervalEnd) and event.end <= seam: continue
         yield event

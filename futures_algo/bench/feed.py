@@ -29,7 +29,7 @@ def feed() -> list[dict]:
         pairs = [(_bare_seconds(path), _queue_seconds(path)) for _ in range(_ROUNDS)]
         events = min(_feed_seconds(path) for _ in range(2))
     ratio = statistics.median(bare / queued for bare, queued in pairs)
-    queue_rate, bare_rate = (_RECORDS / min(column) for column in (list(zip(*pairs))[1], list(zip(*pairs))[0]))
+    bare_rate, queue_rate = (_RECORDS / min(column) for column in zip(*pairs))
     return [_row("callback and queue", queue_rate, "records/s", "no-op callback on databento.Live", bare_rate, ratio, ">= 0.70 of the peer", ratio >= 0.70),
             _row("feed events, converted", _RECORDS / events, "records/s", "no-op callback on databento.Live", bare_rate, _RECORDS / events / bare_rate)]
 
@@ -56,7 +56,7 @@ def _day_file() -> Iterator[Path]:
     rows["open"] = rows["close"] = 250_000_000 * (24000 + rng.integers(-1, 2, (count, 2)).cumsum(axis=0))
     rows["high"], rows["low"] = rows["open"] + 250_000_000, rows["open"] - 250_000_000
     dates = dt.date(2025, 11, 1), dt.date(2025, 12, 1)
-    mappings = {symbol: [SymbolInterval(*dates, i)] for symbol, (i, _) in _INSTRUMENTS.items()} | {name: [SymbolInterval(*dates, i)] for i, name in _INSTRUMENTS.values()}
+    mappings = {name: [SymbolInterval(*dates, i)] for symbol, (i, contract) in _INSTRUMENTS.items() for name in (symbol, contract)}
     with tempfile.TemporaryDirectory() as folder:
         write_records(path := Path(folder) / "day.dbn", rows.ravel(), mappings)
         yield path

@@ -81,7 +81,8 @@ class LoopbackGateway:
         self.keys, self.dataset, self.speed, self.host, self.port = set(keys), dataset, speed, host, port
         self.start_ns = min(tape.start for tape in self.tapes.values()) if start_ns is None else start_ns
         self.end_ns = max(tape.end for tape in self.tapes.values()) if end_ns is None else end_ns
-        self.heartbeat_s, self.replay_window, self.markers, self.close_at_end, self.mapped_by, self.batch = heartbeat_s, replay_window, markers, close_at_end, mapped_by, batch
+        self.heartbeat_s, self.replay_window, self.markers = heartbeat_s, replay_window, markers
+        self.close_at_end, self.mapped_by, self.batch = close_at_end, mapped_by, batch
         self.faults = sorted(map(self._checked, faults))
         self.door: list[Fault] = []                 # faults that wait for the next connections
         self.struck: list[str] = []                 # faults that happened

@@ -14,7 +14,8 @@ from databento_dbn import ErrorCode, ErrorMsg, Metadata, SType, SymbolMappingMsg
 from futures_algo.core import DAY
 from futures_algo.sim.tape import Tape, stamped, wire
 
-if TYPE_CHECKING: from futures_algo.sim.gateway import Fault, LoopbackGateway
+if TYPE_CHECKING:
+    from futures_algo.sim.gateway import Fault, LoopbackGateway
 
 _IDLE_POLL = 0.25      # s, longest sleep between two looks at the clock
 _NO_RECORD = b"\xff" * 64

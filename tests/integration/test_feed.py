@@ -276,7 +276,8 @@ def test_a_start_the_gateway_no_longer_keeps_is_said_and_what_it_keeps_is_taken(
     assert starts and starts[0] < MIDNIGHT and starts[-1] == world.bars[-1].start
 
 
-@pytest.mark.parametrize("code, patience", [(ErrorCode.CONNECTION_LIMIT_EXCEEDED, "longest"), (ErrorCode.API_KEY_DEACTIVATED, "short"), (ErrorCode.INTERNAL_ERROR, "short")])
+@pytest.mark.parametrize("code, patience", [
+    (ErrorCode.CONNECTION_LIMIT_EXCEEDED, "longest"), (ErrorCode.API_KEY_DEACTIVATED, "short"), (ErrorCode.INTERNAL_ERROR, "short")])
 def test_an_error_in_a_running_session_is_down_and_resumed(world, gateway_of, code, patience):
     slow_to_return = IMPATIENT._replace(retry_most=0.6)
     gateway = gateway_of(speed=50.0)
@@ -284,7 +285,7 @@ def test_an_error_in_a_running_session_is_down_and_resumed(world, gateway_of, co
         events, fell = [], 0.0
         for event in feed.events(DEADLINE):
             events.append(event)
-            if isinstance(event, IntervalEnd) and event.end == world.start + 5 * SECOND: gateway.send(ErrorMsg(ts_event=event.end, err="no more", code=code))
+            if event == IntervalEnd("ohlcv-1s", world.start + 5 * SECOND): gateway.send(ErrorMsg(ts_event=event.end, err="no more", code=code))
             if isinstance(event, FeedState) and event.state == "down": fell = time.monotonic()
             if isinstance(event, FeedState) and event.state == "connecting" and fell: waited, fell = time.monotonic() - fell, 0.0
     check_stream(events, world)
@@ -297,7 +298,7 @@ def test_an_unknown_system_message_is_said_and_nothing_more(world, gateway_of):
         events = []
         for event in feed.events(DEADLINE):
             events.append(event)
-            if isinstance(event, IntervalEnd) and event.end == world.start + SECOND: gateway.send(SystemMsg(ts_event=event.end, msg="maintenance at noon"))
+            if event == IntervalEnd("ohlcv-1s", world.start + SECOND): gateway.send(SystemMsg(ts_event=event.end, msg="maintenance at noon"))
     check_stream(events, world)
     assert any("maintenance at noon" in event.reason for event in only(FeedState, events)) and "down" not in states(events)
 

@@ -42,7 +42,8 @@ def _episode(seed: int, world: World) -> Counter:
     "One run through a script of faults; returns what struck."
     rng = np.random.default_rng(seed)
     script, speed = _script(rng, world), float(rng.choice([math.inf, 100.0, 400.0]))
-    with LoopbackGateway({"ohlcv-1s": [world.path]}, [KEY], speed=speed, start_ns=world.start, end_ns=world.end, heartbeat_s=HEARTBEAT, faults=script) as gateway:
+    settings = {"speed": speed, "start_ns": world.start, "end_ns": world.end, "heartbeat_s": HEARTBEAT}
+    with LoopbackGateway({"ohlcv-1s": [world.path]}, [KEY], faults=script, **settings) as gateway:
         events = _consume(rng, gateway, world)
         assert sorted(gateway.struck) == sorted(fault.kind for fault in script)
     check_stream(events, world)
