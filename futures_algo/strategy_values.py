@@ -5,22 +5,23 @@
 # %% auto #0
 __all__ = ['FIELDS', 'Known', 'prices', 'nothing', 'Columns', 'field_column', 'one_back', 'earlier', 'Values', 'all_there']
 
-# %% ../nbs/07b_strategy_values.ipynb #07b_strategy-003-68d3
+# %% ../nbs/07b_strategy_values.ipynb #07b_strategy-003-934f
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .core import Bar, Bars, InputError, Timeframe, did_you_mean
 
-# %% ../nbs/07b_strategy_values.ipynb #07b_strategy-005-99c3
+# %% ../nbs/07b_strategy_values.ipynb #07b_strategy-005-499f
 FIELDS = ("open", "high", "low", "close", "volume", "time")
 
 class Known(NamedTuple):
     "Values by name, those of each timeframe, and those of one bar before."
     values: Mapping[str, Any]
-    frames: "Mapping[str, Known]" = {}
+    frames: "Mapping[str, Known]" = MappingProxyType({})
     prev: "Known | None" = None
 
     def as_dict(self) -> dict[str, Any]:
