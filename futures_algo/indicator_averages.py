@@ -12,7 +12,7 @@ from .core import InputError
 from .indicator_base import Indicator, Param
 from .indicator_kernel import RING, compiled, points, push, quotient, total, units
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-005-e2a3
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-005-ed2d
 class SMA(Indicator):
     "Simple moving average of the close."
     length: int = Param(20, low=1, high=4000, unit="bars")
@@ -26,7 +26,7 @@ class SMA(Indicator):
     def first_valid(self): return self.length - 1
     @staticmethod
     def step(bar, p, i, f, out):
-        length = int(p[0])
+        length = int(p.length)
         push(i, 1, length, units(bar.close))
         i[0] += 1
         if i[0] >= length: out[0] = points(quotient(total(i, 1), length))
@@ -45,14 +45,14 @@ class WMA(Indicator):
     @staticmethod
     def step(bar, p, i, f, out):
         # i[1] is the weighted sum; it may wrap round 64 bits, its distance from the newest price does not
-        length, price = int(p[0]), units(bar.close)
+        length, price = int(p.length), units(bar.close)
         i[1] += length * price - total(i, 2)
         push(i, 2, length, price)
         i[0] += 1
         weights = length * (length + 1) // 2
         if i[0] >= length: out[0] = points(price + quotient(i[1] - weights * price, weights))
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-007-bb72
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-007-212b
 @compiled
 def smooth(i, f, count: int, at: int, length: float, fraction: float, value: float) -> bool:
     "Move the average `f[at]` to the value; the first `length` values, counted in `i[count]`, make its simple-average seed. True when there is an average."
@@ -81,7 +81,7 @@ class EMA(Indicator):
     def converge(self): return self.first_valid + bars_to_forget(2 / (self.length + 1))
     @staticmethod
     def step(bar, p, i, f, out):
-        if smooth(i, f, 0, 0, p[0], 2 / (p[0] + 1), bar.close): out[0] = f[0]
+        if smooth(i, f, 0, 0, p.length, 2 / (p.length + 1), bar.close): out[0] = f[0]
 
 class RMA(Indicator):
     "Wilder's moving average of the close."
@@ -99,9 +99,9 @@ class RMA(Indicator):
     def converge(self): return self.first_valid + bars_to_forget(1 / self.length)
     @staticmethod
     def step(bar, p, i, f, out):
-        if smooth(i, f, 0, 0, p[0], 1 / p[0], bar.close): out[0] = f[0]
+        if smooth(i, f, 0, 0, p.length, 1 / p.length, bar.close): out[0] = f[0]
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-009-5208
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-009-6f5f
 class MACD(Indicator):
     "Difference of a fast and a slow EMA of the close, its EMA as signal, and their distance."
     fast: int = Param(12, low=1, high=1000, unit="bars")
@@ -121,7 +121,7 @@ class MACD(Indicator):
     def converge(self): return self.first_valid + bars_to_forget(2 / (max(self.slow, self.signal) + 1))
     @staticmethod
     def step(bar, p, i, f, out):
-        smooth(i, f, 0, 0, p[0], 2 / (p[0] + 1), bar.close)
-        if not smooth(i, f, 1, 1, p[1], 2 / (p[1] + 1), bar.close): return
+        smooth(i, f, 0, 0, p.fast, 2 / (p.fast + 1), bar.close)
+        if not smooth(i, f, 1, 1, p.slow, 2 / (p.slow + 1), bar.close): return
         macd = f[0] - f[1]
-        if smooth(i, f, 2, 2, p[2], 2 / (p[2] + 1), macd): out[0], out[1], out[2] = macd, f[2], macd - f[2]
+        if smooth(i, f, 2, 2, p.signal, 2 / (p.signal + 1), macd): out[0], out[1], out[2] = macd, f[2], macd - f[2]

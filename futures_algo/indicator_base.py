@@ -56,7 +56,7 @@ class Param:
 
     def __repr__(self) -> str: return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-45a0
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-e41a
 INDICATORS: dict[str, type["Indicator"]] = {}   # snake-case name -> class, for configs: "bollinger_bands"
 
 def _snake(name: str) -> str: return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -114,7 +114,7 @@ class Indicator:
 
     @staticmethod
     def step(bar, p, i, f, out):
-        "One bar; compiled by numba."
+        "One bar; compiled by numba. See `indicator_kernel` for what it is given."
         raise NotImplementedError
 
     @property
@@ -127,7 +127,8 @@ class Indicator:
         "Parameters by name."
         return {key: getattr(self, key) for key in self.params}
 
-    def _vector(self) -> np.ndarray: return np.array([param.number(getattr(self, key)) for key, param in self.params.items()], np.float64)
+    def _parameters(self) -> tuple[float, ...]: return tuple(param.number(getattr(self, key)) for key, param in self.params.items())
+    def _code(self) -> tuple: return type(self).step, tuple(self.params), type(self).__name__
     def _blank(self, extra: int = 0) -> tuple[np.ndarray, np.ndarray]:
         integers, floats = self.state()
         return np.zeros(integers + extra, np.int64), np.zeros(floats, np.float64)
@@ -141,8 +142,8 @@ class Indicator:
         out = np.empty((len(self.outputs), len(bars)))
         if not self.anchored: sessions = (bars.start, bars.start)
         elif sessions is None: sessions = self.session_columns(bars)
-        loop = batch_loop(type(self).step, type(self).__name__)
-        loop(bars.start, bars.end, bars.open, bars.high, bars.low, bars.close, bars.volume, *sessions, self._vector(), *self._blank(), out)
+        loop = batch_loop(*self._code())
+        loop(bars.start, bars.end, bars.open, bars.high, bars.low, bars.close, bars.volume, *sessions, self._parameters(), *self._blank(), out)
         return dict(zip(self.outputs, out))
 
     def session_columns(self, bars: Bars, calendar: Any = None) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +198,7 @@ def refuse_bad_bar(bar: Bar) -> None:
 def _bad_price(name: str, value: float, path: str) -> DataError:
     return DataError(f"{name} price", float(value), f"must be finite and below {LARGEST_PRICE:,.0f} points", "drop or repair the bar: validate_bars() lists such rows", path)
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-011-8db9
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-011-bb05
 class LiveIndicator:
     "An indicator's state: step it through bars, save it, restore it."
     __slots__ = ("definition", "table", "out", "_locate", "_run", "_p", "_i", "_f")
@@ -210,8 +211,8 @@ class LiveIndicator:
         self.out = np.empty(len(definition.outputs)) if out is None else out
         self.out[:] = np.nan
         self._locate = definition.session_locator(calendar) if definition.anchored else nowhere
-        self._p, (self._i, self._f) = definition._vector(), definition._blank(extra=1)
-        self.table = bank_row(update_function(type(definition).step, type(definition).__name__), self._p, self._i, self._f, self.out)
+        self._p, (self._i, self._f) = np.array(definition._parameters(), np.float64), definition._blank(extra=1)
+        self.table = bank_row(update_function(*definition._code()), self._p, self._i, self._f, self.out)
         self._run = bank_runner()
 
     def step(self, bar: Bar) -> tuple[float, ...]:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONDITION_PARAMETERS', 'indicators_by_timeframe', 'VBTIndicatorCalculator']
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-003-0e46
+# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-003-51d0
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from .core import Bar, ConfigError, DataError, InputError, Timeframe
 from .indicator_base import Indicator, LiveIndicator, indicator, refuse_bad_bar
-from .indicator_kernel import bank_runner
+from .indicator_kernel import BANK_COLUMNS, bank_runner
 from .sessions import SessionCalendar
 
 # %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-005-e5d6
@@ -56,7 +56,7 @@ def _refuse_collisions(indicators: tuple[Indicator, ...], path: str) -> None:
             if output in taken: raise ConfigError("output", output, f"must not come from both {taken[output]!r} and {one!r}", "give one of them name='...'", path)
             taken[output] = one
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-007-4448
+# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-007-8cae
 def _as_bar(symbol: str, timeframe: Any, bar: Mapping) -> Bar:
     "A `Bar` from a mapping with at least open, high, low and close."
     missing = [name for name in ("open", "high", "low", "close") if name not in bar]
@@ -71,7 +71,7 @@ class _Bank:
         self.out = np.full(len(self.names), np.nan)
         ends = np.cumsum([len(one.outputs) for one in indicators]).tolist()
         self.live = tuple(one.live(calendar, out=self.out[end - len(one.outputs):end]) for one, end in zip(indicators, ends))
-        self.plain = np.concatenate([live.table for live in self.live if not live.definition.anchored] or [np.empty((0, 9), np.int64)])
+        self.plain = np.concatenate([live.table for live in self.live if not live.definition.anchored] or [np.empty((0, BANK_COLUMNS), np.int64)])
         self.anchored = tuple(live for live in self.live if live.definition.anchored)
         self.run, self.last_end = bank_runner(), 0
 

@@ -12,7 +12,7 @@ from .indicator_averages import bars_to_forget, smooth
 from .indicator_base import Indicator, Param
 from .indicator_kernel import RING, compiled, largest, push, smallest, total, units
 
-# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-005-0bfc
+# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-005-70c5
 class RSI(Indicator):
     "Relative strength index of the close, Wilder's smoothing."
     length: int = Param(14, low=1, high=1000, unit="bars")
@@ -31,12 +31,12 @@ class RSI(Indicator):
         price, before, first = units(bar.close), i[0], i[1] == 0
         i[0], i[1] = price, i[1] + 1
         if first: return
-        smooth(i, f, 2, 0, p[0], 1 / p[0], float(max(price - before, 0)))
-        if smooth(i, f, 3, 1, p[0], 1 / p[0], float(max(before - price, 0))):
+        smooth(i, f, 2, 0, p.length, 1 / p.length, float(max(price - before, 0)))
+        if smooth(i, f, 3, 1, p.length, 1 / p.length, float(max(before - price, 0))):
             moved = f[0] + f[1]
             out[0] = 100 * f[0] / moved if moved > 0 else 50.0
 
-# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-007-fb70
+# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-007-519e
 @compiled
 def absolute_deviation(i, at: int, length: int) -> int:
     "Sum over a full ring of |length * value - sum|: length squared times the mean absolute deviation, a whole number."
@@ -57,14 +57,14 @@ class CCI(Indicator):
     def first_valid(self): return self.length - 1
     @staticmethod
     def step(bar, p, i, f, out):
-        length, price = int(p[0]), units(bar.high) + units(bar.low) + units(bar.close)
+        length, price = int(p.length), units(bar.high) + units(bar.low) + units(bar.close)
         push(i, 1, length, price)
         i[0] += 1
         if i[0] < length: return
         deviation = absolute_deviation(i, 1, length)
         out[0] = (length * price - total(i, 1)) / (0.015 * (deviation / length)) if deviation else 0.0
 
-# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-009-a255
+# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-009-0cbf
 @compiled
 def mean_of_ring(f, at: int, length: int, newest: int) -> float:
     "Mean of a ring of floats, added up from the oldest on, so that the place of the ring's seam does not matter."
@@ -88,7 +88,7 @@ class Stochastic(Indicator):
     def first_valid(self): return self.length + self.smooth + self.signal - 3
     @staticmethod
     def step(bar, p, i, f, out):
-        length, smoothing, signal = int(p[0]), int(p[1]), int(p[2])
+        length, smoothing, signal = int(p.length), int(p.smooth), int(p.signal)
         push(i, 4, length, units(bar.high))
         push(i, 4 + RING + length, length, units(bar.low))
         i[0] += 1
@@ -103,7 +103,7 @@ class Stochastic(Indicator):
         i[2] = i[2] + 1 if i[2] + 1 < signal else 0
         if i[0] >= length + smoothing + signal - 2: out[0], out[1] = k, d
 
-# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-011-ea45
+# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-011-c676
 class RateOfChange(Indicator):
     "Change of the close over some bars, in percent."
     length: int = Param(10, low=1, high=4000, unit="bars")
@@ -117,6 +117,6 @@ class RateOfChange(Indicator):
     @staticmethod
     def step(bar, p, i, f, out):
         price = units(bar.close)
-        old = push(i, 1, int(p[0]), price)
+        old = push(i, 1, int(p.length), price)
         i[0] += 1
-        if i[0] > p[0] and old != 0: out[0] = 100 * ((price - old) / old)
+        if i[0] > p.length and old != 0: out[0] = 100 * ((price - old) / old)

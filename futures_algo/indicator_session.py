@@ -57,7 +57,7 @@ class SessionLocator:
         inside = [span for span in _spans(self.calendar, self.hours, bar.start, bar.start + 1) if span[0] <= bar.start < span[1]]
         self._start, self._end, self._day, self._anchor = inside[0] if inside else (bar.start, bar.start + 1, -1, 0)
 
-# %% ../nbs/06f_indicator_session.ipynb #06f_indicato-007-7867
+# %% ../nbs/06f_indicator_session.ipynb #06f_indicato-007-9145
 @compiled
 def enter(bar, i) -> bool:
     "Note the bar's session in `i[0]` (its number plus one, 0 before any) and in `i[1]` whether it was seen from its open; True on the first bar of a session."
@@ -90,7 +90,7 @@ class VWAP(Indicator):
         f[3] += bar.volume * distance * distance
         if not i[1] or f[1] <= 0: return
         mean = f[2] / f[1]
-        band = p[0] * math.sqrt(max(f[3] / f[1] - mean * mean, 0.0))
+        band = p.width * math.sqrt(max(f[3] / f[1] - mean * mean, 0.0))
         out[0], out[1], out[2] = f[0] + mean, f[0] + mean + band, f[0] + mean - band
 
 class SessionHighLow(Indicator):
@@ -122,7 +122,7 @@ class OpeningRange(Indicator):
     def step(bar, p, i, f, out):
         if bar.session < 0: return
         if enter(bar, i): f[0], f[1] = -np.inf, np.inf
-        past = bar.since_open + bar.end - bar.start - p[0] * MINUTE
+        past = bar.since_open + bar.end - bar.start - p.minutes * MINUTE
         if past <= 0: f[0], f[1] = max(f[0], bar.high), min(f[1], bar.low)
         if past >= 0 and i[1] and f[0] >= f[1]: out[0], out[1] = f[0], f[1]
 

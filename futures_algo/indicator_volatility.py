@@ -13,7 +13,7 @@ from .indicator_averages import bars_to_forget, smooth
 from .indicator_base import Indicator, Param
 from .indicator_kernel import RING, compiled, largest, points, push, quotient, smallest, total, units
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-005-9dfc
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-005-8c56
 @compiled
 def true_range(bar, close_before: int) -> int:
     "The bar's range, stretched to the close before it, in units."
@@ -49,10 +49,10 @@ class ATR(Indicator):
     def converge(self): return self.first_valid + bars_to_forget(1 / self.length)
     @staticmethod
     def step(bar, p, i, f, out):
-        if i[0] and smooth(i, f, 2, 0, p[0], 1 / p[0], points(true_range(bar, i[1]))): out[0] = f[0]
+        if i[0] and smooth(i, f, 2, 0, p.length, 1 / p.length, points(true_range(bar, i[1]))): out[0] = f[0]
         i[0], i[1] = 1, units(bar.close)
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-007-ae5b
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-007-f7a8
 @compiled
 def squared_deviations(i, at: int, length: int) -> float:
     "Sum over a full ring of (length * value - sum)^2, from the oldest value on."
@@ -75,10 +75,10 @@ class StandardDeviation(Indicator):
     def first_valid(self): return self.length - 1
     @staticmethod
     def step(bar, p, i, f, out):
-        length = int(p[0])
+        length = int(p.length)
         push(i, 1, length, units(bar.close))
         i[0] += 1
-        if i[0] >= length: out[0] = points(math.sqrt(squared_deviations(i, 1, length) / (length - p[1])) / length)
+        if i[0] >= length: out[0] = points(math.sqrt(squared_deviations(i, 1, length) / (length - p.sample)) / length)
 
 class BollingerBands(Indicator):
     "Moving average of the close with bands some standard deviations away."
@@ -94,15 +94,15 @@ class BollingerBands(Indicator):
     def first_valid(self): return self.length - 1
     @staticmethod
     def step(bar, p, i, f, out):
-        length = int(p[0])
+        length = int(p.length)
         push(i, 1, length, units(bar.close))
         i[0] += 1
         if i[0] < length: return
         middle = points(quotient(total(i, 1), length))
-        distance = p[1] * points(math.sqrt(squared_deviations(i, 1, length) / length) / length)
+        distance = p.width * points(math.sqrt(squared_deviations(i, 1, length) / length) / length)
         out[0], out[1], out[2] = middle, middle + distance, middle - distance
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-009-4f0d
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-009-672c
 class Donchian(Indicator):
     "Highest high and lowest low of the last bars, this one included, and their middle."
     length: int = Param(20, low=1, high=1000, unit="bars")
@@ -117,7 +117,7 @@ class Donchian(Indicator):
     def first_valid(self): return self.length - 1
     @staticmethod
     def step(bar, p, i, f, out):
-        length = int(p[0])
+        length = int(p.length)
         lows = 1 + RING + length
         push(i, 1, length, units(bar.high))
         push(i, lows, length, units(bar.low))
@@ -126,7 +126,7 @@ class Donchian(Indicator):
         high, low = largest(i, 1, length), smallest(i, lows, length)
         out[0], out[1], out[2] = points(high), points(low), points((high + low) / 2)
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-011-b462
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-011-6725
 @compiled
 def directional_index(plus: float, minus: float) -> float:
     "How one-sided two smoothed movements are, 0 to 100."
@@ -148,13 +148,13 @@ class ADX(Indicator):
     def converge(self): return self.first_valid + bars_to_forget(0.8 / self.length)   # one average feeds another: measured 46 * length
     @staticmethod
     def step(bar, p, i, f, out):
-        high, low, close, fraction = units(bar.high), units(bar.low), units(bar.close), 1 / p[0]
+        high, low, close, fraction = units(bar.high), units(bar.low), units(bar.close), 1 / p.length
         up, down, stretch = high - i[1], i[2] - low, true_range(bar, i[3])
         i[0], i[1], i[2], i[3] = i[0] + 1, high, low, close
         if i[0] == 1: return
-        smooth(i, f, 5, 1, p[0], fraction, float(up if up > down and up > 0 else 0))
-        smooth(i, f, 6, 2, p[0], fraction, float(down if down > up and down > 0 else 0))
-        if not smooth(i, f, 4, 0, p[0], fraction, float(stretch)): return
-        if not smooth(i, f, 7, 3, p[0], fraction, directional_index(f[1], f[2])): return
+        smooth(i, f, 5, 1, p.length, fraction, float(up if up > down and up > 0 else 0))
+        smooth(i, f, 6, 2, p.length, fraction, float(down if down > up and down > 0 else 0))
+        if not smooth(i, f, 4, 0, p.length, fraction, float(stretch)): return
+        if not smooth(i, f, 7, 3, p.length, fraction, directional_index(f[1], f[2])): return
         moved = f[0] > 0
         out[0], out[1], out[2] = f[3], 100 * f[1] / f[0] if moved else 0.0, 100 * f[2] / f[0] if moved else 0.0

@@ -135,8 +135,8 @@ class Momentum(Indicator):
     def first_valid(self): return self.length
     @staticmethod
     def step(bar, p, i, f, out):
-        old = push(i, 1, int(p[0]), units(bar.close))
-        if i[0] >= p[0]: out[0] = (units(bar.close) - old) / 1e9
+        old = push(i, 1, int(p.length), units(bar.close))
+        if i[0] >= p.length: out[0] = (units(bar.close) - old) / 1e9
         i[0] += 1
 
 
@@ -146,7 +146,7 @@ class ForgetsNothing(Momentum):
     def step(bar, p, i, f, out):
         if i[0] == 0: f[0] = bar.close
         i[0] += 1
-        if i[0] > p[0]: out[0] = bar.close - f[0]
+        if i[0] > p.length: out[0] = bar.close - f[0]
     def state(self): return 1, 1
 
 
@@ -160,9 +160,9 @@ class Allocates(Momentum):
     "Wrong: makes an array at every bar."
     @staticmethod
     def step(bar, p, i, f, out):
-        window = np.zeros(int(p[0]) + i[0])
+        window = np.zeros(int(p.length) + i[0])
         i[0] += 1
-        if i[0] > p[0]: out[0] = window.sum() + bar.close
+        if i[0] > p.length: out[0] = window.sum() + bar.close
     def state(self): return 1, 0
 
 
