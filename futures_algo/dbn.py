@@ -94,7 +94,8 @@ def _chunks(path: "Path | str") -> Iterator[bytes]:
             while compressed and chunk:
                 if inflater is None or inflater.eof: inflater = zstandard.ZstdDecompressor().decompressobj()
                 try: plain = inflater.decompress(chunk)
-                except zstandard.ZstdError as error: raise DataError("file", Path(path).name, "must be whole zstd frames", f"it is damaged ({error}): fetch it again", str(path)) from None
+                except zstandard.ZstdError as error:
+                    raise DataError("file", Path(path).name, "must be whole zstd frames", f"it is damaged ({error}): fetch it again", str(path)) from None
                 if plain: yield plain
                 chunk = inflater.unused_data
     if inflater is not None and not inflater.eof: raise _truncated(path, "a whole zstd frame at its end")
@@ -110,12 +111,16 @@ def _truncated(path: "Path | str", missing: str) -> DataError:
 
 
 def _header(content: bytes, path: "Path | str") -> Header:
-    from databento_dbn import Metadata
-    metadata = Metadata.decode(content)
+    from databento_dbn import DBNError, Metadata
+    try:
+        metadata = Metadata.decode(content)
+        mappings = _mappings(metadata.mappings)
+    except (DBNError, ValueError) as error:     # ValueError: a date that is none
+        raise DataError("file", Path(path).name, "must begin with a sound DBN header", f"it is damaged ({error}): fetch it again", str(path)) from None
     schema = str(metadata.schema) if metadata.schema is not None else "a live recording"
     if schema not in SCHEMA_STEP:
         raise DataError("schema", schema, "must be a schema of bars", did_you_mean(schema, SCHEMA_STEP), str(path))
-    return Header(schema, metadata.dataset, _mappings(metadata.mappings), metadata.ts_out, metadata.version)
+    return Header(schema, metadata.dataset, mappings, metadata.ts_out, metadata.version)
 
 
 def _rows(chunks: Iterator[bytes], left: bytearray, ts_out: bool, path: "Path | str") -> Iterator[np.ndarray]:

@@ -138,6 +138,22 @@ class TestDbn:
         assert not any("\n" in str(error.value) for error in (missing, truncated, damaged))
 
 
+    @pytest.mark.parametrize("name", ["x.dbn", "x.dbn.zst"])
+    def test_a_file_damaged_anywhere_is_read_or_refused_in_one_line(self, tmp_path, minutes, campaign, name):
+        content = write_dbn(tmp_path / name, {"ES.c.0": minutes[:500]}).read_bytes()
+        random, refused = np.random.default_rng(11), 0
+        for _ in range(campaign(150, full=3000)):
+            at = int(random.integers(0, min(600, len(content)) if random.random() < 0.6 else len(content)))
+            bit = bytes([content[at] ^ 1 << int(random.integers(0, 8))])
+            spoiled = (content[:at], content[:at] + bit + content[at + 1:], content[:at] + bytes(13) + content[at:])[int(random.integers(0, 3))]
+            (tmp_path / name).write_bytes(spoiled)
+            try: read_dbn(tmp_path / name)
+            except InputError as error:
+                refused += 1
+                assert "\n" not in str(error)
+        assert refused > 90
+
+
 class TestTables:
     @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "x.parquet"])
     def test_the_same_bars_come_back_from_every_form(self, tmp_path, minutes, name):
