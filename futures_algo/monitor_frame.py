@@ -12,7 +12,7 @@ from typing import Any
 from .panels import BAND_CSS, NOTICE_CSS
 from .screen import CARD_CSS, ROOT_CSS
 
-# %% ../nbs/14j_monitor_frame.ipynb #14j_monitor_-005-f74b
+# %% ../nbs/14j_monitor_frame.ipynb #14j_monitor_-005-7610
 SILENT_S = 10   # seconds without news before the page says that it is old
 
 _SCRIPT = """
@@ -26,6 +26,7 @@ window.faLost = (why) => {
   setTimeout(again, 1000)
 }
 const attach = setInterval(() => { const shown = window.Bokeh?.documents?.[0]; if (shown) { clearInterval(attach); window.faDrawn = true; window.faSeen = Date.now(); shown.on_change(() => { window.faSeen = Date.now() }) } }, 250)
+setInterval(() => window.Bokeh?.documents?.forEach(shown => shown._recompute_all_models?.()), 60000)   // BokehJS keeps replaced charts until it counts anew
 setInterval(() => { if (window.faDrawn && Date.now() - window.faSeen > SILENT * 1000) window.faLost('No news from the monitor') }, 1000)
 const back = sessionStorage.getItem('fa-back')
 if (back) {
