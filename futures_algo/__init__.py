@@ -20,7 +20,7 @@ _HOMES = {
     "crosstrade": ("CrossTradeClient", "MarketDataManager"),
     "execution": ("CrossTradeExecutor", "OrderManager", "SignalTranslator", "SimpleExecutor"),
     "journal": ("Journal",),
-    "live": ("LiveTradingSystem", "StrategyLoader"),
+    "live": ("LiveTradingSystem",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

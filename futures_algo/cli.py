@@ -49,5 +49,3 @@ def main(args: list[str] | None = None) -> None:
         print(error, file=sys.stderr)
         raise SystemExit(COULD_NOT_RUN) from None
 
-
-if __name__ == "__main__": main()

@@ -16,10 +16,11 @@ def readme(notebook: Path = ROOT / "nbs" / "index.ipynb") -> str:
     from nbconvert import MarkdownExporter
     book = nbformat.read(notebook, 4)
     book.cells = [cell for cell in book.cells if "#| hide" not in cell.source]
+    book.metadata["language_info"] = {"name": "python"}
     for cell in book.cells: cell.source = _DIRECTIVE.sub("", cell.source)
     body, _ = MarkdownExporter().from_notebook_node(book)
     note = "<!-- Generated from nbs/index.ipynb by `python -m futures_algo.docs`; edit the notebook. -->\n\n"
-    return note + re.sub(r"\n{3,}", "\n\n", body.replace("](../", "](")).strip() + "\n"
+    return note + re.sub(r"\n{3,}", "\n\n", body.replace("](images/", "](nbs/images/").replace("](../", "](")).strip() + "\n"
 
 
 def schema() -> str:

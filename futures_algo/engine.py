@@ -11,6 +11,7 @@ from typing import Any
 
 from futures_algo.core import SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd
+from futures_algo.orders import instrument_of
 from futures_algo.pipeline import BarPipeline, Instant
 from futures_algo.signals import SignalGenerator
 
@@ -43,8 +44,9 @@ class Engine:
         self.feed_state = FeedState("connecting", "", 0)
         self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
         self._poll_every, self._reconcile_every = int(poll_seconds * SECOND), int(reconcile_seconds * SECOND)
-        self._next_poll = self._next_reconcile = 0
+        self._next_poll = self._next_reconcile = self._compared = 0
         self._next_status = 0.0
+        self._instruments: dict[str, str] = {}   # dated contract -> NinjaTrader's name
         self._handlers = {Bar: self._on_bar, IntervalEnd: self._on_interval_end, ContractMapped: self._on_contract, FeedState: self._on_feed_state}
         executor.warm = self._is_warm
 
@@ -81,8 +83,8 @@ class Engine:
         for command in self.journal.new_commands(): self._obey(command)
         now = self.clock.now()
         if now >= self._next_poll: self._next_poll = now + self._poll_every; self.executor.poll()
-        if now >= self._next_reconcile and self.executor.broker_state[0] != "unknown":
-            self._next_reconcile = now + self._reconcile_every
+        if now >= self._next_reconcile or self.counts["signals"] != self._compared:   # a trade is news for both books
+            self._next_reconcile, self._compared = now + self._reconcile_every, self.counts["signals"]
             self._report_differences(self.executor.reconcile())
         if time.monotonic() >= self._next_status: self.write_status()
         self.on_turn(self)
@@ -120,12 +122,18 @@ class Engine:
     def _on_instant(self, instant: Instant) -> None:
         "Bars of one symbol closed: journal them, let strategies decide, journal what they saw."
         received = self.clock.now()
+        self._mark(instant[0])
         for bar in instant:
             self.counts[bar.timeframe] += 1
             self.journal.add_bar(bar, received)
         self.counts["signals"] += len(self.generator.on_bars(instant))
         for runner in self.runners:
             if runner.symbol == instant[0].symbol and runner.evaluation.get("bar_end") == instant[0].end: self._note(runner)
+
+    def _mark(self, bar: Bar) -> None:
+        "The latest price of a contract values what is open in it."
+        if bar.contract not in self._instruments: self._instruments[bar.contract] = instrument_of(bar.contract, bar.end) if bar.contract else ""
+        if name := self._instruments[bar.contract]: self.executor.mark(name, bar.close, bar.end)
 
     def _note(self, runner) -> None:
         self.journal.put("evaluations", strategy=runner.name, symbol=runner.symbol, bar_end=runner.evaluation["bar_end"], ready=runner.is_ready(),

@@ -82,4 +82,4 @@ def _strategy_card(engine, runner) -> dict[str, Any]:
     progress = {f"{row['timeframe']} {row['indicator']}": [row["seen"], row["first_valid"]] for row in runner.calculator.progress()}
     return {"class": type(runner.strategy).__name__, "parameters": runner.strategy.parameters(), "timeframes": list(runner.strategy.timeframes),
             "enabled": runner.name not in engine.executor.books.disabled, "ready": runner.is_ready(), "warmup": progress,
-            "position": _SIGNS[runner.position] * runner.quantity}
+            "position": _SIGNS[runner.position]}
