@@ -12,7 +12,7 @@ from .indicator_averages import bars_to_forget, smooth
 from .indicator_base import Indicator, Param
 from .indicator_kernel import RING, compiled, largest, push, smallest, total, units
 
-# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-005-70c5
+# %% ../nbs/06d_indicator_oscillators.ipynb #06d_indicato-005-800f
 class RSI(Indicator):
     "Relative strength index of the close, Wilder's smoothing."
     length: int = Param(14, low=1, high=1000, unit="bars")
@@ -20,7 +20,7 @@ class RSI(Indicator):
     memory = "recursive"
     formula = "100 * up / (up + down), with up and down the RMA of rises and falls of the close; 50 while the price has not moved"
     source = "Wilder, New Concepts in Technical Trading Systems (1978); https://www.tradingview.com/pine-script-reference/v5/#fun_ta.rsi"
-    equals = "TA-Lib, TradingView, Skender; vectorbt's default (simple averages) is up to 29 points away, NinjaTrader 8 0.04 at bar 50 and nothing later"
+    equals = "TA-Lib, TradingView, Skender; NinjaTrader 8 counts a first change of 0 in its seed and meets it within 500 bars; vectorbt's default (simple averages) is up to 31 points away"
     def state(self): return 4, 2   # previous close, bars, rises and falls counted; the two averages
     @property
     def first_valid(self): return self.length

@@ -13,7 +13,7 @@ from .indicator_averages import bars_to_forget, smooth
 from .indicator_base import Indicator, Param
 from .indicator_kernel import RING, compiled, largest, points, push, quotient, smallest, total, units
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-005-8c56
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-005-6b3b
 @compiled
 def true_range(bar, close_before: int) -> int:
     "The bar's range, stretched to the close before it, in units."
@@ -41,7 +41,7 @@ class ATR(Indicator):
     memory = "recursive"
     formula = "RMA of the true range; seed: mean of the first `length` true ranges, which start at the second bar"
     source = "Wilder, New Concepts in Technical Trading Systems (1978)"
-    equals = "TA-Lib, Skender; TradingView and NinjaTrader 8 count bar 0's range in the seed: 3e-4 at bar 50 of a walk with steps of 1 point, nothing after `converge`"
+    equals = "TA-Lib, Skender; TradingView and NinjaTrader 8 count bar 0's range in the seed and meet it within 500 bars; vectorbt's default smooths by span and never does"
     def state(self): return 3, 1
     @property
     def first_valid(self): return self.length
@@ -52,7 +52,7 @@ class ATR(Indicator):
         if i[0] and smooth(i, f, 2, 0, p.length, 1 / p.length, points(true_range(bar, i[1]))): out[0] = f[0]
         i[0], i[1] = 1, units(bar.close)
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-007-f7a8
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-007-63ef
 @compiled
 def squared_deviations(i, at: int, length: int) -> float:
     "Sum over a full ring of (length * value - sum)^2, from the oldest value on."
@@ -88,7 +88,7 @@ class BollingerBands(Indicator):
     prefix, overlay = "bollinger", True
     formula = "SMA(length) +- width * population standard deviation(length)"
     source = "Bollinger; https://www.tradingview.com/pine-script-reference/v5/#fun_ta.bb"
-    equals = "TA-Lib, TradingView, NinjaTrader 8, Skender, vectorbt; the sample deviation is 0.14 away on a walk with steps of 1 point"
+    equals = "TA-Lib, TradingView, NinjaTrader 8, Skender, vectorbt; with the sample deviation the bands are 2.6 % wider at length 20"
     def state(self): return 1 + RING + self.length, 0
     @property
     def first_valid(self): return self.length - 1
@@ -126,7 +126,7 @@ class Donchian(Indicator):
         high, low = largest(i, 1, length), smallest(i, lows, length)
         out[0], out[1], out[2] = points(high), points(low), points((high + low) / 2)
 
-# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-011-6725
+# %% ../nbs/06e_indicator_volatility.ipynb #06e_indicato-011-f578
 @compiled
 def directional_index(plus: float, minus: float) -> float:
     "How one-sided two smoothed movements are, 0 to 100."
@@ -140,7 +140,7 @@ class ADX(Indicator):
     memory = "recursive"
     formula = "di = 100 * RMA(directional movement) / RMA(true range); adx = RMA of 100 * |+di - -di| / (+di + -di)"
     source = "Wilder, New Concepts in Technical Trading Systems (1978); https://www.tradingview.com/pine-script-reference/v5/#fun_ta.dmi"
-    equals = "TradingView, Skender; TA-Lib seeds its sums with one bar less and meets it after `converge` on ticks of 0.25; on ticks of 0.01 it takes rounding for movement where a bar reaches equally far up and down, and is up to 7.7 away"
+    equals = "TradingView, Skender; TA-Lib seeds its sums with one bar less and meets it after `converge` on ticks of 0.25; on ticks of 0.01 it takes rounding for movement where a bar reaches equally far up and down, and is up to 4 away"
     def state(self): return 8, 4   # bars, high, low, close before; four counts; RMA of range, +movement, -movement, index
     @property
     def first_valid(self): return 2 * self.length - 1
