@@ -47,7 +47,7 @@ def flat_parameters(
                 raise ConfigError(name, value, f"must not contradict {found[name]!r} given elsewhere", "give it once", f"indicators_by_timeframe.{timeframe}.{key}.parameters.{name}")
     return found
 
-# %% ../nbs/07d_strategy_base.ipynb #07d_strategy-007-48b8
+# %% ../nbs/07d_strategy_base.ipynb #07d_strategy-007-424a
 CONDITIONS = ("entry", "exit", "short_entry", "short_exit")
 POSITIONS = ("FLAT", "LONG", "SHORT")
 
@@ -157,11 +157,11 @@ class BaseStrategy:
         return {name: self._ask(name, Values(x._known)) for name in CONDITIONS}
 
     def _ask(self, name: str, x: Values) -> Any:
+        if getattr(type(self), name) is getattr(BaseStrategy, name): return False
         try: answer = getattr(self, name)(x)
         except (ValueError, TypeError) as error: raise _explained(error, f"{type(self).__name__}.{name}") from error
         if answer is None: return False
-        if isinstance(answer, (bool, np.bool_)): return bool(answer) and bool(np.all(all_there(x._reads)))
-        if (answer := np.asarray(answer)).dtype != bool:
+        if not isinstance(answer, (bool, np.bool_)) and (answer := np.asarray(answer)).dtype != bool:
             raise InputError(f"{type(self).__name__}.{name}", answer.dtype.name, "must be made of comparisons", "write x.cci > 0 rather than x.cci")
         return answer & all_there(x._reads)
 
