@@ -5,31 +5,29 @@
 # %% auto #0
 __all__ = ['log', 'DatabentoLiveFeed']
 
-# %% ../nbs/04_feed.ipynb #04_feed-004-23f1
+# %% ../nbs/04_feed.ipynb #04_feed-004-1189
 import logging
 import queue
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
-from .connection import Connection, Ended, Opened, Subscription, Wake, symbology_of
+from .connection import Connection, Ended, Opened, Wake, symbology_of
 from .contracts import product
-from .core import DAY, SECOND, Bar, Clock, FeedError, InputError, Timeframe, WallClock, did_you_mean
-from .dbn import PRICE_SCALE, SCHEMA_STEP
-from .feed_events import ContractMapped, FeedEvent, FeedState, IntervalEnd, Position, clock_text
+from .core import SECOND, Bar, Clock, FeedError, InputError, WallClock, did_you_mean
+from .dbn import SCHEMA_STEP
+from .feed_events import FeedEvent, Position
+from .intake import Demand, Intake
 from .watchdog import Patience, Watchdog
 
 log = logging.getLogger(__name__)
 
-# %% ../nbs/04_feed.ipynb #04_feed-006-b86e
-_BURST = 256             # records read between two looks at the deadline
-_UNDEFINED = 2**64 - 1   # a time that Databento leaves open
+# %% ../nbs/04_feed.ipynb #04_feed-006-51c5
+_BURST = 256   # records read between two looks at the deadline
 _FATAL = ("Authentication failed", "deactivated", "Unknown dataset")   # words of a refusal that a retry does not mend
 
-# %% ../nbs/04_feed.ipynb #04_feed-008-171c
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
     def __init__(self,
@@ -50,44 +48,47 @@ class DatabentoLiveFeed:
         clock: Clock | None = None,
     ):
         if schema not in SCHEMA_STEP: raise InputError("schema", schema, "must be a schema of bars", did_you_mean(schema, SCHEMA_STEP))
-        self.symbols = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
-        self.schema, self.dataset, self.on_bar_callback = schema, dataset, on_bar_callback
-        self._symbology, self._step, self._timeframe = symbology_of(self.symbols), SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
-        self._key = getattr(api_key, "get_secret_value", lambda: api_key)()
-        self._gateway, self._port, self._heartbeat_s, self._patience, self._end = gateway, port, heartbeat_s, patience or Patience(), end
-        for symbol in self.symbols if expected_open is None else (): product(symbol)   # an unknown one has no calendar: say so now
-        self.expected_open, self._clock = expected_open or self._market_open, clock or WallClock()
-        self._watchdog = Watchdog(self._patience, self._step / SECOND, self.expected_open)
-        self.closed_through = resume.closed_through if resume else start    # ns UTC, or None before the first marker of a live stream
-        self._last: dict[str, int] = dict(resume.last) if resume else {}    # symbol -> start of its last bar
-        self._before = -1 if self.closed_through is None else self.closed_through - 1   # stands in for a symbol without a bar yet
-        # the same as the consumer has seen them
-        self._delivered, self._delivered_last, self._delivered_contracts = self.closed_through, dict(self._last), dict(resume.contracts) if resume else {}
-        self.contracts: dict[str, str] = {}       # symbol -> contract, as mapped now
-        self.state, self.reason = "down", "not connected yet"
-        self.bars = self.duplicates = self.sessions = 0
-        # symbol -> contract and the UTC day (since 1970) for which it is known
-        self._dated = {symbol: (contract, (resume.closed_through - 1) // DAY) for symbol, contract in resume.contracts.items()} if resume else {}
-        self._prepare()
-
-    def _prepare(self) -> None:
-        "The machine's own state; see `_open` for what is new in each session."
-        from databento_dbn import ErrorCode, ErrorMsg, OHLCVMsg, SymbolMappingMsg, SystemCode, SystemMsg
-        self._read = {OHLCVMsg: self._on_bar, SystemMsg: self._on_system, SymbolMappingMsg: self._on_mapping, ErrorMsg: self._on_error,
-                      Opened: self._on_opened, Ended: self._on_ended, Wake: lambda _: None}
-        self._system, self._error, self._instrument = SystemCode, ErrorCode, {}
-        self._out: deque[FeedEvent] = deque()     # events ready for the consumer
+        symbols = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
+        self.schema, self.dataset, self.on_bar_callback, self._clock = schema, dataset, on_bar_callback, clock or WallClock()
+        begin = resume or (None if start is None else Position(start, {}))
+        self._intake = Intake(schema, symbols, begin, end, self._clock.now)
+        for symbol in symbols if expected_open is None else (): product(symbol)   # an unknown one has no calendar: say so now
+        self._settings = {"key": getattr(api_key, "get_secret_value", lambda: api_key)(), "gateway": gateway, "port": port, "heartbeat_s": heartbeat_s}
+        self.expected_open, self._patience = expected_open or self._market_open, patience or Patience()
+        self._watchdog = Watchdog(self._patience, SCHEMA_STEP[schema] / SECOND, self.expected_open)
+        self._read = self._intake.readers | {Opened: self._on_opened, Ended: self._on_ended, Wake: lambda _: None}
         self._connection: Connection | None = None
-        self._ending: list[Connection] = []       # given up, perhaps still closing
+        self._ending: list[Connection] = []   # given up, perhaps still closing
         self._stopping, self._lock, self._fatal = threading.Event(), threading.Lock(), None
-        self._delay, self._retry_at, self._everything, self._flow = self._patience.retry, 0.0, False, "live"
+        self._delay, self._retry_at = self._patience.retry, 0.0
+        self.sessions = 0                     # ever authenticated
 
     def __repr__(self) -> str: return f"<DatabentoLiveFeed {self.schema} {','.join(self.symbols)} {self.state}: {self.reason}>"
 
     @property
+    def symbols(self) -> tuple[str, ...]: return self._intake.symbols
+    @property
+    def state(self) -> str:
+        "connecting, replaying, live, stale, down or closed."
+        return self._intake.state
+    @property
+    def reason(self) -> str: return self._intake.reason
+    @property
+    def contracts(self) -> dict[str, str]:
+        "Symbol -> contract it means now."
+        return dict(self._intake.contracts)
+    @property
     def position(self) -> Position | None:
         "Everything the consumer was handed, as the next feed's `resume`; None before it began."
-        return None if self._delivered is None else Position(self._delivered, dict(self._delivered_last), dict(self._delivered_contracts))
+        return self._intake.position
+    @property
+    def bars(self) -> int:
+        "Bars read so far."
+        return self._intake.bars
+    @property
+    def duplicates(self) -> int:
+        "Bars dropped because they had come before."
+        return self._intake.duplicates
 
     # -- the user's four verbs
 
@@ -103,7 +104,7 @@ class DatabentoLiveFeed:
         "Add symbols; a running feed resumes at its position with all of them. Returns the symbols of the feed."
         more = tuple(dict.fromkeys((*self.symbols, *symbols)))
         if more != self.symbols:
-            self._symbology, self.symbols = symbology_of(more), more
+            self._intake.symbology, self._intake.symbols = symbology_of(more), more
             if self._connection: self._connection.records.put(Ended("resubscribing: symbols were added"))
         return self.symbols
 
@@ -129,14 +130,8 @@ class DatabentoLiveFeed:
     ) -> Iterator[FeedEvent]:
         "The stream's events as they come. One consumer; call it again to go on where it stopped."
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        out = self._out
         while True:
-            while out:
-                event = out.popleft()
-                if type(event) is Bar: self._delivered_last[event.symbol] = event.start
-                elif type(event) is IntervalEnd: self._delivered = event.end
-                elif type(event) is ContractMapped: self._delivered_contracts[event.symbol] = event.contract
-                yield event
+            yield from self._intake.take()
             if self._fatal: raise self._fatal
             if self.state == "closed": return
             left = deadline - time.monotonic()
@@ -147,43 +142,40 @@ class DatabentoLiveFeed:
 
     def _next(self, wait: float) -> None:
         "Read what is there, or wait for it and look at the clocks."
-        if self._stopping.is_set(): self._close("shut down")
-        elif self._connection is None: self._retry(wait)
-        elif self._read_burst(self._connection): self._watchdog.heard(time.monotonic(), self._took_data())
-        elif self._watch(time.monotonic()): self._wait(self._connection, wait)
+        if self._stopping.is_set(): self._obey(Demand("close", "shut down"))
+        elif self._connection is None: self._open_when_due(wait)
+        elif self._read_burst(self._connection.records): self._heard()
+        elif self._watch(): self._wait(self._connection.records, wait)
 
-    def _read_burst(self, connection: Connection) -> bool:
-        "Read some of what the queue holds, as long as this is the connection; True when there was anything."
-        get, read = connection.records.get_nowait, self._read
+    def _read_burst(self, records: queue.SimpleQueue) -> bool:
+        "Read some of what the queue holds, as long as the session goes on; True when there was anything."
+        get, read = records.get_nowait, self._read
         for count in range(_BURST):
             try: item = get()
             except queue.Empty: return count > 0
-            read[type(item)](item)
-            if self._connection is not connection: break
+            if demand := read[type(item)](item): self._obey(demand); break
         return True
 
-    def _wait(self, connection: Connection, seconds: float) -> None:
-        "Wait until there is something to read."
-        try: item = connection.records.get(timeout=seconds)
+    def _wait(self, records: queue.SimpleQueue, seconds: float) -> None:
+        "Wait until there is something to read, and read it."
+        try: item = records.get(timeout=seconds)
         except queue.Empty: return
-        self._read[type(item)](item)
-        self._watchdog.heard(time.monotonic(), self._took_data())
+        if demand := self._read[type(item)](item): self._obey(demand)
+        self._heard()
 
-    def _took_data(self) -> bool:
-        "Whether data came since the last call; then the session is good, and the next back-off starts small."
-        fresh, self._fresh = self._fresh, False
-        if fresh:
-            self._delay = self._patience.retry
-            if self.state == "stale": self._say(self._flow, "data is back")
-        return fresh
+    def _heard(self) -> None:
+        "Something came; if it was data the session is good, and the next back-off starts small."
+        data = self._intake.took_data()
+        if data: self._delay = self._patience.retry
+        self._watchdog.heard(time.monotonic(), data)
 
-    def _watch(self, now: float) -> bool:
+    def _watch(self) -> bool:
         "Nothing is there to read; True while that is all right."
-        verdict = self._watchdog.judge(now, self._clock.now() if self.closed_through is None else self.closed_through)
-        if verdict.state == "stale" and self.state != "stale": self._say("stale", verdict.reason)
-        if verdict.state != "lost": return True
-        self._give_up(verdict.reason)
-        return False
+        reached = self._clock.now() if self._intake.closed_through is None else self._intake.closed_through
+        verdict = self._watchdog.judge(time.monotonic(), reached)
+        if verdict.state == "stale" and self.state != "stale": self._intake.say("stale", verdict.reason)
+        if verdict.state == "lost": self._obey(Demand("retry", verdict.reason))
+        return verdict.state != "lost"
 
     def _market_open(self, at: int) -> bool:
         "Whether any symbol's session calendar is open at a moment (ns UTC)."
@@ -194,165 +186,45 @@ class DatabentoLiveFeed:
 
     def _open(self) -> None:
         "Start a new session at the position reached."
-        start = 0 if self._everything else self.closed_through
-        symbology, self._asked = self._ask()
-        ask = Subscription(self.dataset, self.schema, symbology, tuple(self._asked), start)
         with self._lock:
             if self._stopping.is_set(): return
-            self._ending = [c for c in self._ending if not c.join(0)]
-            self._connection = Connection(self._key, ask, self._gateway, self._port, self._heartbeat_s)
-            self._connection.open()
+            self._ending = [connection for connection in self._ending if not connection.join(0)]
+            self._connection = Connection(subscription=self._intake.begin_session(self.dataset), **self._settings).open()
         self._watchdog.begin(time.monotonic())
-        self._fresh, self._names, self._whole_from = False, {}, 0
-        self._set_boundary()
-        self._say("connecting", "live from now" if start is None else "all that is kept" if start == 0 else f"from {clock_text(start)}")
 
-    def _ask(self) -> tuple[str, dict[str, list[str]]]:
-        "What to subscribe to: its symbology, and for each name asked for the symbols it answers."
-        today = None if self.closed_through is None else self.closed_through // DAY
-        answers: dict[str, list[str]] = {}
-        for symbol in self.symbols:
-            contract, day = self._dated.get(symbol, ("", None))
-            if day is None or day != today: return self._symbology, {symbol: [symbol] for symbol in self.symbols}
-            answers.setdefault(contract, []).append(symbol)
-        return "raw_symbol", answers
-
-    def _set_boundary(self) -> None:
-        "The date change that ends this session's mapping; a contract's never ends."
-        known = self.closed_through is not None and self._symbology == "continuous"
-        self._boundary = (self.closed_through // DAY + 1) * DAY if known else 2**63
-
-    def _drop_session(self) -> None:
-        with self._lock:
-            if self._connection: self._connection.close(); self._ending.append(self._connection)
-            self._connection = None
-
-    def _resume(self, reason: str) -> None:
-        "End this session for a reason that is no fault and open the next at once."
-        log.info("resubscribing: %s", reason)
-        self._drop_session()
-        self._open()
-
-    def _give_up(self, reason: str, longest: bool = False) -> None:
-        "End this session for a fault; the next attempt comes after the back-off."
-        self._drop_session()
-        self._took_data()
-        delay = self._patience.retry_most if longest else self._delay
-        self._retry_at = time.monotonic() + delay * random.uniform(0.5, 1.0)   # jitter: clients dropped together do not return together
-        self._delay = min(self._delay * 2, self._patience.retry_most)
-        self._say("down", reason)
-
-    def _retry(self, wait: float) -> None:
+    def _open_when_due(self, wait: float) -> None:
         left = self._retry_at - time.monotonic()
         if left > 0: self._stopping.wait(min(wait, left))
         else: self._open()
 
-    def _end_for_good(self, reason: str) -> None:
-        self._drop_session()
-        self._say("down", reason)
-        self._say("closed", reason)
+    def _obey(self, demand: Demand) -> None:
+        "End the session as demanded, and arrange for the next one."
+        log.info("%s: %s", demand.action, demand.reason)
+        with self._lock:
+            if self._connection: self._connection.close(); self._ending.append(self._connection)
+            self._connection = None
+        if demand.action == "resume": self._open()
+        elif demand.action == "close": self._intake.say("closed", demand.reason)
+        elif demand.action == "refuse": self._refuse(demand.reason)
+        else: self._back_off(demand)
+
+    def _back_off(self, demand: Demand) -> None:
+        "The next attempt comes after a while; jitter, because clients dropped together must not return together."
+        if self._intake.took_data(): self._delay = self._patience.retry
+        delay = self._patience.retry_most if demand.action == "retry_late" else self._delay
+        self._retry_at = time.monotonic() + delay * random.uniform(0.5, 1.0)
+        self._delay = min(self._delay * 2, self._patience.retry_most)
+        self._intake.say("down", demand.reason)
+
+    def _refuse(self, reason: str) -> None:
+        self._intake.say("down", reason)
+        self._intake.say("closed", reason)
         self._fatal = FeedError(f"Databento refused: {reason}; check the key, the dataset and the symbols")
-
-    def _close(self, reason: str) -> None:
-        self._drop_session()
-        self._say("closed", reason)
-
-    def _say(self, state: str, reason: str) -> None:
-        self.state, self.reason = state, reason
-        self._out.append(FeedState(state, reason, self._clock.now()))
-
-    # -- what arrives
-
-    def _on_bar(self, record) -> None:
-        start, named = record.ts_event, self._names.get(record.instrument_id)   # two symbols may mean one instrument
-        if start % self._step: self._give_up(f"a bar that starts at {start} ns: the stream cannot be decoded any more"); return
-        if not named: self._say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps"); return
-        if start >= self._boundary: self._change_date(start); return
-        self._fresh = True
-        for symbol, contract in named.items():
-            if start <= self._last.get(symbol, self._before): self.duplicates += 1; continue
-            self._last[symbol] = start
-            self.bars += 1
-            self._out.append(Bar(symbol, self._timeframe, start, start + self._step, record.open / PRICE_SCALE, record.high / PRICE_SCALE,
-                                 record.low / PRICE_SCALE, record.close / PRICE_SCALE, record.volume, contract, True, start < self._whole_from))
-
-    def _on_system(self, record) -> None:
-        code, known = record.code, self._system
-        if code == known.END_OF_INTERVAL: self._on_interval_end(record.ts_event)
-        elif code == known.SUBSCRIPTION_ACK: self._on_acknowledged(record.ts_event)
-        elif code == known.REPLAY_COMPLETED: self._flows("live", "replay completed")
-        elif code == known.SLOW_READER_WARNING: self._say(self.state, "the gateway says we read slowly: bars come late, none is lost")
-        elif code not in (known.HEARTBEAT, known.UNSUBSCRIBE_ACK): self._say(self.state, f"system message {code}: {record.msg}")
-
-    def _on_interval_end(self, end: int) -> None:
-        if self.closed_through is None: self._on_acknowledged(end)
-        self._fresh = True
-        if end % self._step: self._give_up(f"an interval that ends at {end} ns: the stream cannot be decoded any more"); return
-        if end <= self.closed_through: return
-        self.closed_through, self._everything = end, False
-        self._out.append(IntervalEnd(self.schema, end))
-        if self._end is not None and end >= self._end: self._close("everything was sent")
-        elif end >= self._boundary: self._change_date(end)
-
-    def _change_date(self, at: int) -> None:
-        "The session's mapping is yesterday's: everything before `at` was sent, subscribe anew from there."
-        self.closed_through = max(self.closed_through, at)
-        self._resume("the date changed")
-
-    def _on_acknowledged(self, at: int) -> None:
-        if self.closed_through is None:   # live from now: the interval under way began before we listened
-            self.closed_through, self._whole_from = at // self._step * self._step, at
-            self._set_boundary()
-            self._flows("live", "subscribed")
-        else: self._flows("replaying", f"from {clock_text(self.closed_through)}")
-
-    def _flows(self, state: str, reason: str) -> None:
-        self._flow = state
-        self._say(state, reason)
-
-    def _on_mapping(self, record) -> None:
-        if self.closed_through is None: self._on_acknowledged(record.ts_event)
-        contract, instrument = record.stype_out_symbol, record.instrument_id
-        symbols = self._asked.get(record.stype_in_symbol, [])
-        for named in self._names.values():
-            for symbol in symbols: named.pop(symbol, None)   # a symbol means one instrument at a time
-        self._names.setdefault(instrument, {}).update(dict.fromkeys(symbols, contract))
-        if self.closed_through < record.start_ts < _UNDEFINED:
-            self._say(self.state, f"{contract} is mapped from {clock_text(record.start_ts)} on, but its bars come from {clock_text(self.closed_through)} on")
-        for symbol in symbols: self._map(symbol, contract, instrument)
-
-    def _map(self, symbol: str, contract: str, instrument: int) -> None:
-        "A symbol means this contract today; say so when that is news."
-        self._dated[symbol] = contract, self.closed_through // DAY
-        if (contract, instrument) == (self.contracts.get(symbol), self._instrument.get(symbol)): return
-        self.contracts[symbol], self._instrument[symbol] = contract, instrument
-        self._out.append(ContractMapped(symbol, contract, instrument, self.closed_through))
-
-    def _on_error(self, record) -> None:
-        code, known, text = record.code, self._error, f"{record.code}: {record.err}"
-        if code == known.SYMBOL_RESOLUTION_FAILED: self._on_unresolved(record.err)
-        elif code == known.INVALID_SUBSCRIPTION: self._end_for_good(text)
-        elif code == known.REPLAY_DATA_AGED_OUT: self._on_aged_out()
-        elif code == known.CONNECTION_LIMIT_EXCEEDED: self._give_up(text, longest=True)
-        else: self._give_up(text)
-
-    def _on_unresolved(self, text: str) -> None:
-        "Said, and nothing more; but a contract that lost its name is asked for by its continuous symbol again."
-        self._say(self.state, text)
-        lost = [name for name in self._asked if name in text.split() and name not in self.symbols]
-        if lost: self._dated.clear(); self._resume(f"{lost[0]} does not resolve any more")
-
-    def _on_aged_out(self) -> None:
-        "The position is older than what the gateway keeps: take all it keeps, and say what is missing."
-        self._give_up(f"what traded from {clock_text(self.closed_through)} on is no longer kept by the gateway: backfill it from history")
-        self._everything = True
-        self._dated.clear()   # the contracts of that date may have expired
 
     def _on_opened(self, item: Opened) -> None:
         self._watchdog.authenticated = True
         self.sessions += 1
 
-    def _on_ended(self, item: Ended) -> None:
-        if not self.sessions and any(words in item.reason for words in _FATAL): self._end_for_good(item.reason)
-        elif item.reason.startswith("resubscribing"): self._resume(item.reason)
-        else: self._give_up(item.reason)
+    def _on_ended(self, item: Ended) -> Demand:
+        if not self.sessions and any(words in item.reason for words in _FATAL): return Demand("refuse", item.reason)
+        return Demand("resume" if item.reason.startswith("resubscribing") else "retry", item.reason)
