@@ -31,7 +31,7 @@ SCHEMA_STEP = {"ohlcv-1s": SECOND, "ohlcv-1m": MINUTE, "ohlcv-1h": HOUR, "ohlcv-
 SCHEMA_RTYPE = {"ohlcv-1s": 32, "ohlcv-1m": 33, "ohlcv-1h": 34, "ohlcv-1d": 35}
 PRICE_SCALE = 1e9               # price in points = raw / PRICE_SCALE; a division, so it equals parsing the decimal text
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_READ_SIZE = 1 << 20
+_READ_SIZE = 1 << 17   # bytes; small enough for what it inflates to to stay in the cache
 
 
 class SymbolInterval(NamedTuple):
@@ -117,7 +117,9 @@ def _header(content: bytes, path: "Path | str") -> Header:
         mappings = _mappings(metadata.mappings)
     except (DBNError, ValueError) as error:     # ValueError: a date that is none
         raise DataError("file", Path(path).name, "must begin with a sound DBN header", f"it is damaged ({error}): fetch it again", str(path)) from None
-    schema = str(metadata.schema) if metadata.schema is not None else "a live recording"
+    if metadata.schema is None:
+        raise DataError("schema", "a live recording", "must be a schema of bars", "read it with DataAdapter().bars(databento.DBNStore.from_file(path))", str(path))
+    schema = str(metadata.schema)
     if schema not in SCHEMA_STEP:
         raise DataError("schema", schema, "must be a schema of bars", did_you_mean(schema, SCHEMA_STEP), str(path))
     return Header(schema, metadata.dataset, mappings, metadata.ts_out, metadata.version)

@@ -8,13 +8,14 @@ __all__ = ['Fault', 'Gap', 'Report', 'find_gaps', 'validate_bars', 'Fetched', 'Q
            'read_csv', 'read_dbn', 'read_parquet', 'write_dbn', 'Roll', 'continuous', 'load_rolls', 'roll_table',
            'save_rolls', 'BarStore', 'DataAdapter', 'bars_from_trades', 'read_trades']
 
-# %% ../nbs/03_history.ipynb #03_history-003-6cc0
+# %% ../nbs/03_history.ipynb #03_history-003-5f42
 from .history_checks import Fault, Gap, Report, find_gaps, validate_bars
 from .history_fetch import Fetched, Quote, fetch, historical_client, quote
 from .history_import import FileReport, Imported, import_file, name_contracts, read_bars, validate_file
-from .history_readers import bars_from_frame, read_csv, read_dbn, read_parquet, write_dbn
+from .history_readers import read_dbn, write_dbn
 from .history_rolls import Roll, continuous, load_rolls, roll_table, save_rolls
 from .history_store import BarStore
+from .history_tables import bars_from_frame, read_csv, read_parquet
 from .history_trades import DataAdapter, bars_from_trades, read_trades
 
 _all_ = ["Fault", "Gap", "Report", "find_gaps", "validate_bars", "Fetched", "Quote", "fetch", "historical_client", "quote", "FileReport", "Imported", "import_file",

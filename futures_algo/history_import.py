@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['name_contracts', 'Imported', 'import_file', 'read_bars', 'FileReport', 'validate_file']
 
-# %% ../nbs/03c_history_import.ipynb #03c_history_-003-01b7
+# %% ../nbs/03c_history_import.ipynb #03c_history_-003-3ff8
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +19,8 @@ from .core import DAY, Bars, DataError, InputError
 from .dbn import SCHEMA_STEP
 from .expiry import fronts
 from .history_checks import Report, refuse_faults, validate_bars
-from .history_readers import read_csv, read_dbn, read_parquet, write_dbn
+from .history_readers import read_dbn, write_dbn
+from .history_tables import read_csv, read_parquet
 
 # %% ../nbs/03c_history_import.ipynb #03c_history_-005-f64e
 def name_contracts(

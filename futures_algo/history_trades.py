@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['bars_from_trades', 'read_trades', 'DataAdapter']
 
-# %% ../nbs/03g_history_trades.ipynb #03g_history_-003-722f
+# %% ../nbs/03g_history_trades.ipynb #03g_history_-003-f8ff
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from .core import SECOND, Bar, Bars, DataError, InputError, Timeframe
 from .dbn import PRICE_SCALE, SCHEMA_RTYPE, SCHEMA_STEP
-from .history_readers import bars_from_frame
+from .history_tables import bars_from_frame
 
 # %% ../nbs/03g_history_trades.ipynb #03g_history_-005-93bb
 def bars_from_trades(

@@ -1,5 +1,6 @@
 "History on our own data: readers refuse what is broken, writers leave nothing half-written, the store fetches nothing twice, rolls do not leak."
 import datetime as dt
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -71,6 +72,13 @@ class TestDbn:
             assert np.array_equal(one.start, rows["ts_event"].astype(np.int64)) and np.array_equal(one.close, rows["close"] / 1e9)
             assert names(one) == [market.raw[number] for number in rows["instrument_id"].tolist()]
             assert (one.end - one.start == SECOND).all() and one.timeframe == "1s"
+
+    def test_memory_stays_below_twice_the_uncompressed_file(self, path, market):
+        tracemalloc.start()
+        bars = read_dbn(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(bars) == 2 and peak < 2 * 56 * market.bars
 
     def test_a_contract_can_be_asked_for_by_its_own_name(self, path):
         old = read_dbn(path, ["ESU5"])
