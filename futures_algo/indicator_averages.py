@@ -12,7 +12,7 @@ from .core import InputError
 from .indicator_base import Indicator, Param
 from .indicator_kernel import RING, compiled, points, push, quotient, total, units
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-005-ed2d
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-005-3b02
 class SMA(Indicator):
     "Simple moving average of the close."
     length: int = Param(20, low=1, high=4000, unit="bars")
@@ -20,7 +20,7 @@ class SMA(Indicator):
     overlay = True
     formula = "sum of the last `length` closes / length"
     source = "https://www.tradingview.com/pine-script-reference/v5/#fun_ta.sma"
-    equals = "TA-Lib, TradingView, NinjaTrader 8; their running float sums drift from the exact window by up to 1e-12 relative"
+    equals = "TA-Lib, TradingView, NinjaTrader 8; their running float sums drift from the exact window in the last digits"
     def state(self): return 1 + RING + self.length, 0
     @property
     def first_valid(self): return self.length - 1

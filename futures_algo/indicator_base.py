@@ -56,7 +56,7 @@ class Param:
 
     def __repr__(self) -> str: return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-e41a
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-1752
 INDICATORS: dict[str, type["Indicator"]] = {}   # snake-case name -> class, for configs: "bollinger_bands"
 
 def _snake(name: str) -> str: return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -169,8 +169,8 @@ class Indicator:
         last: int = 200,  # bars shown
     ):                    # a matplotlib Figure
         "A picture of it."
-        from futures_algo.indicator_research import plot_indicator
-        return plot_indicator(self, bars, last)
+        from futures_algo.indicator_research import plot_indicators
+        return plot_indicators([self], bars, last)
 
     def __setattr__(self, name, value): raise AttributeError(f"{type(self).__name__} is a definition and does not change; make another one")
     def __repr__(self) -> str:

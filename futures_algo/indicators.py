@@ -7,23 +7,23 @@ __all__ = ['catalog', 'SMA', 'EMA', 'WMA', 'RMA', 'MACD', 'RSI', 'CCI', 'Stochas
            'StandardDeviation', 'BollingerBands', 'Donchian', 'ADX', 'VWAP', 'OpeningRange', 'SessionHighLow',
            'PreviousSessionLevels', 'OBV', 'INDICATORS', 'Indicator', 'LiveIndicator', 'Param', 'indicator',
            'VBTIndicatorCalculator', 'indicators_by_timeframe', 'check_laws', 'measure_convergence', 'random_walk',
-           'wrap_talib', 'wrap_vectorbt', 'session_columns', 'RING', 'compiled', 'largest', 'points', 'push',
-           'quotient', 'smallest', 'total', 'units', 'value_ago']
+           'plot_indicators', 'wrap_talib', 'wrap_vectorbt', 'session_columns', 'RING', 'compiled', 'largest', 'points',
+           'push', 'quotient', 'smallest', 'total', 'units', 'value_ago']
 
-# %% ../nbs/06_indicators.ipynb #06_indicator-003-19db
+# %% ../nbs/06_indicators.ipynb #06_indicator-003-1d8b
 from .indicator_averages import EMA, MACD, RMA, SMA, WMA
 from .indicator_base import INDICATORS, Indicator, LiveIndicator, Param, indicator
 from .indicator_calculator import VBTIndicatorCalculator, indicators_by_timeframe
 from .indicator_kernel import RING, compiled, largest, points, push, quotient, smallest, total, units, value_ago
 from .indicator_laws import check_laws, measure_convergence, random_walk
 from .indicator_oscillators import CCI, RSI, RateOfChange, Stochastic
-from .indicator_research import wrap_talib, wrap_vectorbt
+from .indicator_research import plot_indicators, wrap_talib, wrap_vectorbt
 from .indicator_session import OBV, VWAP, OpeningRange, PreviousSessionLevels, SessionHighLow, session_columns
 from .indicator_volatility import ADX, ATR, BollingerBands, Donchian, StandardDeviation, TrueRange
 
 _all_ = ["SMA", "EMA", "WMA", "RMA", "MACD", "RSI", "CCI", "Stochastic", "RateOfChange", "TrueRange", "ATR", "StandardDeviation", "BollingerBands", "Donchian", "ADX",
          "VWAP", "OpeningRange", "SessionHighLow", "PreviousSessionLevels", "OBV", "INDICATORS", "Indicator", "LiveIndicator", "Param", "indicator",
-         "VBTIndicatorCalculator", "indicators_by_timeframe", "check_laws", "measure_convergence", "random_walk", "wrap_talib", "wrap_vectorbt", "session_columns",
+         "VBTIndicatorCalculator", "indicators_by_timeframe", "check_laws", "measure_convergence", "random_walk", "plot_indicators", "wrap_talib", "wrap_vectorbt", "session_columns",
          "RING", "compiled", "largest", "points", "push", "quotient", "smallest", "total", "units", "value_ago"]
 
 # %% ../nbs/06_indicators.ipynb #06_indicator-010-db11
