@@ -85,10 +85,12 @@ class Demo:
         config: Path = DEFAULT_CONFIG,
         speed: float = math.inf,                # data seconds a second; inf is as fast as the engine reads
         headless: bool = True,                  # no page
-        on_progress: Callable[[int, int], None] = lambda done, total: None,   # bars in, bars in all
     ):
-        self.recording, self.folder, self.speed, self.headless, self.on_progress = recording, folder, speed, headless, on_progress
+        from futures_algo.live import check_config
+        self.recording, self.folder, self.speed, self.headless = recording, folder, speed, headless
         self.config, self.content = demo_config(config, recording, folder)
+        self.on_progress: Callable[[int, int], None] = lambda done, total: None   # bars in, bars in all
+        check_config(self.config)
 
     def run(self,
         on_page: Callable[[str], None] = lambda url: None,        # told the page's URL when it is up

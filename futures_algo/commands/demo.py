@@ -27,8 +27,8 @@ def demo(
         home.mkdir(parents=True, exist_ok=True)
         recording = recorded(data, Path(temporary)) if data else generated(Path(temporary), seed)
         stays = not headless and not json and sys.stdin.isatty()
-        with demo_progress(recording.count, quiet=json) as advance:
-            player = Demo(recording, home, config, speed or math.inf, headless, on_progress=advance)
+        player = Demo(recording, home, config, speed or math.inf, headless)
+        with demo_progress(recording.count, quiet=json) as player.on_progress:
             summary = player.run(lambda url: typer.echo(f"Watch it at {url}", err=True), page_stays if stays else lambda summary: None)
         finish(summary, json, None if stays else demo_table, finding=bool(summary["duplicate_orders"] or summary["lost_bars"]))
 

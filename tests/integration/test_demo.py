@@ -39,7 +39,7 @@ def test_every_bar_arrives_once_and_no_order_is_doubled(played):
 
 def test_each_symbol_is_entered_and_left(played):
     summary, folder = played
-    filled = rows(folder, "SELECT DISTINCT substr(instrument, 1, 2), purpose FROM fills JOIN intents USING (order_id)")
+    filled = rows(folder, "SELECT DISTINCT substr(intents.instrument, 1, 2), purpose FROM fills JOIN intents USING (order_id)")
     assert {("ES", "entry"), ("ES", "exit"), ("NQ", "entry"), ("NQ", "exit")} <= set(filled)
 
 
