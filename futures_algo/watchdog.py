@@ -26,7 +26,7 @@ class Verdict(NamedTuple):
     state: str         # fine, stale or lost
     reason: str = ""
 
-# %% ../nbs/04c_watchdog.ipynb #04c_watchdog-005-64be
+# %% ../nbs/04c_watchdog.ipynb #04c_watchdog-005-74f0
 class Watchdog:
     "Judges one session after another by what was heard from it and when."
     def __init__(self,
@@ -45,7 +45,7 @@ class Watchdog:
     def heard(self, now: float, data: bool) -> None:
         "Something came: a bar or a marker when `data`, else any other record."
         self._heard = now
-        if data: self._data_at, self._quiet = now, 0.0
+        if data: self._data_at, self._judged, self._quiet = now, now, 0.0
 
     def judge(self, now: float, reached: int) -> Verdict:
         "Nothing is waiting to be read, and the stream has reached the moment `reached` (ns UTC)."
