@@ -114,7 +114,7 @@ def _header(content: bytes, path: "Path | str") -> Header:
     from databento_dbn import DBNError, Metadata
     try:
         metadata = Metadata.decode(content)
-        mappings = _mappings(metadata.mappings)
+        mappings = symbol_intervals(metadata.mappings)
     except (DBNError, ValueError) as error:     # ValueError: a date that is none
         raise DataError("file", Path(path).name, "must begin with a sound DBN header", f"it is damaged ({error}): fetch it again", str(path)) from None
     if metadata.schema is None:
@@ -140,7 +140,10 @@ def _rows(chunks: Iterator[bytes], left: bytearray, ts_out: bool, path: "Path | 
     if left: raise DataError("file", Path(path).name, f"must hold whole records, and {len(left)} bytes are left over", "it is truncated: fetch it again", str(path))
 
 
-def _mappings(mappings: Mapping[str, list]) -> dict[str, tuple[SymbolInterval, ...]]:
+def symbol_intervals(
+    mappings: Mapping[str, list],   # as `databento` gives them: symbol -> [{"start_date", "end_date", "symbol"}]
+) -> dict[str, tuple[SymbolInterval, ...]]:
+    "Symbol -> which instrument on which dates; a symbol that did not resolve is left out."
     read = lambda row: SymbolInterval(row["start_date"], row["end_date"], int(row["symbol"]))
     return {symbol: tuple(map(read, rows)) for symbol, rows in mappings.items() if all(row["symbol"].isdigit() for row in rows)}
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['bars_from_trades', 'read_trades', 'DataAdapter']
 
-# %% ../nbs/03g_history_trades.ipynb #03g_history_-003-f8ff
+# %% ../nbs/03g_history_trades.ipynb #03g_history_-003-8928
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from .core import SECOND, Bar, Bars, DataError, InputError, Timeframe
-from .dbn import PRICE_SCALE, SCHEMA_RTYPE, SCHEMA_STEP
+from .dbn import PRICE_SCALE, SCHEMA_RTYPE, SCHEMA_STEP, Header, symbol_intervals
+from .history_readers import bars_from_records
 from .history_tables import bars_from_frame
 
 # %% ../nbs/03g_history_trades.ipynb #03g_history_-005-93bb
@@ -63,7 +64,7 @@ def read_trades(
         found[renamed] = bars_from_trades(own["ts_recv"].astype(np.int64), own["price"] / PRICE_SCALE, own["size"], renamed, timeframe, contract="" if "." in name else name)
     return found
 
-# %% ../nbs/03g_history_trades.ipynb #03g_history_-010-1e1e
+# %% ../nbs/03g_history_trades.ipynb #03g_history_-010-e1eb
 _STEP_OF_RTYPE = {rtype: SCHEMA_STEP[schema] for schema, rtype in SCHEMA_RTYPE.items()}
 
 class DataAdapter:
@@ -98,12 +99,11 @@ class DataAdapter:
         return {symbol: Bars.from_bars(bars) for symbol, bars in found.items()}
 
     def store(self, store: Any) -> dict[str, Bars]:
-        "A `DBNStore` by symbol."
-        for symbol, intervals in store.mappings.items():
-            for number in (int(interval["symbol"]) for interval in intervals if interval["symbol"].isdigit()):
-                (self.symbols if "." in symbol else self.contracts)[number] = symbol
-                self.symbols.setdefault(number, symbol)
-        return self.bars(store)
+        "A `DBNStore` by symbol: a file or a download of bars, or a recording of a live session."
+        if store.schema is None: return self.bars(store)
+        header = Header(str(store.schema), store.dataset, symbol_intervals(store.mappings), ts_out=False, version=0)
+        if header.schema not in SCHEMA_STEP: raise DataError("schema", header.schema, "must be a schema of bars", "read_trades makes bars of trades")
+        return bars_from_records(header, [store.to_ndarray()], contracts=self.contracts)
 
     def frame(self,
         frame: Any,                             # `DBNStore.to_df()`, or any table with the usual column names

@@ -74,7 +74,7 @@ class TestDatabento:
 
     def test_a_live_recording_through_the_adapter(self, shared_data):
         import databento
-        bars = DataAdapter().bars(databento.DBNStore.from_file(shared_data / "databento/live/test_data.live.dbn.zst"))
+        bars = DataAdapter().store(databento.DBNStore.from_file(shared_data / "databento/live/test_data.live.dbn.zst"))
         assert sum(map(len, bars.values())) == 4
         assert all(Contract.parse(one.contracts[0], near=pd.Timestamp(one.start[0]).date()).root == "ES" for one in bars.values())
 

@@ -1,11 +1,17 @@
 "History on our own data: readers refuse what is broken, writers leave nothing half-written, the store fetches nothing twice, rolls do not leak."
 import datetime as dt
+import itertools
+import subprocess
+import sys
+import tempfile
 import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from futures_algo.core import DAY, MINUTE, SECOND, Bars, DataError, InputError
 from futures_algo.dbn import read_records
@@ -307,7 +313,40 @@ class TestImport:
         assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]
 
 
+SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
+
+
 class TestStore:
+    @given(SPANS, st.integers(0, 60), st.integers(0, 60))
+    def test_every_moment_is_either_covered_or_missing(self, spans, start, end):
+        covered, missing = union(spans), without((start, end), spans)
+        moments = lambda ranges: {moment for low, high in ranges for moment in range(low, high)}
+        assert moments(covered) == moments(spans) and all(left.end < right.start for left, right in itertools.pairwise(covered))
+        assert moments(missing) == set(range(start, end)) - moments(spans) and sum(high - low for low, high in missing) == len(moments(missing))
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 1500)), min_size=1, max_size=5))
+    def test_pieces_in_any_order_add_up_to_their_union(self, minutes, pieces):
+        with tempfile.TemporaryDirectory() as folder:
+            store = BarStore(folder)
+            for first, count in pieces: store.write(minutes[first:first + count])
+            rows = sorted({row for first, count in pieces for row in range(first, first + count)})
+            assert_equal(store.read("ES.c.0"), minutes[np.array(rows)])
+
+    def test_a_writer_killed_at_any_moment_leaves_whole_months(self, tmp_path, minutes):
+        source = write_dbn(tmp_path / "x.dbn", {"ES.c.0": minutes})
+        code = ("import sys; from futures_algo.history import BarStore, read_dbn\nbars = read_dbn(sys.argv[1])['ES.c.0']; store = BarStore(sys.argv[2])\n"
+                "for first in range(0, len(bars), 2000): store.write(bars[first:first + 2000]); print(first, flush=True)")
+        with subprocess.Popen([sys.executable, "-c", code, source, tmp_path / "store"], stdout=subprocess.PIPE, text=True) as writer:
+            said = [int(writer.stdout.readline()) for _ in range(9)]
+            writer.kill()
+        store = BarStore(tmp_path / "store")
+        kept = store.read("ES.c.0")
+        assert len(kept) >= said[-1] + 2000 and np.array_equal(kept.close, minutes.close[:len(kept)])
+        assert store.missing("ES.c.0", "ohlcv-1m", int(minutes.start[0]), int(minutes.start[said[-1]])) == []
+        store.write(minutes)
+        assert_equal(store.read("ES.c.0"), minutes)
+
     def test_ranges(self):
         assert union([(5, 9), (1, 3), (3, 4), (8, 12)]) == [Range(1, 4), Range(5, 12)]
         assert without((0, 10), [(2, 3), (5, 20)]) == [Range(0, 2), Range(3, 5)]
