@@ -1,0 +1,60 @@
+"""`parity`, `lookahead`, `warmup`: what a user proves of a strategy before trusting it."""
+import json as json_module
+from pathlib import Path
+
+import typer
+
+from futures_algo.cli import Json, app, finish
+
+Strategy = typer.Option(..., "--strategy", help="Class path: futures_algo.strategies.MACDCCIStrategy, or my/file.py:MyStrategy")
+Data = typer.Option(..., "--data", help="DBN file of bars.")
+Parameters = typer.Option("{}", "--parameters", help='JSON of parameters: {"length": 20}')
+
+
+def _arguments(strategy: str, data: Path, parameters: str):
+    "The strategy and the bars of each symbol."
+    from futures_algo.config import import_class
+    from futures_algo.core import ConfigError
+    from futures_algo.history import read_dbn
+    try: given = json_module.loads(parameters)
+    except json_module.JSONDecodeError as error: raise ConfigError("parameters", parameters, f"must be JSON ({error})", 'write {"length": 20}') from None
+    return import_class(strategy)(**given), read_dbn(data)
+
+
+def _finish(reports: dict, as_json: bool) -> None:
+    "All symbols' reports as one."
+    document = {"checked": sum(r.checked for r in reports.values()), "differences": [d for r in reports.values() for d in r.as_dict()["differences"]]}
+    def show(document: dict) -> None:
+        for symbol, report in reports.items(): typer.echo(f"{symbol}: {report}")
+    finish(document, as_json, show, finding=bool(document["differences"]))
+
+
+@app.command()
+def parity(strategy: str = Strategy, data: Path = Data, parameters: str = Parameters, json: bool = Json) -> None:
+    "Sweep form and bar-by-bar replay must give identical signals; the first difference is named with its cause."
+    from futures_algo import checks
+    subject, bars = _arguments(strategy, data, parameters)
+    _finish({symbol: checks.parity(subject, found) for symbol, found in bars.items()}, json)
+
+
+@app.command()
+def lookahead(
+    strategy: str = Strategy, data: Path = Data, parameters: str = Parameters,
+    cuts: int = typer.Option(80, help="How many times the bars are cut and everything rebuilt."),
+    json: bool = Json,
+) -> None:
+    "Cut the bars, rebuild everything, and name whatever a later bar changed."
+    from futures_algo import checks
+    subject, bars = _arguments(strategy, data, parameters)
+    _finish({symbol: checks.lookahead(subject, found, cuts) for symbol, found in bars.items()}, json)
+
+
+@app.command()
+def warmup(strategy: str = Strategy, data: Path = Data, parameters: str = Parameters, json: bool = Json) -> None:
+    "How signals change with the amount of history, and how many bars to trust."
+    from futures_algo import checks
+    subject, bars = _arguments(strategy, data, parameters)
+    reports = {symbol: checks.warmup(subject, found) for symbol, found in bars.items()}
+    def show(document: dict) -> None:
+        for symbol, report in reports.items(): typer.echo(f"{symbol}: {report}")
+    finish({symbol: report.as_dict() for symbol, report in reports.items()}, json, show)

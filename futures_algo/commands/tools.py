@@ -1,0 +1,54 @@
+"""`fetch`, `monitor`, `paper-broker`, `bench`."""
+from pathlib import Path
+
+import typer
+
+from futures_algo.cli import Json, app, finish
+
+BENCHES = {"feed": "feed", "replay": "feed", "history": "history", "indicators": "indicators", "monitor": "monitor"}   # name -> module of futures_algo.bench
+
+
+@app.command()
+def monitor(
+    journal: Path = typer.Option(Path("journal/live.db"), help="The engine's journal."),
+    port: int = typer.Option(5006, help="0 takes a free one."),
+    address: str = typer.Option("127.0.0.1", help="Any other than loopback needs users and TLS."),
+    users: Path | None = typer.Option(None, help="File of logins with hashed passwords and roles."),
+) -> None:
+    "Serve the page that watches the engine, until interrupted."
+    from futures_algo.monitor import serve
+    page = serve(journal, port, address, users=users)
+    typer.echo(f"{page.url}  (Ctrl-C ends it; the engine does not notice)")
+    try: page.wait()
+    except KeyboardInterrupt: page.stop()
+
+
+@app.command("paper-broker")
+def paper_broker(
+    data: Path = typer.Option(..., help="DBN file whose bars are the prices."),
+    port: int = typer.Option(8080, help="0 takes a free one."),
+    token: str = typer.Option("paper-token", help="What clients must send."),
+) -> None:
+    "Serve CrossTrade's REST API on loopback, filling orders from recorded bars, until interrupted."
+    from futures_algo.history import read_dbn
+    from futures_algo.sim.broker import serve
+    serve(read_dbn(data), port=port, token=token, announce=typer.echo)
+
+
+@app.command()
+def bench(name: str = typer.Argument(help=", ".join(BENCHES)), json: bool = Json) -> None:
+    "Measure one part beside its peers, as ratios in one run."
+    import importlib
+    import platform
+    from importlib.metadata import version
+    from os import cpu_count
+    from futures_algo.core import InputError, did_you_mean
+    if name not in BENCHES: raise InputError("bench", name, "must be a known one", did_you_mean(name, BENCHES))
+    rows = getattr(importlib.import_module(f"futures_algo.bench.{BENCHES[name]}"), name)()
+    document = {"bench": name, "machine": {"cores": cpu_count(), "system": platform.system(), "python": platform.python_version()},
+                "versions": {package: version(package) for package in ("numpy", "pandas", "numba", "databento")}, "rows": rows}
+    def show(document: dict) -> None:
+        for row in document["rows"]:
+            peer = f"  {row['peer']}: {row['peer_value']:.4g}  ratio {row['ratio']:.3g}" if row.get("peer_value") and row.get("ratio") else ""
+            typer.echo(f"{'met   ' if row.get('met') else 'MISSED' if row.get('met') is False else '      '} {row['metric']}: {row['value']:.4g} {row['unit']}{peer}  {row.get('target') or ''}")
+    finish(document, json, show, finding=any(row.get("met") is False for row in rows))
