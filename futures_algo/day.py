@@ -5,9 +5,11 @@
 # %% auto #0
 __all__ = ['contract_code', 'point_value', 'signed', 'Book', 'DayLine', 'Day', 'prices_by_contract', 'session_start', 'day_of']
 
-# %% ../nbs/14c_day.ipynb #14c_day-003-31c6
-from collections.abc import Iterable, Mapping, Sequence
+# %% ../nbs/14c_day.ipynb #14c_day-003-4535
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +51,7 @@ class Book:
             if abs(quantity) > abs(self.quantity): self.average = price
         self.quantity += quantity
 
-# %% ../nbs/14c_day.ipynb #14c_day-011-9060
+# %% ../nbs/14c_day.ipynb #14c_day-011-9eea
 class DayLine(NamedTuple):
     "One strategy's day in one contract."
     strategy: str
@@ -97,11 +99,12 @@ class _Prices(NamedTuple):
         rows = np.searchsorted(self.ends, when, "right") - 1
         return np.where(rows >= 0, self.closes[np.maximum(rows, 0)] if len(self.closes) else np.nan, np.nan)
 
-def prices_by_contract(bars: Iterable[Bar]) -> dict[str, _Prices]:
+def prices_by_contract(bars: Mapping[str, Sequence[Bar]]) -> dict[str, _Prices]:
     "One price line a contract, from one-minute bars in order."
-    grouped: dict[str, list[tuple[int, float]]] = {}
-    for bar in bars: grouped.setdefault(contract_code(bar.contract), []).append((bar.end, bar.close))
-    return {code: _Prices(np.array([t for t, _ in rows], np.int64), np.array([p for _, p in rows])) for code, rows in grouped.items()}
+    grouped: dict[str, list[Bar]] = {}
+    for rows in bars.values():
+        for contract, same in groupby(rows, key=attrgetter("contract")): grouped.setdefault(contract_code(contract), []).extend(same)
+    return {code: _Prices(np.array([bar.end for bar in rows], np.int64), np.array([bar.close for bar in rows])) for code, rows in grouped.items()}
 
 def session_start(bars: Mapping[str, Sequence[Bar]]) -> int:
     "The open of the session the newest bar belongs to (ns UTC); 0 without bars."
@@ -118,7 +121,7 @@ def day_of(
     start: int,                                     # ns UTC, session open
 ) -> Day:
     "The day's lines and its equity at each bar."
-    prices = prices_by_contract(bar for rows in bars.values() for bar in rows)
+    prices = prices_by_contract(bars)
     grid = np.unique(np.concatenate([p.ends[p.ends > start] for p in prices.values()] or [np.zeros(0, np.int64)]))
     groups: dict[tuple[str, str], list[Mapping]] = {key: [] for key, quantity in positions.items() if quantity}
     for row in sorted((r for r in fills if r["at"] >= start), key=lambda r: r["at"]):

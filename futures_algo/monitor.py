@@ -30,11 +30,12 @@ from .monitor_server import refusal, serve
 from .panels import BAND_CSS, NOTICE_CSS
 from .screen import CARD_CSS, ROOT_CSS, Clocks, Safe
 
-# %% ../nbs/14_monitor.ipynb #14_monitor-005-2b7a
-_DAY_PARTS, _ROLES = ("fills", "positions", "bars"), ("trader", "viewer")
+# %% ../nbs/14_monitor.ipynb #14_monitor-005-1a1a
+_ROLES = ("trader", "viewer")
+_DAY_SECONDS = 1.0   # between results that differ in prices alone
 _PARTS = {   # panel -> (function, parts of the view it depends on)
-    "result": (lambda v, d, c: books.result(v, d, c), _DAY_PARTS), "positions": (lambda v, d, c: books.positions(v, d, c), (*_DAY_PARTS, "status")),
-    "orders": (lambda v, d, c: books.orders(v, c), ("orders",)), "fills": (lambda v, d, c: books.fills(v, d, c), (*_DAY_PARTS,)), "signals": (lambda v, d, c: books.signals(v, c), ("signals",)),
+    "result": (lambda v, d, c: books.result(v, d, c), ("day",)), "positions": (lambda v, d, c: books.positions(v, d, c), ("day", "status")),
+    "orders": (lambda v, d, c: books.orders(v, c), ("orders",)), "fills": (lambda v, d, c: books.fills(v, d, c), ("day",)), "signals": (lambda v, d, c: books.signals(v, c), ("signals",)),
     "strategies": (lambda v, d, c: books.strategies(v, c), ("status", "evaluations")), "feed": (lambda v, d, c: panels.feed_health(v, c, 0), ("status",)),
     "events": (lambda v, d, c: panels.events(v, c, 0), ("events",)), "commands": (lambda v, d, c: panels.commands(v, c, 0), ("commands",)),
 }
@@ -42,25 +43,26 @@ _PARTS = {   # panel -> (function, parts of the view it depends on)
 class Screens:
     "One reader and the HTML of its panels, made once for all pages that look at it."
     def __init__(self, path: "str | Path"):
-        self.reader, self._made, self._day = JournalReader(path), {}, ((), None)
+        self.reader, self._made = JournalReader(path), {}
+        self._made_day: tuple = ((), 0, 0, 0.0, None)   # what it was made from, its number, when, the day
         self._lock = threading.Lock()
 
-    def day(self, view: View) -> Day:
-        "The day's result, computed when fills, positions or bars changed."
-        key = _versions(view, _DAY_PARTS)
-        if self._day[0] != key: self._day = (key, view_day(view))
-        return self._day[1]
+    def day(self, view: View) -> tuple[int, Day]:
+        "The day's result and its number: anew with every fill, and once a second while only prices move."
+        key, prices = (view.generation, view.versions.get("fills", 0), view.versions.get("positions", 0)), view.versions.get("bars", 0)
+        known, priced, count, at, _ = self._made_day
+        if known != key or (priced != prices and time.monotonic() > at + _DAY_SECONDS):
+            self._made_day = (key, prices, count + 1, time.monotonic(), view_day(view))
+        return self._made_day[2], self._made_day[4]
 
     def html(self, name: str, view: View, clocks: Clocks) -> Safe:
         "A panel's HTML, made again only when its parts changed."
         make, parts = _PARTS[name]
-        key, place = _versions(view, parts), (name, str(clocks.local))
         with self._lock:
-            if self._made.get(place, (None,))[0] != key: self._made[place] = (key, make(view, self.day(view), clocks))
+            count, day = self.day(view)
+            key, place = (view.generation, view.state, *(count if part == "day" else view.versions.get(part, 0) for part in parts)), (name, str(clocks.local))
+            if self._made.get(place, (None,))[0] != key: self._made[place] = (key, make(view, day, clocks))
             return self._made[place][1]
-
-def _versions(view: View, parts: tuple[str, ...]) -> tuple:
-    return (view.generation, view.state, *(view.versions.get(part, 0) for part in parts))
 
 _SHARED: dict[Path, Screens] = {}
 _SHARED_LOCK = threading.Lock()

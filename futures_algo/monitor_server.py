@@ -122,7 +122,7 @@ def login_provider(users: dict[str, dict[str, str]]) -> Any:
 
 _DECOY = "scrypt$00$00"   # an unknown user costs as much time as a wrong password
 
-# %% ../nbs/14i_monitor_server.ipynb #14i_monitor_-017-f5d2
+# %% ../nbs/14i_monitor_server.ipynb #14i_monitor_-017-7dc5
 log = logging.getLogger("futures_algo.monitor")
 
 class PageServer:
@@ -192,9 +192,11 @@ def serve(
     config_path: "str | Path | None" = None,
 ) -> PageServer:
     "Serve the monitor from a thread of this process."
-    from futures_algo.monitor import monitor_app, release
+    from futures_algo.monitor import monitor_app, release, shared_screens
     known = read_users(users) if users else {}
     check_exposure(address, bool(known or oauth), bool(tls or behind_proxy))
+    screens = shared_screens(journal_path)
+    screens.day(screens.reader.view)   # read before the first browser asks
 
     def build():
         import panel as pn
