@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DatabentoConfig', 'StrategyConfig', 'ExecutionConfig', 'EngineConfig', 'LoggingConfig', 'LiveConfig', 'ConfigErrors',
            'read_json', 'environment', 'resolve_variables', 'merge', 'parse_config', 'load_config', 'config_hash',
-           'get_strategy_config', 'import_class']
+           'get_strategy_config', 'import_class', 'validate_config']
 
 # %% ../nbs/01_config.ipynb #01_config-003-4fb1
 import ast
@@ -256,3 +256,16 @@ def import_class(
     if hasattr(module, name): return getattr(module, name)
     classes = [n for n, v in vars(module).items() if isinstance(v, type) and n.endswith("Strategy")]
     raise ConfigError("class", path, f"must be defined in {file}", did_you_mean(name, classes))
+
+# %% ../nbs/01_config.ipynb #01_config-013-885d
+def validate_config(
+    content: dict,                              # as read from JSON
+    variables: dict[str, str] | None = None,    # what ${VARIABLES} mean; the process environment when omitted
+) -> bool:
+    "True for a config whose values are right and whose classes can be imported; `ConfigErrors` otherwise. `futures-algo validate-config` also tries the parameters."
+    errors = []
+    for name, entry in parse_config(content, variables).strategies.items():
+        try: import_class(entry.class_)
+        except ConfigError as error: errors.append(ConfigError(error.subject, error.value, error.rule, error.remedy, f"strategies.{name}.class"))
+    if errors: raise ConfigErrors(errors)
+    return True

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from futures_algo.config import ConfigErrors, get_strategy_config, import_class, load_config, parse_config, read_json
+from futures_algo.config import ConfigErrors, get_strategy_config, import_class, load_config, parse_config, read_json, validate_config
 from futures_algo.core import ConfigError
 
 KEYS = {"DATABENTO_API_KEY": "db-0123456789", "CROSSTRADE_API_KEY": "token-0123456789"}
@@ -111,6 +111,11 @@ def test_a_class_is_found_by_module_by_file_and_by_its_older_path(tmp_path):
     file.write_text("class OwnStrategy: pass\n")
     assert import_class(f"{file}:OwnStrategy").__name__ == "OwnStrategy"
     assert import_class("strategies.macd_cci_27min.MACDCCIStrategy") is import_class(CLASS)
+
+
+def test_a_config_is_valid_when_its_classes_can_be_imported():
+    assert validate_config(good(), KEYS)
+    with pytest.raises(ConfigErrors, match="strategies.mine.class"): validate_config(good(strategies__mine__class="nowhere.Strategy"), KEYS)
 
 
 @pytest.mark.parametrize("path, words", [("nowhere.at.all.Strategy", "importable"), ("futures_algo.core.Barr", "defined in"), ("Bare", "importable")])
