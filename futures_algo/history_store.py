@@ -143,7 +143,7 @@ class BarStore:
         "Trading time inside what is kept for which there is no bar, fetched or not."
         return find_gaps(self.read(symbol, schema))
 
-# %% ../nbs/03d_history_store.ipynb #03d_history_-009-4953
+# %% ../nbs/03d_history_store.ipynb #03d_history_-009-9090
 def schema_of(timeframe: Timeframe) -> str:
     "The DBN schema of a timeframe."
     step = Timeframe(timeframe).nanos
@@ -186,8 +186,9 @@ def _load(path: Path, rows: bool = True) -> tuple[Any, list[Range]]:
 
 def _refuse_contradiction(kept: Any, new: Any, path: Path) -> None:
     "Two sources of one bar must agree in every column."
-    differ = (kept != new).any(axis=1).to_numpy()
+    differ = (kept != new).to_numpy()
     if not differ.any(): return
-    at, count = int(kept.index[differ.argmax()]), int(differ.sum())
-    raise DataError("bar", f"{new.loc[at].to_dict()}", f"must equal the one kept ({kept.loc[at].to_dict()}), as must {count - 1} more", "find out which is right, then write with replace=True",
-                    f"{path}: {np.datetime64(at, 'ns')}")
+    row, column = (int(index[0]) for index in np.nonzero(differ))
+    more = f", as must {count} more rows" if (count := int(differ.any(axis=1).sum()) - 1) else ""
+    raise DataError(str(new.columns[column]), new.iat[row, column], f"must equal the one kept, {kept.iat[row, column]!r}{more}", "find out which is right, then write with replace=True",
+                    f"{path}: {np.datetime64(int(kept.index[row]), 'ns')}")

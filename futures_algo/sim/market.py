@@ -16,6 +16,7 @@ import numpy as np
 from futures_algo.contracts import MONTH_CODES, Contract, product, root_of
 from futures_algo.core import MINUTE, SECOND, Bars, InputError
 from futures_algo.dbn import OHLCV_DTYPE, PRICE_SCALE, SymbolInterval, stable_id, write_records
+from futures_algo.expiry import last_day
 from futures_algo.sessions import EXCHANGE_ZONE, SessionCalendar
 
 FIRST_SESSION = dt.date(2025, 9, 12)   # the Friday before the roll from September to December
@@ -88,10 +89,9 @@ def _session_dates(symbol: str, first: dt.date, count: int) -> list[dt.date]:
 def roll_session(
     contract: Contract,
 ) -> dt.date:
-    "First session on which the synthetic market no longer trades a contract: the Monday of the week of its month's third Friday."
-    first = dt.date(contract.year, contract.month, 1)
-    third_friday = first + dt.timedelta(days=(4 - first.weekday()) % 7 + 14)
-    return third_friday - dt.timedelta(days=4)
+    "First session on which the synthetic market no longer trades a contract: the Monday of its last week."
+    last = last_day(contract)
+    return last - dt.timedelta(days=last.weekday())
 
 
 def _front(root: str, day: dt.date) -> Contract:

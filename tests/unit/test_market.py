@@ -5,9 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from futures_algo.contracts import product
+from futures_algo.contracts import Contract, product
 from futures_algo.core import InputError
 from futures_algo.dbn import read_records
+from futures_algo.expiry import expiry
 from futures_algo.sessions import SessionCalendar
 from futures_algo.sim.market import generate, generate_minutes
 
@@ -99,6 +100,14 @@ def test_months_of_minutes_have_halts_empty_minutes_and_a_roll():
     assert 60 < (gaps > 60).sum() + 2 <= 62                                # one between sessions each
     assert 200 < ((gaps > 1) & (gaps < 10)).sum() < 10_000                 # empty minutes
     assert np.array_equal(generate_minutes(sessions=3).close, generate_minutes(sessions=3).close)
+
+
+def test_every_product_trades_a_contract_that_has_not_ended():
+    for symbol in ("CL.c.0", "NG.c.0", "GC.c.0", "6E.c.0", "ZN.c.0", "ZC.c.0", "BTC.c.0"):
+        bars = generate_minutes(symbol, sessions=30, first_session=dt.date(2025, 9, 2))
+        for code, name in enumerate(bars.contracts):
+            last = int(bars.end[bars.contract == code][-1])
+            assert last <= expiry(Contract.parse(name, near=dt.date(2025, 9, 2))), (symbol, name)
 
 
 def test_a_holiday_is_passed_over():
