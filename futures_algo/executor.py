@@ -34,7 +34,7 @@ class Waiting(NamedTuple):
     attempt: int = 0        # of an exit
     not_before: int = 0     # ns UTC
 
-# %% ../nbs/12g_executor.ipynb #12g_executor-005-0266
+# %% ../nbs/12g_executor.ipynb #12g_executor-005-d7b2
 _ALARM_AFTER = 3       # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60    # seconds between attempts
@@ -72,7 +72,7 @@ class CrossTradeExecutor(Bookkeeper):
         decision = self._take_entry(signal, key) if signal.is_entry else self._take_exit(signal, key)
         self._settle()
         if self.inline: self._follow()
-        return self._outcome(signal) if decision.verdict == "pending" else decision
+        return self._outcome(signal) if decision.verdict in ("sent", "pending") else decision
 
     def _instrument(self, signal: Signal) -> str:
         "NinjaTrader's name of the contract; empty when it cannot be told."
@@ -138,14 +138,15 @@ class CrossTradeExecutor(Bookkeeper):
     def _outcome(self, signal: Signal) -> Decision:
         "What became meanwhile of a signal that had to wait."
         row = self.journal.one("signals", "id", signal.id)
-        order = next(iter(self.journal.rows("intents", "signal_id = ?", signal.id)), {})
-        return Decision(row["verdict"], row["denial"], row["detail"] or order.get("state", ""), order.get("order_id", ""))
+        order = next(iter(self.journal.rows("intents", "signal_id = ?", signal.id, order="rowid DESC", limit=1)), {})
+        return Decision(row["verdict"], row["denial"], order.get("state") or row["detail"], order.get("order_id", ""))
 
     # --- sending
 
     def _place(self, signal: Signal, key: tuple[str, str], quantity: int, attempt: int = 0) -> Decision:
         "Journal verdict and intent in one commit, then send."
-        request = self.translator.request(signal, quantity, attempt)
+        net = sum(ledger.quantity for (_, name), ledger in self.ledgers.items() if name == key[1])
+        request = self.translator.request(signal, quantity, attempt, net)
         with self.journal.together():
             self._journal_verdict(signal, "sent")
             order = self.orders.prepare(request, signal, "entry" if signal.is_entry else "exit", arrival_price=self.marks.get(key[1], 0.0))
@@ -231,7 +232,9 @@ class CrossTradeExecutor(Bookkeeper):
                                        "average_price": order.value / order.filled if order.filled else None}))
         if order.bracket: self.orders.protect(order)
         if order.purpose != "exit": return
-        if self._ledger(key).quantity * order.sign < 0 and order.signal_id: self._retry(order.signal_id, order.order_id)
+        left = self._ledger(key).quantity * order.sign
+        if left < 0 and order.signal_id: self._retry(order.signal_id, order.order_id)
+        elif left > 0: self._lock(order.instrument, "exit", f"exits of {order.strategy} closed {left} more than it held: one that counted as lost arrived after all; flatten the strategy")
         elif not self._ledger(key).quantity: self._unlock(order.instrument, "exit")
 
     def _retry(self, signal_identity: str, order_id: str) -> None:

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['Ledger', 'trading_day', 'DayResult', 'Difference', 'compare']
 
-# %% ../nbs/12d_ledgers.ipynb #12d_ledgers-003-b73d
+# %% ../nbs/12d_ledgers.ipynb #12d_ledgers-003-234e
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .contracts import product
-from .core import HOUR, SECOND
+from .core import HOUR
 from .sessions import EXCHANGE_ZONE
 
 # %% ../nbs/12d_ledgers.ipynb #12d_ledgers-005-a40a
@@ -48,7 +48,7 @@ class Ledger:
         "Dollars the open position would realise at a price."
         return self.quantity * (mark - self.average_price) * _point_value(self.instrument) if self.quantity else 0.0
 
-# %% ../nbs/12d_ledgers.ipynb #12d_ledgers-008-a8f3
+# %% ../nbs/12d_ledgers.ipynb #12d_ledgers-008-59c3
 @lru_cache(maxsize=64)
 def _day_of_hour(hour: int) -> str:
     return (dt.datetime.fromtimestamp(hour * 3600, EXCHANGE_ZONE).replace(tzinfo=None) + dt.timedelta(hours=7)).date().isoformat()
@@ -68,7 +68,7 @@ class DayResult:
     def update(self, at: int, total_usd: float) -> bool:
         "Take the result of all time; True when a new day began with it."
         fresh = self.day != (day := trading_day(at))
-        if fresh: self.day, self.start_usd, self.best_usd = day, self.start_usd + self.now_usd if self.day else total_usd, 0.0
+        if fresh: self.day, self.start_usd, self.best_usd = day, self.start_usd + self.now_usd, 0.0
         self.now_usd = total_usd - self.start_usd
         self.best_usd = max(self.best_usd, self.now_usd)
         return fresh

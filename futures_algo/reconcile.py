@@ -17,7 +17,7 @@ from .ledgers import DayResult, Difference, Ledger, compare
 from .orders import OURS, OrderManager
 from .tracking import ENDED, UNKNOWN, Fill
 
-# %% ../nbs/12f_reconcile.ipynb #12f_reconcil-005-68e9
+# %% ../nbs/12f_reconcile.ipynb #12f_reconcil-005-7580
 _STOPS = ("stop", "trail")
 
 class Bookkeeper:
@@ -88,15 +88,20 @@ class Bookkeeper:
 
     def _lock(self, instrument: str, kind: str, reason: str) -> None:
         if self._locks.get((instrument, kind)) == reason: return
-        self._locks[instrument, kind] = self.books.locked[instrument] = reason
+        self._locks[instrument, kind] = reason
+        self._show_locks(instrument)
         self.journal.add_event(self.clock.now(), "alarm", "lock", instrument, reason)
 
     def _unlock(self, instrument: str, kind: str) -> None:
         if not (reason := self._locks.pop((instrument, kind), None)): return
-        left = next((why for (name, _), why in self._locks.items() if name == instrument), None)
-        if left: self.books.locked[instrument] = left
-        else: del self.books.locked[instrument]
+        self._show_locks(instrument)
         self.journal.add_event(self.clock.now(), "info", "unlock", instrument, f"settled: {reason}")
+
+    def _show_locks(self, instrument: str) -> None:
+        "The gate sees all reasons at once."
+        reasons = [why for (name, _), why in self._locks.items() if name == instrument]
+        if reasons: self.books.locked[instrument] = "; ".join(reasons)
+        else: del self.books.locked[instrument]
 
     def _locked(self, kind: str) -> list[str]: return [name for name, of in self._locks if of == kind]
 

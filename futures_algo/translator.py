@@ -27,7 +27,7 @@ def risk_size(
     if not budget_usd > 0: return 0
     return math.floor(budget_usd / (stop_points * product(symbol).point_value) * (1 + 1e-12))
 
-# %% ../nbs/12e_translator.ipynb #12e_translat-008-e846
+# %% ../nbs/12e_translator.ipynb #12e_translat-008-5603
 SIDES = {"LONG_ENTRY": "BUY", "LONG_EXIT": "SELL", "SHORT_ENTRY": "SELL", "SHORT_EXIT": "BUY"}
 assert set(SIDES) == set(ACTIONS)
 
@@ -69,10 +69,17 @@ class SignalTranslator:
         if key not in self.stop_points: raise InputError("stop distance", None, f"must be declared for {signal.strategy} on {signal.symbol} to size by risk", "declare stop_ticks, or size by contracts")
         return risk_size(budget, self.stop_points[key], signal.symbol)
 
-    def request(self, signal: Signal, quantity: int, attempt: int = 0) -> OrderRequest:
-        "The market order of a signal; its OCO id is a second mark by which a lost order is recognised."
-        identity = order_id(signal.id, attempt)
-        return OrderRequest(instrument_of(signal.contract, signal.bar_end), SIDES[signal.action], quantity, order_id=identity, oco_id=f"oco-{identity}")
+    def request(self,
+        signal: Signal,
+        quantity: int,           # contracts
+        attempt: int = 0,        # of an exit
+        net: int = 0,            # signed contracts all strategies hold together; an exit of their side must find it so
+    ) -> OrderRequest:
+        """The market order of a signal. Its OCO id is a second mark by which a lost order is recognised. An exit asks the broker to refuse it once the
+        position is gone, so that one that was lost and arrives late cannot open a position."""
+        identity, closes = order_id(signal.id, attempt), not signal.is_entry and net * (1 if signal.is_long else -1) > 0
+        return OrderRequest(instrument_of(signal.contract, signal.bar_end), SIDES[signal.action], quantity, order_id=identity, oco_id=f"oco-{identity}",
+                            require_market_position=("long" if signal.is_long else "short",) if closes else ())
 
     def exit_of(self,
         signal: Signal,       # an entry against what is held
