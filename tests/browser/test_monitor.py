@@ -1,6 +1,9 @@
 "The monitor in a real browser, on a journal written by the real `Journal`."
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime
@@ -14,6 +17,7 @@ from futures_algo.monitor import serve, shared_screens
 from futures_algo.screen import EXCHANGE_ZONE
 
 pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[2]
 FIND = "(type) => [...(window.Bokeh?.documents?.[0]?.all_models ?? [])].filter(m => m.type == type && (type != 'ColumnDataSource' || m.data.open)).at(-1)"   # the newest
 
 
@@ -299,8 +303,7 @@ def test_a_websocket_of_another_origin_is_refused(served):
 
 # --- pictures for the docs, taken by the run
 
-def test_screenshots(tmp_path, visit, request):
-    import os
+def test_screenshots(tmp_path, visit):
     folder = Path(os.environ.get("FUTURES_ALGO_CI_OUTPUT") or tmp_path)
     day = Day(tmp_path / "live.db").run(1000)
     day.working("ES.c.0", day.prices["ES.c.0"] - 9)
@@ -328,3 +331,26 @@ def test_screenshots(tmp_path, visit, request):
     engine.stop()
     served.stop()
     day.journal.close()
+
+
+# --- the notebook
+
+def test_panel_serve_of_the_live_notebook_is_the_page(day, visit):
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "panel", "serve", "nbs/live.ipynb", "--port", "0"], cwd=ROOT, env=os.environ | {"FUTURES_ALGO_JOURNAL": str(day.journal.path)},
+                               stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        port = next(line.rsplit(":", 1)[1].split("/")[0].strip() for line in process.stderr if "app running at" in line)
+        page = ready(visit(f"http://localhost:{port}"))
+        eventually(lambda: bars_drawn(page) == 420)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_papermill_runs_the_live_notebook_to_the_sessions_end_and_leaves_a_report(day, tmp_path):
+    import papermill
+    report, end = tmp_path / "report.json", str(time.time_ns() + 5 * 10**9)
+    papermill.execute_notebook(str(ROOT / "nbs/live.ipynb"), str(tmp_path / "out.ipynb"), {"journal": str(day.journal.path), "session_end": end, "report": str(report)}, cwd=str(ROOT / "nbs"), progress_bar=False)
+    summary = json.loads(report.read_text())
+    assert sum(line["fills"] for line in summary["lines"]) == day.journal.count("fills")
+    assert sum(summary["signals"].values()) == day.journal.count("signals")

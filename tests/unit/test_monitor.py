@@ -1,0 +1,196 @@
+"The monitor without a browser: what the numbers are made of, what is refused, what never becomes markup."
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fixtures"))
+from journal_maker import Day
+
+from futures_algo.books import verdict_tag, view_day, why_no_trade
+from futures_algo.chart import CandleChart, Mark, random_bars
+from futures_algo.controls import config_difference, flatten_scopes, masked, open_alarms
+from futures_algo.core import MINUTE, SECOND, Bar, ConfigError
+from futures_algo.day import Book, day_of
+from futures_algo.journal_reader import BarSeries, JournalReader, View
+from futures_algo.monitor_server import Refused, check_exposure, hash_password, password_fits, read_users, serve
+from futures_algo.panels import engine_state, troubles
+from futures_algo.screen import Clocks, esc, money, number, table, tag
+
+
+def bars_of(*closes: float, contract: str = "ESZ5") -> list[Bar]:
+    return [Bar("ES.c.0", "1min", i * MINUTE, (i + 1) * MINUTE, c, c, c, c, 1, contract) for i, c in enumerate(closes)]
+
+
+def fill(minute: float, side: str, quantity: int, price: float, commission: float = 0.0) -> dict:
+    return {"at": int(minute * MINUTE), "side": side, "quantity": quantity, "price": price, "commission": commission, "strategy": "s", "instrument": "ES 12-25"}
+
+
+# --- dollars
+
+def test_a_position_carried_into_the_day_counts_from_the_last_price_before_the_open():
+    day = day_of([], {"ES.c.0": bars_of(100.0, 101.0, 105.0)}, {("s", "ESZ5"): 2}, start=2 * MINUTE)
+    assert day.net == 2 * (105.0 - 101.0) * 50
+
+
+def test_a_days_net_is_cash_plus_what_is_held_whatever_the_order_of_trades():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        closes = (100 + rng.integers(-8, 9, 30).cumsum() * 0.25).tolist()
+        fills = [fill(float(m), side, int(q), closes[int(m) - 1], 1.0) for m, side, q in zip(sorted(rng.integers(2, 30, 8)), rng.choice(["BUY", "SELL"], 8), rng.integers(1, 4, 8))]
+        held = sum(f["quantity"] if f["side"] == "BUY" else -f["quantity"] for f in fills)
+        cash = -sum((1 if f["side"] == "BUY" else -1) * f["quantity"] * f["price"] for f in fills)
+        day = day_of(fills, {"ES.c.0": bars_of(*closes)}, {("s", "ESZ5"): held}, start=MINUTE)
+        assert day.net == pytest.approx(50 * (cash + held * closes[-1]) - 8.0)
+        assert day.equity[-1] == pytest.approx(day.net)
+        assert day.worst_drawdown >= day.drawdown >= 0
+
+
+def test_average_price_survives_adding_reducing_and_reversing():
+    book = Book()
+    for quantity, price in [(1, 100.0), (1, 110.0), (-3, 120.0)]: book.fill(quantity, price)
+    assert (book.quantity, book.average, book.realised) == (-1, 120.0, 30.0)
+
+
+# --- text and numbers
+
+def test_nothing_but_our_own_tags_is_markup():
+    evil = "<script>alert(1)</script>"
+    assert "<script" not in tag("b", evil, cls=evil) + table([evil], [[evil]], evil) + table([], [], evil) + verdict_tag({"verdict": evil}) + esc(evil)
+
+
+@pytest.mark.parametrize(("value", "text"), [(1234.5, "+$1,234.50"), (-0.004, "$0.00"), (-3.0, "−$3.00"), (float("nan"), "–")])
+def test_money_is_signed_grouped_and_in_dollars(value, text): assert text in money(value)
+
+
+def test_minus_zero_is_zero(): assert number(-0.0, 1, sign=True) == "0.0"
+
+
+def test_both_clocks_stand_beside_each_other():
+    text = Clocks("Europe/Berlin").show(1_763_560_800 * SECOND)
+    assert "08:00:00" in text and "15:00" in text
+
+
+# --- the chart
+
+def test_push_streams_new_bars_patches_known_ones_and_forgets_the_oldest():
+    bars = random_bars(30)
+    chart = CandleChart(bars[:20], keep=25)
+    assert chart.push(bars[15:30]) == 10 and len(chart.source.data["x"]) == 25
+    assert list(chart.source.data["x"]) == list(range(5, 30))
+    chart.push([bars[29]._replace(close=1.0)])
+    assert chart.source.data["close"][-1] == 1.0
+    assert chart.push([bars[0]]) == 0
+
+
+def test_a_moment_finds_its_bar_and_marks_outside_are_left_out():
+    bars = random_bars(10)
+    chart = CandleChart(bars)
+    assert chart.x_of(bars[4].end) == 4 and chart.x_of(bars[4].end + 1) == 5 and chart.x_of(bars[-1].end + 1) is None
+    chart.mark([Mark(bars[4].end, 1.0, "BUY"), Mark(bars[-1].end + MINUTE, 1.0, "SELL")])
+    assert list(chart.marks.data["x"]) == [4]
+
+
+# --- the reader
+
+def test_a_restart_that_replays_a_day_says_nothing_new():
+    series, bars = BarSeries(), random_bars(5)
+    for seq, bar in enumerate([*bars, *bars], 1): series.add(seq, bar)
+    assert series.since(5) == (5, []) and series.bars() == bars
+
+
+def test_the_reader_follows_a_journal_that_is_being_written(tmp_path):
+    day = Day(tmp_path / "live.db").run(10)
+    reader = JournalReader(day.journal.path)
+    first = reader.look()
+    assert first.state == "ok" and len(first.bars["ES.c.0", "1min"].bars()) == 10
+    day.step()
+    assert len(reader.look().bars["ES.c.0", "1min"].bars()) == 11
+    versions = reader.view.versions
+    assert reader.look().versions is versions, "nothing was committed, nothing is read"
+    reader.stop()
+    day.journal.close()
+
+
+def test_another_file_at_the_path_starts_anew(tmp_path):
+    Day(tmp_path / "live.db").run(10).journal.close()
+    reader = JournalReader(tmp_path / "live.db")
+    before = reader.look().generation
+    for file in tmp_path.iterdir(): file.unlink()
+    assert reader.look().state == "no_journal"
+    Day(tmp_path / "live.db").run(3).journal.close()
+    assert reader.look().generation > before and len(reader.view.bars["ES.c.0", "1min"].bars()) == 3
+    reader.stop()
+
+
+# --- words
+
+def view(**status) -> View: return View("ok", status=status)
+
+
+@pytest.mark.parametrize(("status", "word"), [({}, "none"), ({"engine": {"state": "ready", "beat": 0}}, "silent"), ({"engine": {"state": "stopped", "beat": 0}}, "stopped"), ({"engine": {"state": "ready", "beat": 99 * SECOND}}, "ready")])
+def test_a_silent_engine_is_not_a_stopped_one(status, word): assert engine_state(view(**status), 100 * SECOND)[1] == word
+
+
+def test_why_no_trade_names_the_first_thing_in_the_way():
+    base = {"enabled": True, "warmup": {"27min": [120, 120]}, "position": 0}
+    ask = lambda evaluation=None, trading=None, **change: why_no_trade(View("ok", status={"strategy:s:ES.c.0": base | change, "trading": trading or {"state": "ACTIVE"}},
+        tables={"evaluations": [{"strategy": "s", "symbol": "ES.c.0", "vals": json.dumps({"conditions": evaluation})}] if evaluation else []}), "s", "ES.c.0")
+    assert ask(enabled=False) == "The strategy is disabled."
+    assert ask(warmup={"27min": [34, 120]}) == "Warming up: 27min needs 86 more bars."
+    assert ask() == "No bar has been evaluated yet."
+    assert ask({"entry": False, "cci < -100": False, "macd > signal": True}) == "Entry is false: cci < -100."
+    assert ask({"entry": False}, trading={"state": "HALTED", "reason": "daily loss"}) == "Trading is HALTED: daily loss."
+    assert ask({"entry": False, "exit": False}, position=1) == "In position (+1); it waits for its exit."
+
+
+def test_a_lock_and_a_halt_say_what_is_still_allowed():
+    found = troubles(view(engine={"state": "ready", "beat": SECOND}, trading={"state": "HALTED", "reason": "loss"}, reconciliation={"locked": {"ESZ5": "ledger +1, broker +2"}}), Clocks("UTC"), SECOND)
+    assert [what.split(":")[0] for _, what, _ in found] == ["HALTED", "ESZ5 is locked"] and all("exits" in then for _, _, then in found)
+
+
+# --- asking
+
+def test_an_acknowledged_alarm_is_no_longer_open():
+    events = [{"seq": 7, "level": "alarm", "subject": "ESZ5", "message": "differs"}, {"seq": 8, "level": "info", "subject": "x", "message": "y"}]
+    assert list(open_alarms(View("ok", tables={"events": events})).values()) == [7]
+    asked = [{"verb": "acknowledge", "args": '{"event": 7}', "state": "new"}]
+    assert not open_alarms(View("ok", tables={"events": events, "commands": asked}))
+
+
+def test_flatten_offers_only_what_there_is():
+    rows = [{"quantity": 1, "instrument": "ES 12-25"}, {"quantity": 0, "instrument": "NQ 12-25"}]
+    found = flatten_scopes(View("ok", status={"engine": {"account": "Sim101"}}, tables={"positions": rows}))
+    assert list(found.values()) == [{"scope": "instrument", "name": "ESZ5"}, {"scope": "account", "name": "Sim101"}]
+
+
+def test_secrets_never_reach_the_page():
+    shown = masked({"databento": {"api_key": "db-1234"}, "alerts": ["slack://abc"], "crosstrade_api_key": "${KEY}", "account": "Sim101"})
+    assert shown == {"databento": {"api_key": "(hidden)"}, "alerts": ["(hidden)"], "crosstrade_api_key": "${KEY}", "account": "Sim101"}
+    assert not any("db-" in line for line in config_difference({"api_key": "db-1"}, {"api_key": "db-2"}))
+
+
+# --- who may look
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::", "monitor.example"])
+def test_other_computers_need_a_login_and_encryption(address, tmp_path):
+    with pytest.raises(Refused, match="password or OAuth"): serve(tmp_path / "live.db", address=address)
+    with pytest.raises(Refused, match="unencrypted"): check_exposure(address, login=True, encrypted=False)
+    check_exposure(address, login=True, encrypted=True)
+
+
+def test_passwords_are_kept_hashed_and_plain_ones_refused():
+    hashed = hash_password("correct horse")
+    assert "correct" not in hashed and password_fits("correct horse", hashed) and not password_fits("correct hors", hashed)
+    with pytest.raises(ConfigError, match="must be hashed"): read_users({"anna": {"password": "correct horse"}})
+    assert read_users({"anna": {"password": hashed}})["anna"]["role"] == "viewer"
+
+
+def test_the_days_numbers_come_from_the_journal_alone(tmp_path):
+    day = Day(tmp_path / "live.db").run(300)
+    view = (reader := JournalReader(day.journal.path)).look()
+    assert sum(line.fills for line in view_day(view).lines) == day.journal.count("fills")
+    reader.stop()
+    day.journal.close()
