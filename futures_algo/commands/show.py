@@ -14,7 +14,7 @@ def demo_progress(total: int, quiet: bool) -> Iterator[Callable[[int, int], None
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task("bars", total=total)
-        yield lambda done, total: progress.update(task, completed=done)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def table(title: str, rows: list[tuple[str, Any]]) -> None:
@@ -33,10 +33,15 @@ def counted(counts: dict[str, Any]) -> str:
     return "  ".join(f"{name} {value:,}" for name, value in counts.items()) or "none"
 
 
+def dollars(amount: float) -> str:
+    "'-$3,894.50'"
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+
+
 def demo_table(summary: dict[str, Any]) -> None:
     "The demo's end."
     table("What happened", [
         ("bars in", f"{summary['bars_in']:,}"), ("bars out", counted(summary["bars_out"])), ("lost bars", summary["lost_bars"]),
         ("signals", f"{summary['signals']:,}  ({counted(summary['verdicts'])})"), ("orders", f"{summary['orders']:,}"),
         ("duplicate orders", summary["duplicate_orders"]), ("fills", f"{summary['fills']:,}  ({counted(summary['fills_by_symbol'])})"),
-        ("open positions", counted(summary["positions"])), ("profit and loss", f"${summary['pnl_usd']:,.2f}"), ("elapsed", f"{summary['elapsed_s']:.1f} s")])
+        ("open positions", counted(summary["positions"])), ("profit and loss", dollars(summary["pnl_usd"])), ("elapsed", f"{summary['elapsed_s']:.1f} s")])
