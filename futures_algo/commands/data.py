@@ -1,4 +1,4 @@
-"""`import`, `validate-data`, `sessions`: bars in, and what is wrong with them."""
+"""`import`, `validate-data`, `fetch`, `sessions`: bars in, and what is wrong with them."""
 from pathlib import Path
 
 import typer
@@ -6,31 +6,77 @@ import typer
 from futures_algo.cli import Json, app, finish
 
 
+Symbol = typer.Option(None, help="Feed symbol or contract of a file that does not name one: NQ.c.0")
+Zone = typer.Option(None, help="Zone of times without one: America/New_York")
+Stamp = typer.Option("start", help="What a time marks: the start or the close of its bar.")
+Length = typer.Option(None, "--timeframe", help="1min; the most frequent step by default.")
+
+
 @app.command("import")
 def import_bars(
     file: Path = typer.Argument(help="CSV, Parquet or DBN of bars."),
-    symbol: str = typer.Option(..., help="Feed symbol the bars belong to: NQ.c.0"),
+    symbol: str = typer.Option(..., help="Feed symbol or contract the bars belong to: NQ.c.0"),
     out: Path = typer.Option(..., help="DBN file to write: bars.dbn.zst"),
-    tz: str | None = typer.Option(None, help="Zone of times without one: America/New_York"),
-    stamp: str = typer.Option("start", help="What a time marks: the start or the close of its bar."),
+    tz: str | None = Zone,
+    stamp: str = Stamp,
+    timeframe: str | None = Length,
+    contract: str = typer.Option("", help="The one contract of all rows: NQZ5"),
     json: bool = Json,
 ) -> None:
     "Read bars from a file of any shape, check them, and write them as DBN."
     from futures_algo.commands.show import table
     from futures_algo.history import import_file
-    result = import_file(file, symbol, out, tz=tz, stamp=stamp).as_dict()
+    result = import_file(file, symbol, out, tz=tz, stamp=stamp, timeframe=timeframe, contract=contract).as_dict()
     finish(result, json, lambda document: table(f"Imported {file.name}", list(document.items())))
 
 
 @app.command("validate-data")
-def validate_data(file: Path, symbol: str | None = typer.Option(None), tz: str | None = typer.Option(None), json: bool = Json) -> None:
+def validate_data(
+    file: Path = typer.Argument(help="CSV, Parquet or DBN of bars."),
+    symbol: str | None = Symbol,
+    tz: str | None = Zone,
+    stamp: str = Stamp,
+    timeframe: str | None = Length,
+    max_gap: str = typer.Option("60min", help="A longer hole inside sessions is a fault."),
+    json: bool = Json,
+) -> None:
     "Name every fault of a file of bars: order, duplicates, impossible prices, off-tick prices, gaps."
     from futures_algo.history import validate_file
-    document = validate_file(file, symbol, tz=tz).as_dict()
+    document = validate_file(file, symbol, tz=tz, stamp=stamp, timeframe=timeframe, max_gap=max_gap).as_dict()
     def show(document: dict) -> None:
         for error in document["errors"]: typer.echo(f"{error['path']}: {error['value']}; {error['rule']}; {error['remedy']}")
         typer.echo("no fault found" if document["ok"] else f"{len(document['errors'])} faults")
     finish(document, json, show, finding=not document["ok"])
+
+
+@app.command()
+def fetch(
+    symbols: list[str] = typer.Argument(help="Feed symbols or contracts: ES.c.0 NQZ5"),
+    start: str = typer.Option(..., help="First date, or a moment with its zone."),
+    end: str = typer.Option(..., help="The date after the last."),
+    schema: str = typer.Option("ohlcv-1m", help="ohlcv-1s, ohlcv-1m, ohlcv-1h or ohlcv-1d"),
+    max_cost: float = typer.Option(0.0, help="US dollars; above it nothing is fetched."),
+    store: Path = typer.Option(Path("data/history"), help="Folder the bars are kept in."),
+    out: Path | None = typer.Option(None, help="Also write the range as one DBN file: bars.dbn.zst"),
+    url: str | None = typer.Option(None, help="Another server that speaks the API, such as the loopback one."),
+    json: bool = Json,
+) -> None:
+    "Fetch what the store lacks from Databento (key in DATABENTO_API_KEY); the cost is asked first and must not exceed --max-cost."
+    from futures_algo.commands.show import demo_progress, table
+    from futures_algo.config import environment
+    from futures_algo.core import InputError
+    from futures_algo.history import BarStore, export_range, historical_client
+    from futures_algo.history import fetch as fetch_bars
+    key = environment(Path()).get("DATABENTO_API_KEY", "").strip()
+    if not key: raise InputError("DATABENTO_API_KEY", key, "must be set", "export it or write it into .env")
+    kept = BarStore(store)
+    with demo_progress(1, quiet=json, what="parts") as progress:
+        result = fetch_bars(symbols, start, end, client=historical_client(key, url), store=kept, schema=schema, max_cost_usd=max_cost,
+                            progress=lambda done, total, label: progress(done, total))
+    document = result.as_dict() | ({"out": str(export_range(kept, symbols, schema, start, end, out))} if out else {})
+    def show(document: dict) -> None:
+        table("Fetched", [("cost", f"${document['quote']['cost_usd']:.2f}"), *((symbol, f"{rows:,} new bars") for symbol, rows in document["rows"].items())])
+    finish(document, json, show)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Any
 
 
 @contextmanager
-def demo_progress(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def demo_progress(total: int, quiet: bool, what: str = "bars") -> Iterator[Callable[[int, int], None]]:
     "A progress bar on standard error; silent with --json."
     if quiet:
         yield lambda done, total: None
@@ -13,7 +13,7 @@ def demo_progress(total: int, quiet: bool) -> Iterator[Callable[[int, int], None
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("bars", total=total)
+        task = progress.add_task(what, total=total)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 

@@ -1,4 +1,6 @@
 "The real `databento.Historical` against the loopback server, and `fetch` through it: priced before paid, resumed after a break, nothing twice."
+import json
+
 import numpy as np
 import pytest
 
@@ -142,3 +144,49 @@ class TestFetch:
     def test_a_server_that_is_not_there(self, server, span):
         server.stop()
         with pytest.raises(FeedError, match="cost of ES.c.0 failed 4 times"): quote(["ES.c.0"], **span)
+
+
+class TestVerbs:
+    @pytest.fixture
+    def verb(self, server, tmp_path, monkeypatch, capsys):
+        "Runs a verb; gives its exit code and what it printed."
+        from futures_algo.cli import main
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("DATABENTO_API_KEY", "db-sim")
+        def run(*args: str) -> tuple[int, str, str]:
+            with pytest.raises(SystemExit) as ended: main([str(arg) for arg in args])
+            return ended.value.code or 0, *capsys.readouterr()
+        return run
+
+    def test_fetch_asks_the_price_fetches_and_writes_what_validate_data_passes(self, server, verb, tmp_path):
+        ask = ("fetch", "ES.c.0", "--start", "2025-07-28", "--end", "2025-09-20", "--url", server.url, "--json")
+        code, out, err = verb(*ask)
+        assert code == 2 and "must not exceed the limit of $0.00" in json.loads(out.splitlines()[-1])["error"] and err.count("\n") == 1
+        code, out, _ = verb(*ask, "--max-cost", "2", "--out", "es.dbn.zst")
+        document = json.loads(out.splitlines()[-1])
+        assert code == 0 and document["rows"]["ES.c.0"] > 50_000 and document["contracts"]["ES.c.0"] == ["ESU5", "ESZ5"] and document["quote"]["cost_usd"] > 0
+        assert list((tmp_path / "data/history").rglob("2025-08.parquet"))
+        code, out, _ = verb("validate-data", "es.dbn.zst", "--json")
+        assert code == 0 and json.loads(out)["series"][0]["rows"] == document["rows"]["ES.c.0"]
+
+    def test_fetch_without_a_key(self, verb, monkeypatch):
+        monkeypatch.delenv("DATABENTO_API_KEY")
+        code, _, err = verb("fetch", "ES.c.0", "--start", "2025-07-28", "--end", "2025-09-20")
+        assert code == 2 and "DATABENTO_API_KEY was ''; it must be set" in err
+
+    def test_import_and_its_bad_inputs(self, verb, world, tmp_path):
+        table = world["ES.c.0"][:100].to_frame().drop(columns="contract").tz_localize(None)
+        table.to_csv("x.csv")
+        assert verb("import", "x.csv", "--symbol", "ES.c.0", "--tz", "UTC", "--out", "x.dbn", "--json")[0] == 0 and len(read_dbn("x.dbn")["ES.c.0"]) == 100
+        table.drop(columns="high").to_csv("bad.csv")
+        for name, symbol, said in (("bad.csv", "ES.c.0", "high column"), ("none.csv", "ES.c.0", "must be a file that can be read"), ("x.csv", "QQ.c.0", "known product")):
+            code, _, err = verb("import", name, "--symbol", symbol, "--tz", "UTC", "--out", "y.dbn")
+            assert code == 2 and said in err and err.count("\n") == 1
+        assert not list(tmp_path.glob("*y.dbn*"))
+
+    def test_validate_data_finds_and_says_so(self, verb, world):
+        table = world["ES.c.0"][:100].to_frame().tz_localize(None)
+        table.iloc[[0, 1, 1, 2]].to_csv("twice.csv")
+        code, out, _ = verb("validate-data", "twice.csv", "--symbol", "ES.c.0", "--tz", "UTC", "--json")
+        document = json.loads(out)
+        assert code == 1 and not document["ok"] and document["errors"][0]["rule"] == "ES.c.0 time must be the only row of its time"
