@@ -52,12 +52,15 @@ class WMA(Indicator):
         weights = length * (length + 1) // 2
         if i[0] >= length: out[0] = points(price + quotient(i[1] - weights * price, weights))
 
-# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-007-212b
+# %% ../nbs/06c_indicator_averages.ipynb #06c_indicato-007-acd2
 @compiled
 def smooth(i, f, count: int, at: int, length: float, fraction: float, value: float) -> bool:
     "Move the average `f[at]` to the value; the first `length` values, counted in `i[count]`, make its simple-average seed. True when there is an average."
+    if i[count] >= length:
+        f[at] += (value - f[at]) * fraction
+        return True
     i[count] += 1
-    f[at] += (value - f[at]) * fraction if i[count] > length else (value - f[at]) / i[count]   # at first the running mean
+    f[at] += (value - f[at]) / i[count]   # the running mean
     return i[count] >= length
 
 def bars_to_forget(fraction: float) -> int:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['INDICATORS', 'Param', 'Indicator', 'refuse_bad_prices', 'refuse_bad_bar', 'LiveIndicator', 'nowhere', 'indicator']
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-003-e8a9
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-003-cb29
 import inspect
 import json
 import math
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from .core import Bar, Bars, DataError, InputError, did_you_mean
-from .indicator_kernel import LARGEST_PRICE, bank_row, bank_runner, batch_loop, first_bad_price, update_function
+from .indicator_kernel import LARGEST_PRICE, Step, bank_row, bank_runner, batch_loop, first_bad_price, update_function
 
 # %% ../nbs/06b_indicator_base.ipynb #06b_indicato-005-546a
 class Param:
@@ -56,7 +56,7 @@ class Param:
 
     def __repr__(self) -> str: return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-1752
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-9382
 INDICATORS: dict[str, type["Indicator"]] = {}   # snake-case name -> class, for configs: "bollinger_bands"
 
 def _snake(name: str) -> str: return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -128,7 +128,7 @@ class Indicator:
         return {key: getattr(self, key) for key in self.params}
 
     def _parameters(self) -> tuple[float, ...]: return tuple(param.number(getattr(self, key)) for key, param in self.params.items())
-    def _code(self) -> tuple: return type(self).step, tuple(self.params), type(self).__name__
+    def _step(self) -> Step: return Step(type(self).step, tuple(self.params), len(self.outputs), type(self).__name__)
     def _blank(self, extra: int = 0) -> tuple[np.ndarray, np.ndarray]:
         integers, floats = self.state()
         return np.zeros(integers + extra, np.int64), np.zeros(floats, np.float64)
@@ -142,7 +142,7 @@ class Indicator:
         out = np.empty((len(self.outputs), len(bars)))
         if not self.anchored: sessions = (bars.start, bars.start)
         elif sessions is None: sessions = self.session_columns(bars)
-        loop = batch_loop(*self._code())
+        loop = batch_loop(self._step())
         loop(bars.start, bars.end, bars.open, bars.high, bars.low, bars.close, bars.volume, *sessions, self._parameters(), *self._blank(), out)
         return dict(zip(self.outputs, out))
 
@@ -198,7 +198,7 @@ def refuse_bad_bar(bar: Bar) -> None:
 def _bad_price(name: str, value: float, path: str) -> DataError:
     return DataError(f"{name} price", float(value), f"must be finite and below {LARGEST_PRICE:,.0f} points", "drop or repair the bar: validate_bars() lists such rows", path)
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-011-bb05
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-011-e0ea
 class LiveIndicator:
     "An indicator's state: step it through bars, save it, restore it."
     __slots__ = ("definition", "table", "out", "_locate", "_run", "_p", "_i", "_f")
@@ -212,7 +212,7 @@ class LiveIndicator:
         self.out[:] = np.nan
         self._locate = definition.session_locator(calendar) if definition.anchored else nowhere
         self._p, (self._i, self._f) = np.array(definition._parameters(), np.float64), definition._blank(extra=1)
-        self.table = bank_row(update_function(*definition._code()), self._p, self._i, self._f, self.out)
+        self.table = bank_row(update_function(definition._step()), self._p, self._i, self._f, self.out)
         self._run = bank_runner()
 
     def step(self, bar: Bar) -> tuple[float, ...]:
