@@ -57,7 +57,7 @@ def result(view: View, day: Day, clocks: Clocks) -> Safe:
     since = f"session since {clocks.text(day.start)}" if day.start else ""
     return card("P&L today", tag("div", tag("div", money(day.net), cls="net", id="net-today"), sparkline(day), cls="headline"), tag("div", *cells, cls="facts6"), note=since)
 
-# %% ../nbs/14f_books.ipynb #14f_books-007-fb2a
+# %% ../nbs/14f_books.ipynb #14f_books-007-8bc0
 def positions(view: View, day: Day, clocks: Clocks) -> Safe:
     "One line a contract: broker, ledger sum, difference; under it each strategy's share."
     broker, ledger = _broker(view), ledger_positions(view)
@@ -86,7 +86,7 @@ def _contract_rows(code: str, broker: dict[str, dict], ledger: dict[tuple[str, s
             money(sum(line.open for line in lines)), money(sum(line.net for line in lines)))
     words = tag("span", "▲ the broker's position is unknown", cls="warn") if held is None else tag("span", f"✖ the books differ by {number(held - total, sign=True)}", cls="down") if held != total else ""
     detail = [(tag("span", line.strategy or "no strategy", cls="soft sub"), "", number(line.position, sign=True), price(line.average, code), money(line.open), money(line.net)) for line in lines]
-    return [head, *([(words, "", "", "", "", "")] if words else []), *detail]
+    return [head, *([(words,)] if words else []), *detail]
 
 # %% ../nbs/14f_books.ipynb #14f_books-009-6a9f
 def side_tag(side: str) -> Safe:

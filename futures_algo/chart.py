@@ -72,7 +72,7 @@ const text = `${say(zone).replace(',', '')} ${zone_name}  (${say().slice(-5)} lo
 if (title.text != text) title.text = text
 """
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-007-8629
+# %% ../nbs/14a_chart.ipynb #14a_chart-007-0dbf
 RISING, FALLING, INK, GRID = "#1a9c74", "#d6524a", "#7d8794", "#8a94a3"
 _LINES = ("#3d8bd4", "#d18b1f", "#9a6fd0", "#1a9c9c", "#c75f93")
 _OHLC = ("open", "high", "low", "close")
@@ -84,6 +84,7 @@ def candle_columns(bars: "Bars | Sequence[Bar]", first: int = 0) -> dict[str, np
     n, rising = len(bars), bars.close >= bars.open
     columns = {name: np.asarray(getattr(bars, name), float) for name in _OHLC}
     columns |= dict(x=np.arange(first, first + n), start=bars.start / 1e6, end=bars.end / 1e6, volume=np.asarray(bars.volume, float))   # browsers count milliseconds
+    columns |= dict(middle=(columns["open"] + columns["close"]) / 2, size=abs(columns["close"] - columns["open"]), half=columns["volume"] / 2)
     return columns | dict(colour=np.where(rising, RISING, FALLING), body=np.where(rising, 0.0, 0.9))
 
 def _style(fig: figure) -> None:
@@ -96,7 +97,7 @@ def _style(fig: figure) -> None:
     fig.yaxis.fixed_location = None
     fig.toolbar.logo, fig.toolbar_location = None, None
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-009-65dc
+# %% ../nbs/14a_chart.ipynb #14a_chart-009-aee8
 class _Panes:
     "Builds the figures of a chart."
     def _figure(self, height: int, y_range: Range1d, **kw) -> figure:
@@ -114,7 +115,7 @@ class _Panes:
         main.yaxis.formatter = NumeralTickFormatter(format="0,0." + "0" * decimals if decimals else "0,0")
         volume.yaxis.formatter, volume.yaxis.ticker.desired_num_ticks = NumeralTickFormatter(format="0.[0]a"), 2
         self._candles(main), self._lines(main, overlays)
-        volume.vbar("x", 0.7, "volume", source=self.source, fill_color="colour", line_color=None, fill_alpha=0.45)
+        volume.rect("x", "half", 0.7, "volume", source=self.source, fill_color="colour", line_color=None, fill_alpha=0.45)
         extra = [self._pane(title, names) for title, names in panes.items()]
         figures = [main, volume, *extra]
         self._axis(figures), self._crosshair(figures)
@@ -125,7 +126,7 @@ class _Panes:
         "Sessions, wicks, bodies, order levels and marks, from back to front."
         fig.vspan("x", source=self.sessions, line_color=GRID, line_dash=[2, 3], line_alpha=0.7)
         fig.segment("x", "low", "x", "high", source=self.source, line_color="colour")
-        fig.vbar("x", 0.7, "open", "close", source=self.source, line_color="colour", fill_color="colour", fill_alpha="body")
+        fig.rect("x", "middle", 0.7, "size", source=self.source, line_color="colour", fill_color="colour", fill_alpha="body")   # `vbar` paints what is out of view onto the edge
         fig.hspan("y", source=self.levels, line_color="colour", line_dash=[6, 3], line_alpha=0.8)
         fig.add_layout(LabelSet(x=6, x_units="screen", y="y", text="label", source=self.levels, text_color="colour", text_font_size="11px", text_font=value(_FONT), y_offset=2))
         fig.scatter("x", "y", marker="shape", size=11, source=self.marks, line_color="colour", fill_color="colour", fill_alpha="fill", line_width=1.6)
@@ -134,7 +135,7 @@ class _Panes:
     def _lines(self, fig: figure, names: Sequence[str]) -> None:
         "Indicator outputs as lines, a histogram as columns."
         for colour, name in zip(_LINES * 3, names):
-            if "histogram" in name: fig.vbar("x", 0.5, name, source=self.source, fill_color=GRID, fill_alpha=0.5, line_color=None)
+            if "histogram" in name: fig.segment("x", 0, "x", name, source=self.source, line_color=GRID, line_alpha=0.6, line_width=2)
             else: fig.line("x", name, source=self.source, line_color=colour, line_width=1.4, legend_label=name)
         for legend in fig.legend:
             legend.update(location="top_left", orientation="horizontal", background_fill_alpha=0, border_line_alpha=0, padding=2, margin=0, label_text_font_size="10px", label_text_color=INK, label_text_font=_FONT, glyph_width=12)
@@ -185,7 +186,7 @@ def mark_columns(marks: "Sequence[tuple[int, Mark]]") -> dict[str, list]:
                 colour=[INK if mark.kind == "denied" else RISING if b else FALLING for b, (_, mark) in zip(buy, marks)],
                 fill=[0.85 if mark.kind == "fill" else 0.0 for _, mark in marks], above=[16 if b else -16 for b in buy])
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-013-ce05
+# %% ../nbs/14a_chart.ipynb #14a_chart-013-ab90
 class CandleChart(_Panes):
     "Candles, volume and indicator panes of one symbol and timeframe; `.view` is the Bokeh layout to show."
     def __init__(self,
@@ -244,7 +245,7 @@ class CandleChart(_Panes):
     def _patch(self, at: int, bar: Bar, values: Mapping | None, row: int) -> None:
         "Correct the bar in row `at`."
         columns = candle_columns([bar])
-        cells = {name: [(at, columns[name].tolist()[0])] for name in (*_OHLC, "volume", "colour", "body")}
+        cells = {name: [(at, columns[name].tolist()[0])] for name in columns if name not in ("x", "start", "end")}
         if values: cells |= {name: [(at, float(values[name][row]))] for name in self.names}
         self.source.patch(cells)
 

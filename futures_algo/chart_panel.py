@@ -95,7 +95,7 @@ def session_opens(symbol: str, bars: list[Bar]) -> list[int]:
     segments = calendar.segments(bars[0].start, bars[-1].end)
     return [calendar.session_bounds(session)[0] for session in dict.fromkeys(s.session for s in segments)]
 
-# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-009-d036
+# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-009-50aa
 _MOVE = "const w = xr.end - xr.start, d = w * share; xr.setv({start: xr.start + d, end: xr.end + d})"
 _ZOOM = "const w = (xr.end - xr.start) * share; xr.setv({start: xr.end - w, end: xr.end})"
 _LATEST = "const x = source.data.x, w = xr.end - xr.start, last = x[x.length - 1] + 4.5; xr.setv({start: last - w, end: last})"
@@ -106,8 +106,8 @@ CHART_CSS = """
 """
 CONTROL_CSS = """
 :host { color: var(--ink); font: 13px system-ui, sans-serif; }
-select.bk-input, input.bk-input, .bk-btn, textarea.bk-input { background: var(--card) !important; color: var(--ink) !important; border: 1px solid var(--line) !important; border-radius: 6px; font-size: 13px; min-height: 30px; box-shadow: none; }
-.bk-btn { padding: 3px 11px; } .bk-btn:hover { background: var(--wash) !important } .bk-btn[disabled] { opacity: .45 }
+select.bk-input, input.bk-input, .bk-btn, textarea.bk-input { background-color: var(--card) !important; color: var(--ink) !important; border: 1px solid var(--line) !important; border-radius: 6px; font-size: 13px; min-height: 30px; box-shadow: none; }
+.bk-btn { padding: 3px 11px; } .bk-btn:hover { background-color: var(--wash) !important } .bk-btn[disabled] { opacity: .45 }
 .bk-btn:focus-visible, select:focus-visible, input:focus-visible { outline: 2px solid var(--accent) !important; outline-offset: 1px; }
 .bk-btn-danger { border-color: var(--down) !important; color: var(--down) !important; font-weight: 600 } .bk-btn-primary { border-color: var(--accent) !important; color: var(--accent) !important; font-weight: 600 }
 label { color: var(--soft); font-size: 12px }

@@ -81,7 +81,7 @@ def release(path: "str | Path") -> None:
     with _SHARED_LOCK: screens = _SHARED.pop(Path(path).resolve(), None)
     if screens: screens.reader.stop()
 
-# %% ../nbs/14_monitor.ipynb #14_monitor-007-67d4
+# %% ../nbs/14_monitor.ipynb #14_monitor-007-5235
 _STACKS = {"chart": ("chart",), "side": ("result", "positions", "strategies", "actions", "feed"), "tables": ("signals", "fills", "orders", "events", "commands")}   # in the order a phone shows them
 _CSS = [CARD_CSS, BAND_CSS, NOTICE_CSS, BOOKS_CSS]
 
@@ -145,7 +145,7 @@ _TOP_CSS = """
 :host { display: flex !important; flex-flow: row wrap !important; align-items: center !important; gap: 0 14px; background: var(--card); border-bottom: 1px solid var(--line); padding-right: 12px; box-sizing: border-box; }
 .state { flex: 1 1 600px; width: auto !important; min-width: 0 } .time { flex: 0 0 auto; width: auto !important }
 .state, .time { align-self: center !important }
-@media (max-width: 760px) { :host { padding: 0 0 8px } .state { flex-basis: 100% } .time { flex: 1 0 200px; padding-left: 8px } }
+@media (max-width: 760px) { :host { padding: 0 8px 8px 0 } .state { flex-basis: 100% } .time { flex: 1 0 200px; padding-left: 8px } }
 """
 _THEME_CSS = ".bk-btn { background: transparent !important; color: var(--soft) !important; border: 1px solid var(--line) !important; border-radius: 6px; font-size: 12px; padding: 2px 10px; box-shadow: none }"
 

@@ -93,21 +93,21 @@ def span(seconds: float) -> str:
         if seconds >= size: return f"{int(seconds // size)} {unit} {int(seconds % size // small)} {below}"
     return f"{max(0, int(seconds))} s"
 
-# %% ../nbs/14d_screen.ipynb #14d_screen-014-f25f
+# %% ../nbs/14d_screen.ipynb #14d_screen-014-0fe5
 def card(title: str, *content: Any, note: Any = "", cls: str = "") -> Safe:
     "A titled section of the page."
     return tag("section", tag("h2", title, tag("small", note) if note else ""), *content, cls=f"card {cls}".strip(), aria_label=title)
 
 def table(
     columns: Sequence[str],               # titles; ">" in front aligns right, as numbers are
-    rows: Iterable[Sequence[Any]],        # cells, escaped unless `Safe`
+    rows: Iterable[Sequence[Any]],        # cells, escaped unless `Safe`; a single cell spans the row
     empty: str,                           # what to say without rows
     label: str = "",                      # for screen readers
     cls: str = "",
 ) -> Safe:
     "A table, or a sentence when there is nothing to put in it."
     sides = ["r" if title.startswith(">") else "" for title in columns]
-    body = [tag("tr", *(tag("td", cell, cls=side) for cell, side in zip(row, sides))) for row in rows]
+    body = [tag("tr", *(tag("td", cell, cls=side, colspan=len(columns) if len(row) == 1 else "") for cell, side in zip(row, sides))) for row in rows]
     if not body: return tag("p", empty, cls="empty")
     head = tag("tr", *(tag("th", title.lstrip(">"), cls=side, scope="col") for title, side in zip(columns, sides)))
     return tag("div", tag("table", tag("thead", head), tag("tbody", *body), aria_label=label), cls=f"scroll {cls}".strip(), tabindex="0", role="region", aria_label=label)
