@@ -118,7 +118,8 @@ def _header(content: bytes, path: "Path | str") -> Header:
     except (DBNError, ValueError) as error:     # ValueError: a date that is none
         raise DataError("file", Path(path).name, "must begin with a sound DBN header", f"it is damaged ({error}): fetch it again", str(path)) from None
     if metadata.schema is None:
-        raise DataError("schema", "a live recording", "must be a schema of bars", "read it with DataAdapter().bars(databento.DBNStore.from_file(path))", str(path))
+        raise DataError("schema", "a live recording", "must be a schema of bars", "read it with DataAdapter().bars(databento.DBNStore.from_file(path))",
+                        str(path))
     schema = str(metadata.schema)
     if schema not in SCHEMA_STEP:
         raise DataError("schema", schema, "must be a schema of bars", did_you_mean(schema, SCHEMA_STEP), str(path))
@@ -134,10 +135,12 @@ def _rows(chunks: Iterator[bytes], left: bytearray, ts_out: bool, path: "Path | 
         whole = len(left) // layout.itemsize * layout.itemsize
         rows = np.frombuffer(bytes(left[:whole]), layout)
         odd = np.flatnonzero(rows["length"] != layout.itemsize // 4)
-        if len(odd): raise DataError("record", count + int(odd[0]), f"must be a bar of {layout.itemsize} bytes", "the file mixes record types", f"{path}: row {count + odd[0]}")
+        if len(odd): raise DataError("record", count + int(odd[0]), f"must be a bar of {layout.itemsize} bytes", "the file mixes record types",
+                                     f"{path}: row {count + odd[0]}")
         if len(rows): yield rows[list(OHLCV_DTYPE.names)].astype(OHLCV_DTYPE) if ts_out else rows
         left, count = left[whole:], count + len(rows)
-    if left: raise DataError("file", Path(path).name, f"must hold whole records, and {len(left)} bytes are left over", "it is truncated: fetch it again", str(path))
+    if left: raise DataError("file", Path(path).name, f"must hold whole records, and {len(left)} bytes are left over", "it is truncated: fetch it again",
+                             str(path))
 
 
 def symbol_intervals(
@@ -159,7 +162,8 @@ def write_records(
     import zstandard
     from databento_dbn import Metadata, Schema, SType
     start, end = (int(rows["ts_event"][0]), int(rows["ts_event"][-1]) + SCHEMA_STEP[schema]) if len(rows) else (0, 0)
-    listed = [SimpleNamespace(raw_symbol=symbol, intervals=[SimpleNamespace(start_date=i.start, end_date=i.end, symbol=str(i.instrument_id)) for i in intervals])
+    listed = [SimpleNamespace(raw_symbol=symbol, intervals=[SimpleNamespace(start_date=i.start, end_date=i.end, symbol=str(i.instrument_id))
+                                                            for i in intervals])
               for symbol, intervals in mappings.items()]
     metadata = Metadata(dataset=dataset, start=start, end=end, schema=Schema.from_str(schema), stype_in=SType.CONTINUOUS, stype_out=SType.INSTRUMENT_ID,
                         symbols=list(mappings), partial=[], not_found=[], mappings=listed, limit=None, ts_out=False, version=3)

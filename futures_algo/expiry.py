@@ -59,7 +59,7 @@ def business_days_from(
         while not is_business_day(day): day += step
     return day
 
-# %% ../nbs/02a_expiry.ipynb #02a_expiry-008-d113
+# %% ../nbs/02a_expiry.ipynb #02a_expiry-008-3b71
 def _third_friday(c: Contract) -> dt.date: return business_days_from(_weekday_of(c.year, c.month, 4, 3), 0)
 def _last_friday(c: Contract) -> dt.date: return business_days_from(_weekday_of(c.year, c.month, 4, -1), 0)
 def _third_wednesday(before: int): return lambda c: business_days_from(_weekday_of(c.year, c.month, 2, 3), -before)
@@ -73,7 +73,8 @@ def _tenth(c: Contract) -> dt.date: return business_days_from(_month_before(c), 
 _RULES = {   # product group, or root where it differs -> last day, Chicago time
     "equity": (_third_friday, "08:30"), "crypto": (_last_friday, "10:00"),
     "fx": (_third_wednesday(2), "09:16"), "6C": (_third_wednesday(1), "09:16"),
-    "energy": (_crude(3), "13:30"), "MCL": (_crude(4), "13:30"), "NG": (_before_month(3), "13:30"), "RB": (_before_month(1), "13:30"), "HO": (_before_month(1), "13:30"),
+    "energy": (_crude(3), "13:30"), "MCL": (_crude(4), "13:30"), "NG": (_before_month(3), "13:30"),
+    "RB": (_before_month(1), "13:30"), "HO": (_before_month(1), "13:30"),
     "metals": (_last_days(3), "12:30"),
     "rates": (_last_days(8), "12:01"), "ZF": (_last_days(1), "12:01"), "ZT": (_last_days(1), "12:01"),
     "grains": (_fifteenth, "12:01"), "livestock": (_last_days(1), "12:00"), "HE": (_tenth, "12:00"),

@@ -9,7 +9,7 @@ __all__ = ['Fault', 'Gap', 'Report', 'find_gaps', 'validate_bars', 'Fetched', 'Q
            'continuous', 'load_rolls', 'roll_table', 'save_rolls', 'BarStore', 'DataAdapter', 'bars_from_trades',
            'read_trades']
 
-# %% ../nbs/03_history.ipynb #03_history-003-d36e
+# %% ../nbs/03_history.ipynb #03_history-003-5a67
 from .history_checks import Fault, Gap, Report, find_gaps, validate_bars
 from .history_fetch import Fetched, Quote, export_range, fetch, historical_client, quote
 from .history_import import FileReport, Imported, import_file, name_contracts, read_bars, validate_file
@@ -19,6 +19,7 @@ from .history_store import BarStore
 from .history_tables import bars_from_frame, read_csv, read_parquet
 from .history_trades import DataAdapter, bars_from_trades, read_trades
 
-_all_ = ["Fault", "Gap", "Report", "find_gaps", "validate_bars", "Fetched", "Quote", "export_range", "fetch", "historical_client", "quote", "FileReport", "Imported", "import_file",
-         "name_contracts", "read_bars", "validate_file", "bars_from_frame", "read_csv", "read_dbn", "read_parquet", "write_dbn", "Roll", "continuous", "load_rolls",
-         "roll_table", "save_rolls", "BarStore", "DataAdapter", "bars_from_trades", "read_trades"]
+_all_ = ["Fault", "Gap", "Report", "find_gaps", "validate_bars", "Fetched", "Quote", "export_range", "fetch", "historical_client", "quote", "FileReport",
+         "Imported", "import_file",
+         "name_contracts", "read_bars", "validate_file", "bars_from_frame", "read_csv", "read_dbn", "read_parquet", "write_dbn",
+         "Roll", "continuous", "load_rolls", "roll_table", "save_rolls", "BarStore", "DataAdapter", "bars_from_trades", "read_trades"]

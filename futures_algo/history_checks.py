@@ -17,7 +17,7 @@ from .contracts import product
 from .core import DAY, HOUR, Bars, DataError, Timeframe
 from .sessions import SessionCalendar
 
-# %% ../nbs/03b_history_checks.ipynb #03b_history_-005-160e
+# %% ../nbs/03b_history_checks.ipynb #03b_history_-005-bd21
 class Fault(NamedTuple):
     "One row that breaks one rule."
     kind: str      # a key of RULES
@@ -77,8 +77,10 @@ class Report:
     ) -> dict[str, Any]:
         "What `validate-data --json` prints."
         gaps = [{"row": gap.row, "start": _stamp(gap.start), "end": _stamp(gap.end), "missing": gap.missing} for gap in self.gaps[:limit]]
-        return {"ok": self.ok, "errors": [self.error(fault).as_dict() for fault in self.faults[:limit]], "symbol": self.symbol, "timeframe": str(self.timeframe),
-                "rows": self.rows, "counts": self.counts, "gaps": gaps, "gap_count": len(self.gaps), "missing_bars": sum(gap.missing for gap in self.gaps), "empty_bars": self.empty}
+        return {"ok": self.ok, "errors": [self.error(fault).as_dict() for fault in self.faults[:limit]], "symbol": self.symbol,
+                "timeframe": str(self.timeframe),
+                "rows": self.rows, "counts": self.counts, "gaps": gaps, "gap_count": len(self.gaps),
+                "missing_bars": sum(gap.missing for gap in self.gaps), "empty_bars": self.empty}
 
 # %% ../nbs/03b_history_checks.ipynb #03b_history_-007-a13f
 _PRICES = ("open", "high", "low", "close")

@@ -57,7 +57,7 @@ def _refused(error: Any, what: str) -> InputError:
     if error.http_status == 401: return InputError("Databento key", "...", "must be one the service accepts", "set DATABENTO_API_KEY to a key from the portal")
     return InputError(what, error.http_status, f"must be served, but the service said: {message}", "check dataset, schema, symbols and dates")
 
-# %% ../nbs/03e_history_fetch.ipynb #03e_history_-007-5f10
+# %% ../nbs/03e_history_fetch.ipynb #03e_history_-007-60f5
 @dataclass(slots=True)
 class Quote:
     "What is missing from the store and what it costs."
@@ -93,7 +93,8 @@ def quote(
     if not first < last: raise InputError("start", str(start), f"must lie before end ({end})")
     for symbol in symbols: _known(symbol)
     parts = [(symbol, part) for symbol in symbols for hole in store.missing(symbol, schema, first, last) for _, part in by_month(*hole)]
-    params = [{"dataset": store.dataset, "symbols": [symbol], "schema": schema, "stype_in": _stype(symbol), "start": part.start, "end": part.end} for symbol, part in parts]
+    params = [{"dataset": store.dataset, "symbols": [symbol], "schema": schema, "stype_in": _stype(symbol), "start": part.start, "end": part.end}
+              for symbol, part in parts]
     cost = sum(_ask(lambda p=p: client.metadata.get_cost(**p), f"cost of {p['symbols'][0]}") for p in params)
     size = sum(_ask(lambda p=p: client.metadata.get_billable_size(**p), f"size of {p['symbols'][0]}") for p in params)
     return Quote(symbols, schema, parts, float(cost), int(size))
@@ -104,7 +105,7 @@ def _known(symbol: str) -> None:
     if "." in symbol: FeedSymbol.parse(symbol)
     else: Contract.parse(symbol)
 
-# %% ../nbs/03e_history_fetch.ipynb #03e_history_-009-7f96
+# %% ../nbs/03e_history_fetch.ipynb #03e_history_-009-9f44
 @dataclass(slots=True)
 class Fetched:
     "What a fetch brought."
@@ -129,7 +130,8 @@ def fetch(
     "Fetch what the store lacks; the parameters are those of `quote`."
     asked = quote(symbols, start, end, client=client, store=store, schema=schema)
     if asked.cost_usd > max_cost_usd:
-        raise InputError("cost", f"${asked.cost_usd:.4f}", f"must not exceed the limit of ${max_cost_usd:.2f}", "raise max_cost_usd (--max-cost), or ask for less; nothing was fetched")
+        raise InputError("cost", f"${asked.cost_usd:.4f}", f"must not exceed the limit of ${max_cost_usd:.2f}",
+                         "raise max_cost_usd (--max-cost), or ask for less; nothing was fetched")
     done = Fetched(asked, dict.fromkeys(asked.symbols, 0))
     for number, (symbol, part) in enumerate(asked.parts):
         if progress: progress(number, len(asked.parts), f"{symbol} {_stamp(part.start)[:10]}")

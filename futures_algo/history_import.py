@@ -22,7 +22,7 @@ from .history_checks import Report, refuse_faults, validate_bars
 from .history_readers import read_dbn, write_dbn
 from .history_tables import read_csv, read_parquet
 
-# %% ../nbs/03c_history_import.ipynb #03c_history_-005-f64e
+# %% ../nbs/03c_history_import.ipynb #03c_history_-005-cea6
 def name_contracts(
     bars: Bars,
 ) -> Bars:
@@ -32,7 +32,8 @@ def name_contracts(
     if "." not in bars.symbol: return replace(bars, contracts=(Contract.parse(bars.symbol, near=first).code,))
     root, rule, rank = FeedSymbol.parse(bars.symbol)
     if rule != "c":
-        raise DataError("contract", "missing", f"must be known for {bars.symbol}, whose rolls no calendar tells", "add a contract column, name one with contract=, or use a .c symbol")
+        raise DataError("contract", "missing", f"must be known for {bars.symbol}, whose rolls no calendar tells",
+                        "add a contract column, name one with contract=, or use a .c symbol")
     spells = fronts(root, first, last + dt.timedelta(days=1), rank)
     edges = np.array([np.datetime64(start, "ns").astype(np.int64) for start, _, _ in spells])
     codes = np.searchsorted(edges, bars.start, side="right") - 1
@@ -40,7 +41,7 @@ def name_contracts(
 
 def _date(when: int) -> dt.date: return dt.date(1970, 1, 1) + dt.timedelta(days=int(when) // DAY)
 
-# %% ../nbs/03c_history_import.ipynb #03c_history_-008-7876
+# %% ../nbs/03c_history_import.ipynb #03c_history_-008-eac8
 @dataclass(slots=True)
 class Imported:
     "What an import wrote."
@@ -102,7 +103,8 @@ def _imported(report: Report, bars: Bars, out: "Path | str", source: str) -> Imp
     schema = next(schema for schema, step in SCHEMA_STEP.items() if step == bars.timeframe.nanos)
     moment = lambda when: f"{np.datetime64(int(when), 'ns').astype('M8[s]')}Z"
     used = [bars.contracts[code] for code in dict.fromkeys(bars.contract.tolist())]
-    return Imported(str(out), bars.symbol, schema, len(bars), moment(bars.start[0]), moment(bars.end[-1]), used, source, report.counts, sum(gap.missing for gap in report.gaps))
+    return Imported(str(out), bars.symbol, schema, len(bars), moment(bars.start[0]), moment(bars.end[-1]), used, source, report.counts,
+                    sum(gap.missing for gap in report.gaps))
 
 # %% ../nbs/03c_history_import.ipynb #03c_history_-010-3c03
 @dataclass(slots=True)

@@ -108,7 +108,7 @@ def _joined(symbol: str, schema: str, contracts: list[str], parts: list[list[np.
     start, *values, contract = columns
     return Bars(symbol, f"{SCHEMA_STEP[schema] // SECOND}s", start, start + SCHEMA_STEP[schema], *values, contract, tuple(contracts) or ("",))
 
-# %% ../nbs/03a_history_readers.ipynb #03a_history_-010-d006
+# %% ../nbs/03a_history_readers.ipynb #03a_history_-010-4360
 def write_dbn(
     path: "Path | str",                          # "x.dbn" or "x.dbn.zst"; written whole or not at all
     bars_by_symbol: Mapping[str, Bars],          # one timeframe for all: 1s, 1min, 60min or 1440min
@@ -132,7 +132,8 @@ def _schema(bars_by_symbol: Mapping[str, Bars]) -> str:
     timeframes = {bars.timeframe for bars in bars_by_symbol.values()}
     if len(timeframes) != 1: raise InputError("timeframes", sorted(timeframes), "must be one for all symbols of a file", "write a file for each timeframe")
     known = {Timeframe(f"{step // SECOND}s"): schema for schema, step in SCHEMA_STEP.items()}
-    if (timeframe := timeframes.pop()) not in known: raise InputError("timeframe", str(timeframe), "must be one that DBN has a schema for", f"it has {', '.join(known)}")
+    if (timeframe := timeframes.pop()) not in known:
+        raise InputError("timeframe", str(timeframe), "must be one that DBN has a schema for", f"it has {', '.join(known)}")
     return known[timeframe]
 
 def _instrument_ids(bars_by_symbol: Mapping[str, Bars], given: Mapping[str, int]) -> dict[str, int]:

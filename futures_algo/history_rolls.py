@@ -16,7 +16,7 @@ import numpy as np
 from .core import Bars, DataError, InputError, did_you_mean
 from .dbn import replacing
 
-# %% ../nbs/03f_history_rolls.ipynb #03f_history_-005-31fe
+# %% ../nbs/03f_history_rolls.ipynb #03f_history_-005-f0e3
 class Roll(NamedTuple):
     "A handover, as the series shows it."
     at: int             # ns UTC, start of the new contract's first bar: from then on the roll is known
@@ -36,7 +36,8 @@ def roll_table(
     for row in (np.flatnonzero(np.diff(bars.contract)) + 1).tolist():
         old, new = bars.contracts[bars.contract[row - 1]], bars.contracts[bars.contract[row]]
         before, after = _together(overlap, old, new, int(bars.start[row])) or (float(bars.close[row - 1]), float(bars.open[row]))
-        found.append(Roll(int(bars.start[row]), old, new, float(bars.close[row - 1]), float(bars.open[row]), after - before, after / before if before else np.nan))
+        found.append(Roll(int(bars.start[row]), old, new, float(bars.close[row - 1]), float(bars.open[row]), after - before,
+                          after / before if before else np.nan))
     return found
 
 def _together(overlap: "dict[str, Bars] | None", old: str, new: str, at: int) -> tuple[float, float] | None:
@@ -62,7 +63,7 @@ def load_rolls(path: "Path | str") -> list[Roll]:
     frame["at"] = pd.to_datetime(frame["at"], utc=True).dt.as_unit("ns").astype(np.int64)
     return [Roll(*row) for row in frame[list(Roll._fields)].itertuples(index=False)]
 
-# %% ../nbs/03f_history_rolls.ipynb #03f_history_-008-1849
+# %% ../nbs/03f_history_rolls.ipynb #03f_history_-008-f245
 METHODS = ("raw", "difference", "ratio")
 
 def continuous(
@@ -86,7 +87,8 @@ def _refuse_unknown_rolls(bars: Bars, rolls: Sequence[Roll]) -> None:
     listed = {(roll.at, roll.new) for roll in rolls}
     for row in (np.flatnonzero(np.diff(bars.contract)) + 1).tolist():
         if (int(bars.start[row]), bars.contracts[bars.contract[row]]) not in listed:
-            raise DataError("roll", bars.contracts[bars.contract[row]], "must stand in the roll table", "make the table again with roll_table(bars)", f"{np.datetime64(int(bars.start[row]), 'ns')}")
+            raise DataError("roll", bars.contracts[bars.contract[row]], "must stand in the roll table", "make the table again with roll_table(bars)",
+                            f"{np.datetime64(int(bars.start[row]), 'ns')}")
 
 def _moves(start: np.ndarray, rolls: Sequence[Roll], method: str) -> tuple[Any, Any]:
     "What is added to, and multiplied with, the prices of each row: all that happened at the rolls after it."

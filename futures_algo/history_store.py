@@ -53,7 +53,7 @@ def by_month(start: int, end: int) -> Iterator[tuple[str, Range]]:
         yield str(month), Range(start, until)
         start = until
 
-# %% ../nbs/03d_history_store.ipynb #03d_history_-008-6c24
+# %% ../nbs/03d_history_store.ipynb #03d_history_-008-5285
 _PRICES = ("open", "high", "low", "close")
 
 class Written(NamedTuple):
@@ -124,7 +124,9 @@ class BarStore:
         import pandas as pd
         low, high = _month(start) if start is not None else "", _month(end - 1) if end is not None else "~"
         frames = [_load(path)[0] for path in self._files(symbol, schema) if low <= path.stem <= high]
-        if not frames: raise DataError("symbol", symbol, f"must have {schema} bars in the store for these dates", f"it keeps {self.series()}; fetch them first", str(self.folder))
+        if not frames:
+            raise DataError("symbol", symbol, f"must have {schema} bars in the store for these dates",
+                            f"it keeps {self.series()}; fetch them first", str(self.folder))
         whole = pd.concat(frames)
         whole = whole[(whole.index >= (start if start is not None else 0)) & (whole.index < (end if end is not None else 2**63 - 1))]
         return _bars(whole, symbol, Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s"))
@@ -143,7 +145,7 @@ class BarStore:
         "Trading time inside what is kept for which there is no bar, fetched or not."
         return find_gaps(self.read(symbol, schema))
 
-# %% ../nbs/03d_history_store.ipynb #03d_history_-009-9090
+# %% ../nbs/03d_history_store.ipynb #03d_history_-009-c316
 def schema_of(timeframe: Timeframe) -> str:
     "The DBN schema of a timeframe."
     step = Timeframe(timeframe).nanos
@@ -190,5 +192,6 @@ def _refuse_contradiction(kept: Any, new: Any, path: Path) -> None:
     if not differ.any(): return
     row, column = (int(index[0]) for index in np.nonzero(differ))
     more = f", as must {count} more rows" if (count := int(differ.any(axis=1).sum()) - 1) else ""
-    raise DataError(str(new.columns[column]), new.iat[row, column], f"must equal the one kept, {kept.iat[row, column]!r}{more}", "find out which is right, then write with replace=True",
+    raise DataError(str(new.columns[column]), new.iat[row, column], f"must equal the one kept, {kept.iat[row, column]!r}{more}",
+                    "find out which is right, then write with replace=True",
                     f"{path}: {np.datetime64(int(kept.index[row]), 'ns')}")

@@ -63,7 +63,7 @@ def read_parquet(
     except pyarrow.ArrowInvalid as error: raise DataError("file", Path(path).name, "must be Parquet", str(error), str(path)) from None
     return bars_from_frame(frame, symbol, timeframe=timeframe, tz=tz, stamp=stamp, columns=columns, contract=contract, check=check, path=str(path))
 
-# %% ../nbs/03h_history_tables.ipynb #03h_history_-007-550d
+# %% ../nbs/03h_history_tables.ipynb #03h_history_-007-4f8e
 def bars_from_frame(
     frame: Any,                                    # pd.DataFrame, the time in a column or as index
     symbol: str,
@@ -105,7 +105,8 @@ def _nanos(times: Any, tz: str | None, name: str, path: str) -> np.ndarray:
     import pandas as pd
     if pd.api.types.is_integer_dtype(times): return _epoch(times.to_numpy(np.int64), path)
     stamps = _parsed(times, name, path)
-    if stamps.isna().any(): raise DataError("time", "missing", "must be there in every row", "complete it", f"{path}: row {int(np.flatnonzero(stamps.isna())[0])}")
+    if stamps.isna().any():
+        raise DataError("time", "missing", "must be there in every row", "complete it", f"{path}: row {int(np.flatnonzero(stamps.isna())[0])}")
     if stamps.dt.tz is None: stamps = _localized(stamps, tz or ("UTC" if str(name).lower().endswith("utc") else None), path)
     return stamps.dt.tz_convert("UTC").dt.as_unit("ns").to_numpy("M8[ns]").astype(np.int64)
 
@@ -120,7 +121,8 @@ def _parsed(times: Any, name: str, path: str) -> Any:
             warnings.simplefilter("error", UserWarning)     # pandas warns where it would guess row by row
             return pd.to_datetime(times)
     except (ValueError, UserWarning):
-        raise DataError("time", str(times.iloc[0]), "must be a date and time, all rows in one form", "export it as 2025-03-10T09:30:00Z", f"{path}: column {name}") from None
+        raise DataError("time", str(times.iloc[0]), "must be a date and time, all rows in one form", "export it as 2025-03-10T09:30:00Z",
+                        f"{path}: column {name}") from None
 
 def _localized(stamps: Any, tz: str | None, path: str) -> Any:
     "Times of a zone's clock; an hour the clock shows twice, or never, is refused."
@@ -153,7 +155,8 @@ def _numbers(frame: Any, name: str, path: str) -> np.ndarray:
 
 def _whole(volume: np.ndarray, name: str, path: str) -> np.ndarray:
     odd = np.flatnonzero(~(volume == np.floor(volume)))
-    if len(odd): raise DataError(str(name), float(volume[odd[0]]), "must be a whole number of contracts", "complete it; 0 where it is unknown", f"{path}: row {odd[0]}")
+    if len(odd): raise DataError(str(name), float(volume[odd[0]]), "must be a whole number of contracts", "complete it; 0 where it is unknown",
+                                 f"{path}: row {odd[0]}")
     return volume.astype(np.int64)
 
 def _contract_codes(frame: Any, found: Mapping[str, str], contract: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from .dbn import PRICE_SCALE, SCHEMA_RTYPE, SCHEMA_STEP, Header, symbol_interval
 from .history_readers import bars_from_records
 from .history_tables import bars_from_frame
 
-# %% ../nbs/03g_history_trades.ipynb #03g_history_-005-93bb
+# %% ../nbs/03g_history_trades.ipynb #03g_history_-005-0741
 def bars_from_trades(
     times: np.ndarray,                 # int64[n], ns UTC, when each trade was received; not decreasing
     prices: np.ndarray,                # float64[n], points
@@ -29,20 +29,24 @@ def bars_from_trades(
 ) -> Bars:
     "Bars of the intervals in which something traded; trades of size 0 are passed over."
     timeframe = Timeframe(timeframe)
-    if 86_400 % timeframe.seconds: raise InputError("timeframe", str(timeframe), "must divide a day when made from trades", "make 1s or 1min bars and aggregate them")
+    if 86_400 % timeframe.seconds:
+        raise InputError("timeframe", str(timeframe), "must divide a day when made from trades", "make 1s or 1min bars and aggregate them")
     times = np.asarray(times, np.int64)
-    if np.any(np.diff(times) < 0): raise DataError("trade time", int(np.flatnonzero(np.diff(times) < 0)[0]) + 1, "must not be before the trade of the row above", "sort by time received, then sequence")
+    if np.any(np.diff(times) < 0):
+        raise DataError("trade time", int(np.flatnonzero(np.diff(times) < 0)[0]) + 1,
+                        "must not be before the trade of the row above", "sort by time received, then sequence")
     if np.any(np.asarray(sizes) < 0): raise DataError("trade size", int(np.min(sizes)), "must be 0 or more contracts")
     real = np.asarray(sizes) > 0
     times, prices, sizes = times[real], np.asarray(prices, np.float64)[real], np.asarray(sizes, np.int64)[real]
     start = times // timeframe.nanos * timeframe.nanos
     first = np.flatnonzero(np.diff(start, prepend=start[0] - 1)) if len(start) else np.empty(0, int)
     last = np.append(first[1:], len(start))[:len(first)] - 1
-    high, low, volume = (ufunc.reduceat(column, first) if len(first) else column for ufunc, column in ((np.maximum, prices), (np.minimum, prices), (np.add, sizes)))
+    high, low, volume = (ufunc.reduceat(column, first) if len(first) else column
+                         for ufunc, column in ((np.maximum, prices), (np.minimum, prices), (np.add, sizes)))
     begins = start[first]
     return Bars(symbol, timeframe, begins, begins + timeframe.nanos, prices[first], high, low, prices[last], volume, contracts=(contract,))
 
-# %% ../nbs/03g_history_trades.ipynb #03g_history_-008-840b
+# %% ../nbs/03g_history_trades.ipynb #03g_history_-008-a928
 def read_trades(
     path: "Path | str",                          # DBN, schema trades
     timeframe: "str | int" = "1s",
@@ -61,10 +65,11 @@ def read_trades(
         own = trades[np.isin(trades["instrument_id"], [int(interval["symbol"]) for interval in intervals])]
         own = own[np.argsort(own["ts_recv"], kind="stable")]
         renamed = (symbols or {}).get(name, name)
-        found[renamed] = bars_from_trades(own["ts_recv"].astype(np.int64), own["price"] / PRICE_SCALE, own["size"], renamed, timeframe, contract="" if "." in name else name)
+        found[renamed] = bars_from_trades(own["ts_recv"].astype(np.int64), own["price"] / PRICE_SCALE, own["size"], renamed, timeframe,
+                                          contract="" if "." in name else name)
     return found
 
-# %% ../nbs/03g_history_trades.ipynb #03g_history_-010-e1eb
+# %% ../nbs/03g_history_trades.ipynb #03g_history_-010-bc9a
 _STEP_OF_RTYPE = {rtype: SCHEMA_STEP[schema] for schema, rtype in SCHEMA_RTYPE.items()}
 
 class DataAdapter:
@@ -83,7 +88,8 @@ class DataAdapter:
     def bar(self, record: Any) -> Bar:
         "One `OHLCVMsg` as a bar."
         if record.instrument_id not in self.symbols:
-            raise DataError("instrument id", record.instrument_id, "must have been mapped to a symbol", "pass symbols={id: symbol} or the mapping records first")
+            raise DataError("instrument id", record.instrument_id, "must have been mapped to a symbol",
+                            "pass symbols={id: symbol} or the mapping records first")
         step = _STEP_OF_RTYPE[int(record.rtype)]
         prices = (value / PRICE_SCALE for value in (record.open, record.high, record.low, record.close))
         return Bar(self.symbols[record.instrument_id], str(Timeframe(f"{step // SECOND}s")), record.ts_event, record.ts_event + step, *prices, record.volume,

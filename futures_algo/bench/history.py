@@ -30,7 +30,8 @@ def _file_rows(path: Path) -> list[dict]:
     memory = _peak_bytes(path) / (_ROWS * OHLCV_DTYPE.itemsize)
     return [{"metric": f"DBN ({kind}) to arrays", "value": ours, "unit": "rows/s", "peer": "DBNStore.to_df()", "peer_value": theirs, "ratio": ratio,
              "target": ">= 3 x the peer", "met": ratio >= 3.0},
-            {"metric": f"peak memory, DBN ({kind}) to arrays", "value": memory, "unit": "x the uncompressed file", "peer": "", "peer_value": None, "ratio": None,
+            {"metric": f"peak memory, DBN ({kind}) to arrays", "value": memory, "unit": "x the uncompressed file", "peer": "", "peer_value": None,
+             "ratio": None,
              "target": "<= 2 x", "met": memory <= 2.0}]
 
 
@@ -43,7 +44,8 @@ def _file(path: Path) -> Path:
     rows["ts_event"] += np.repeat(np.arange(repeats, dtype=np.uint64) * np.uint64(7 * 86_400 * 10**9), len(made.rows))
     rows = rows[:_ROWS]
     last = np.datetime64(int(rows["ts_event"][-1]), "ns").astype("M8[D]").item()
-    mappings = {symbol: [interval._replace(end=last.replace(year=last.year + 1)) for interval in intervals] for symbol, intervals in made.mappings.items() if "." in symbol}
+    mappings = {symbol: [interval._replace(end=last.replace(year=last.year + 1)) for interval in intervals]
+                for symbol, intervals in made.mappings.items() if "." in symbol}
     write_records(path, rows, mappings)
     return path
 

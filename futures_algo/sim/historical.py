@@ -122,7 +122,8 @@ class HistoricalServer:
         start, end = _bounds(params)
         days = _day(start), _day(end - 1) + dt.timedelta(days=1)
         intervals = {symbol: resolve(tape, symbol, params.get("stype_in", "raw_symbol"), *days) for symbol in symbols if symbol != "ALL_SYMBOLS"}
-        if intervals and not any(intervals.values()): raise Refusal(422, "symbology_invalid_request", f"None of the symbols could be resolved: {', '.join(symbols)}")
+        if intervals and not any(intervals.values()):
+            raise Refusal(422, "symbology_invalid_request", f"None of the symbols could be resolved: {', '.join(symbols)}")
         when = tape.rows["ts_event"]
         inside = (when >= start) & (when < end)
         if intervals: inside &= np.logical_or.reduce([_claimed(tape.rows, interval) for spells in intervals.values() for interval in spells])
@@ -171,7 +172,8 @@ def _get_range(server: HistoricalServer, params: Mapping[str, str]) -> bytes:
     found = server.select(params)
     mappings = [SimpleNamespace(raw_symbol=symbol, intervals=[SimpleNamespace(start_date=i.start, end_date=i.end, symbol=str(i.instrument_id)) for i in spells])
                 for symbol, spells in found.intervals.items() if spells]
-    metadata = Metadata(dataset=server.dataset, start=found.start, end=found.end, schema=Schema.from_str(params["schema"]), stype_in=SType.from_str(params.get("stype_in", "raw_symbol")),
+    metadata = Metadata(dataset=server.dataset, start=found.start, end=found.end, schema=Schema.from_str(params["schema"]),
+                        stype_in=SType.from_str(params.get("stype_in", "raw_symbol")),
                         stype_out=SType.INSTRUMENT_ID, symbols=list(found.intervals), partial=[], not_found=[s for s, spells in found.intervals.items() if not spells],
                         mappings=mappings, limit=int(params["limit"]) if params.get("limit") else None, ts_out=False, version=3)
     return zstandard.ZstdCompressor(level=1).compress(metadata.encode() + found.rows.tobytes())
@@ -185,7 +187,8 @@ def _resolve(server: HistoricalServer, params: Mapping[str, str]) -> dict[str, A
     symbols = params["symbols"].split(",")
     spells = {symbol: resolve(tape, symbol, params["stype_in"], start, end) for symbol in symbols}
     result = {symbol: [{"d0": i.start.isoformat(), "d1": i.end.isoformat(), "s": named(i.instrument_id)} for i in found] for symbol, found in spells.items()}
-    return {"result": result, "symbols": symbols, "stype_in": params["stype_in"], "stype_out": params["stype_out"], "start_date": str(start), "end_date": str(end),
+    return {"result": result, "symbols": symbols, "stype_in": params["stype_in"], "stype_out": params["stype_out"], "start_date": str(start),
+            "end_date": str(end),
             "partial": [], "not_found": [symbol for symbol in symbols if not result[symbol]], "message": "OK", "status": 0}
 
 

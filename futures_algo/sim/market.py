@@ -63,7 +63,8 @@ def generate(
     raw = {interval.instrument_id: contract.code for walk in walks for interval, contract in zip(walk.intervals(), walk.contracts)}
     mappings |= {raw[i.instrument_id]: [i] for intervals in list(mappings.values()) for i in intervals}
     write_records(path, rows, mappings)
-    return GeneratedMarket({"ohlcv-1s": [path]}, raw, tuple(symbols), tuple(map(str, days)), min(w.opens[0] for w in walks), max(w.closes[-1] for w in walks), len(rows))
+    return GeneratedMarket({"ohlcv-1s": [path]}, raw, tuple(symbols), tuple(map(str, days)), min(w.opens[0] for w in walks), max(w.closes[-1] for w in walks),
+                           len(rows))
 
 
 def generate_minutes(

@@ -51,24 +51,28 @@ def served(server, endpoint: str) -> int: return sum(name == endpoint for name, 
 class TestServer:
     def test_the_real_client_gets_the_bars_of_the_file(self, client, path, tmp_path):
         bars = read_dbn(path)["NQ.c.0"]
-        client.timeseries.get_range(dataset="GLBX.MDP3", symbols=["NQ.c.0"], schema="ohlcv-1m", stype_in="continuous", start=int(bars.start[0]), end=int(bars.end[-1]), path=tmp_path / "x.dbn.zst")
+        client.timeseries.get_range(dataset="GLBX.MDP3", symbols=["NQ.c.0"], schema="ohlcv-1m", stype_in="continuous", start=int(bars.start[0]),
+                                    end=int(bars.end[-1]), path=tmp_path / "x.dbn.zst")
         got = read_dbn(tmp_path / "x.dbn.zst")["NQ.c.0"]
         assert np.array_equal(got.start, bars.start) and np.array_equal(got.close, bars.close) and np.array_equal(got.volume, bars.volume)
 
     def test_a_range_ends_before_its_end_and_a_limit_holds(self, client, world):
         bars = world["ES.c.0"]
-        ask = {"dataset": "GLBX.MDP3", "symbols": ["ES.c.0"], "schema": "ohlcv-1m", "stype_in": "continuous", "start": int(bars.start[10]), "end": int(bars.start[20])}
+        ask = {"dataset": "GLBX.MDP3", "symbols": ["ES.c.0"], "schema": "ohlcv-1m", "stype_in": "continuous", "start": int(bars.start[10]),
+               "end": int(bars.start[20])}
         assert client.metadata.get_record_count(**ask) == 10
         assert client.metadata.get_billable_size(**ask) == 560
         assert client.metadata.get_cost(**ask) == pytest.approx(560 / 2**30 * 280.0)
         assert len(client.timeseries.get_range(**ask, limit=3).to_ndarray()) == 3
 
     def test_times_are_read_as_the_client_sends_them(self, client):
-        count = lambda start, end: client.metadata.get_record_count(dataset="GLBX.MDP3", symbols=["ES.c.0"], schema="ohlcv-1m", stype_in="continuous", start=start, end=end)
+        count = lambda start, end: client.metadata.get_record_count(dataset="GLBX.MDP3", symbols=["ES.c.0"], schema="ohlcv-1m", stype_in="continuous",
+                                                                    start=start, end=end)
         assert count("2025-08-05", "2025-08-06") == count("2025-08-05T00:00:00+00:00", 1_754_438_400_000_000_000) == count("2025-08-04T19:00:00-05:00", "2025-08-05T19:00:00-05:00") > 1000
 
     def test_symbols_resolve_by_date(self, client):
-        found = client.symbology.resolve(dataset="GLBX.MDP3", symbols=["ES.c.0", "ZZ.c.0"], stype_in="continuous", stype_out="raw_symbol", start_date="2025-09-01", end_date="2025-09-30")
+        found = client.symbology.resolve(dataset="GLBX.MDP3", symbols=["ES.c.0", "ZZ.c.0"], stype_in="continuous", stype_out="raw_symbol",
+                                         start_date="2025-09-01", end_date="2025-09-30")
         assert [spell["s"] for spell in found["result"]["ES.c.0"]] == ["ESU5", "ESZ5"] and found["not_found"] == ["ZZ.c.0"]
 
     def test_lists(self, client):
@@ -138,7 +142,8 @@ class TestFetch:
     def test_a_symbol_a_key_and_a_range_that_cannot_be_served(self, server, span):
         with pytest.raises(InputError, match="must belong to a known product"): fetch(["QQ.c.0"], **span)
         with pytest.raises(InputError, match="but the service said: None of the symbols could be resolved"): fetch(["CL.c.0"], **span)
-        with pytest.raises(InputError, match="must be one the service accepts"): fetch(["ES.c.0"], **span | {"client": historical_client("db-wrong", server.url)})
+        stranger = span | {"client": historical_client("db-wrong", server.url)}
+        with pytest.raises(InputError, match="must be one the service accepts"): fetch(["ES.c.0"], **stranger)
         with pytest.raises(InputError, match="must lie before end"): fetch(["ES.c.0"], **span | {"end": span["start"]})
 
     def test_a_server_that_is_not_there(self, server, span):
@@ -179,7 +184,8 @@ class TestVerbs:
         table.to_csv("x.csv")
         assert verb("import", "x.csv", "--symbol", "ES.c.0", "--tz", "UTC", "--out", "x.dbn", "--json")[0] == 0 and len(read_dbn("x.dbn")["ES.c.0"]) == 100
         table.drop(columns="high").to_csv("bad.csv")
-        for name, symbol, said in (("bad.csv", "ES.c.0", "high column"), ("none.csv", "ES.c.0", "must be a file that can be read"), ("x.csv", "QQ.c.0", "known product")):
+        for name, symbol, said in (("bad.csv", "ES.c.0", "high column"), ("none.csv", "ES.c.0", "must be a file that can be read"),
+                                   ("x.csv", "QQ.c.0", "known product")):
             code, _, err = verb("import", name, "--symbol", symbol, "--tz", "UTC", "--out", "y.dbn")
             assert code == 2 and said in err and err.count("\n") == 1
         assert not list(tmp_path.glob("*y.dbn*"))

@@ -108,7 +108,8 @@ class TestDbn:
         from futures_algo.dbn import SymbolInterval, write_records
         records = read_records(path)
         es = records.rows[np.isin(records.rows["instrument_id"], [i.instrument_id for i in records.mappings["ES.c.0"]])]
-        held = {"ES.c.0": [SymbolInterval(dt.date(2025, 9, 1), dt.date(2025, 9, 20), int(es["instrument_id"][0])), SymbolInterval(dt.date(2025, 9, 20), dt.date(2025, 12, 1), 7)]}
+        held = {"ES.c.0": [SymbolInterval(dt.date(2025, 9, 1), dt.date(2025, 9, 20), int(es["instrument_id"][0])),
+                           SymbolInterval(dt.date(2025, 9, 20), dt.date(2025, 12, 1), 7)]}
         write_records(tmp_path / "c.dbn", es[:1000], held)
         assert names(read_dbn(tmp_path / "c.dbn")["ES.c.0"][:1]) == ["ESU5"]
         assert read_dbn(tmp_path / "c.dbn", contracts={7: "ESH6"})["ES.c.0"].contracts == ("ESU5", "ESH6")
@@ -251,7 +252,8 @@ class TestChecks:
         spoiled.start[1400] += 7 * SECOND
         spoiled.start[4999] = spoiled.start[4999] // DAY * DAY + 21 * 60 * MINUTE + 30 * MINUTE   # 16:30 in Chicago
         found = {(fault.kind, fault.row) for fault in validate_bars(spoiled).faults}
-        assert {("order", 701), ("duplicate", 900), ("nan", 1000), ("ohlc", 1100), ("volume", 1200), ("tick", 1300), ("alignment", 1400), ("session", 4999)} <= found
+        assert {("order", 701), ("duplicate", 900), ("nan", 1000), ("ohlc", 1100), ("volume", 1200), ("tick", 1300), ("alignment", 1400),
+                ("session", 4999)} <= found
 
     def test_4999_duplicates_are_counted_and_every_one_is_listed(self, minutes):
         rows = np.sort(np.concatenate([np.arange(10_000), np.arange(4_999)]))
@@ -464,13 +466,16 @@ class TestAdapter:
     @pytest.mark.filterwarnings("ignore")
     def test_a_table_and_our_reader_agree(self, tmp_path, minutes):
         import databento
-        write_dbn(tmp_path / "x.dbn", {"ESU5": replace(minutes[:500], symbol="ESU5"), "NQ": replace(minutes[:300], symbol="NQ", contracts=("NQU5", "NQZ5"))}, ids={"NQU5": 3})
+        write_dbn(tmp_path / "x.dbn", {"ESU5": replace(minutes[:500], symbol="ESU5"), "NQ": replace(minutes[:300], symbol="NQ", contracts=("NQU5", "NQZ5"))},
+                  ids={"NQU5": 3})
         table = DataAdapter().frame(databento.DBNStore.from_file(tmp_path / "x.dbn").to_df())
-        assert np.array_equal(table["ESU5"].close, minutes.close[:500]) and np.array_equal(table["ESU5"].start, minutes.start[:500]) and table["ESU5"].timeframe == "1min"
+        assert np.array_equal(table["ESU5"].close, minutes.close[:500]) and table["ESU5"].timeframe == "1min"
+        assert np.array_equal(table["ESU5"].start, minutes.start[:500])
 
     def test_mapping_records_teach_the_adapter(self):
         from databento_dbn import OHLCVMsg, SType, SymbolMappingMsg
-        mapping = SymbolMappingMsg(publisher_id=0, instrument_id=42, ts_event=0, stype_in=SType.CONTINUOUS, stype_in_symbol="ES.c.0", stype_out=SType.RAW_SYMBOL,
+        mapping = SymbolMappingMsg(publisher_id=0, instrument_id=42, ts_event=0, stype_in=SType.CONTINUOUS, stype_in_symbol="ES.c.0",
+                                   stype_out=SType.RAW_SYMBOL,
                                    stype_out_symbol="ESZ5", start_ts=0, end_ts=1)
         record = OHLCVMsg(rtype=33, publisher_id=1, instrument_id=42, ts_event=60 * SECOND, open=10**9, high=2 * 10**9, low=10**9, close=2 * 10**9, volume=5)
         with pytest.raises(DataError, match="instrument id was 42; it must have been mapped"): DataAdapter().bar(record)

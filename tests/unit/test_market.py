@@ -86,6 +86,7 @@ def test_symbols_move_together(tape):
     assert np.corrcoef([es[m] for m in both], [nq[m] for m in both])[0, 1] > 0.5
 
 
+@pytest.mark.filterwarnings("ignore")   # pandas 3.1 warns inside databento
 def test_databento_reads_the_file(market):
     import databento
     frame = databento.DBNStore.from_file(market.files["ohlcv-1s"][0]).to_df()
