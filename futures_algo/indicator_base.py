@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['INDICATORS', 'Param', 'Indicator', 'refuse_bad_prices', 'refuse_bad_bar', 'LiveIndicator', 'nowhere', 'indicator']
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-003-cb29
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-003-8a14
 import inspect
 import json
 import math
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from .core import Bar, Bars, DataError, InputError, did_you_mean
-from .indicator_kernel import LARGEST_PRICE, Step, bank_row, bank_runner, batch_loop, first_bad_price, update_function
+from .indicator_kernel import LARGEST_PRICE, Step, bank_row, bank_runner, batch_loop, fingerprint, first_bad_price, update_function
 
 # %% ../nbs/06b_indicator_base.ipynb #06b_indicato-005-546a
 class Param:
@@ -198,7 +198,7 @@ def refuse_bad_bar(bar: Bar) -> None:
 def _bad_price(name: str, value: float, path: str) -> DataError:
     return DataError(f"{name} price", float(value), f"must be finite and below {LARGEST_PRICE:,.0f} points", "drop or repair the bar: validate_bars() lists such rows", path)
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-011-e0ea
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-011-fe6a
 class LiveIndicator:
     "An indicator's state: step it through bars, save it, restore it."
     __slots__ = ("definition", "table", "out", "_locate", "_run", "_p", "_i", "_f")
@@ -243,13 +243,15 @@ class LiveIndicator:
     def save(self) -> bytes:
         "The whole state."
         pack = lambda array: b64encode(array.tobytes()).decode()
-        return json.dumps(dict(indicator=repr(self.definition), i=pack(self._i), f=pack(self._f), out=pack(self.out))).encode()
+        return json.dumps(dict(indicator=repr(self.definition), code=fingerprint(type(self.definition).step), i=pack(self._i), f=pack(self._f), out=pack(self.out))).encode()
 
     def restore(self, saved: bytes) -> "LiveIndicator":
-        "Continue where `save` was called; a state of another definition is refused."
+        "Continue where `save` was called; a state of another definition, or of an older version of its code, is refused."
         state = json.loads(saved)
         if state["indicator"] != repr(self.definition):
             raise InputError("saved indicator", state["indicator"], f"must be {self.definition!r}", "restore it into the definition it was saved from")
+        if state["code"] != fingerprint(type(self.definition).step):
+            raise InputError("saved indicator", state["indicator"], "must be of the same version of its step", "warm it up from history instead")
         for target, key in ((self._i, "i"), (self._f, "f"), (self.out, "out")):
             target[:] = np.frombuffer(b64decode(state[key]), target.dtype)
         return self

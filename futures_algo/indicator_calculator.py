@@ -5,19 +5,19 @@
 # %% auto #0
 __all__ = ['CONDITION_PARAMETERS', 'indicators_by_timeframe', 'VBTIndicatorCalculator']
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-003-51d0
+# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-003-6325
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .core import Bar, ConfigError, DataError, InputError, Timeframe
+from .core import Bar, ConfigError, DataError, InputError, Timeframe, did_you_mean
 from .indicator_base import Indicator, LiveIndicator, indicator, refuse_bad_bar
 from .indicator_kernel import BANK_COLUMNS, bank_runner
 from .sessions import SessionCalendar
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-005-e5d6
+# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-005-d0b1
 CONDITION_PARAMETERS = ("threshold", "oversold", "overbought")   # a config may keep these beside an indicator's; they belong to the strategy's rule
 
 def indicators_by_timeframe(
@@ -41,7 +41,11 @@ def _wanted(wanted: Any, path: str, conditions: tuple[str, ...]) -> Iterable[Ind
         if not isinstance(one, Indicator): raise ConfigError("indicator", one, "must be an indicator such as SMA(20)", path=path)
     return several
 
+_SPEC = ("indicator", "parameters")
+
 def _from_config(key: str, spec: Mapping, path: str, conditions: tuple[str, ...]) -> Indicator:
+    for given in spec:
+        if given not in _SPEC: raise ConfigError("key", given, "is not known beside an indicator", did_you_mean(given, _SPEC), f"{path}.{given}")
     kind = spec.get("indicator", key)
     given = {name: value for name, value in spec.get("parameters", {}).items() if name not in conditions}
     try: return indicator(kind, **given, **({} if kind == key else {"name": key}))

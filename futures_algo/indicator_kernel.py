@@ -101,7 +101,7 @@ def smallest(i, at: int, length: int) -> int:
     for k in range(length): result = min(result, ring[k])
     return result
 
-# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-011-d246
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-012-e4f9
 def _code_parts(code: CodeType) -> tuple:
     consts = tuple(_code_parts(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts)
     return code.co_code.hex(), consts, code.co_names, code.co_varnames, code.co_freevars
@@ -117,6 +117,7 @@ def _reached(function: FunctionType, seen: dict) -> dict:
         elif hasattr(value, "_fields"): seen[name] = repr(value._fields)
     return seen
 
+@cache
 def fingerprint(function: FunctionType) -> str:
     "Twelve hexadecimal digits that change when the function, or one it calls, changes."
     return hashlib.blake2b(repr(list(_reached(function, {}).values())).encode(), digest_size=6).hexdigest()

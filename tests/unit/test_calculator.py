@@ -115,6 +115,14 @@ def test_state_of_something_else_is_refused_and_nothing_changes():
         assert calculator.save() == before
 
 
+def test_state_of_an_older_step_is_refused():
+    calculator = fed({"1min": SMA(5)}, random_walk(30))
+    older = json.loads(calculator.save())
+    live = json.loads(older["banks"]["1min"]["live"][0])
+    older["banks"]["1min"]["live"][0] = json.dumps(live | {"code": "0" * 12})
+    with pytest.raises(InputError, match="same version of its step"): calculator.restore(json.dumps(older).encode())
+
+
 def test_bars_as_mappings():
     calculator = VBTIndicatorCalculator("ES.c.0", {5: SMA(2)})
     for close in (10, 11, 14): values = calculator.update_bar(5, {"open": close, "high": close, "low": close, "close": close, "volume": 1, "vendor": "x"})
@@ -144,6 +152,7 @@ def test_a_price_that_is_none_leaves_the_values_alone():
     ({"6min": {"cci": {"parameters": {"length": 0}}}}, r"CCI length was 0; it must be at least 2.*\(indicators_by_timeframe.6min.cci.parameters.length\)"),
     ({"6min": {"cci": {"parameters": {"lenght": 20}}}}, r"did you mean 'length'\?.*\(indicators_by_timeframe.6min.cci"),
     ({"6min": {"ccy": {"parameters": {}}}}, r"did you mean 'cci'\? \(indicators_by_timeframe.6min.ccy\)"),
+    ({"6min": {"cci": {"params": {"length": 35}}}}, r"did you mean 'parameters'\?.*\(indicators_by_timeframe.6min.cci.params\)"),
     ({"1min": {"a": {"indicator": "sma"}, "sma": {}, "b": {"indicator": "macd", "parameters": {"fast": 30}}}}, r"MACD fast was 30.*\.b\.parameters\.fast"),
 ])
 def test_mistakes_in_a_config_are_named_with_their_path(config, message):

@@ -4,6 +4,7 @@ import datetime as dt
 import pickle
 import subprocess
 import sys
+from types import FunctionType
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from futures_algo.core import MINUTE, Bar, Bars, DataError, InputError
-from futures_algo.indicator_kernel import fingerprint, push, units
+from futures_algo.indicator_kernel import compiled, fingerprint, push, units
 from futures_algo.indicator_laws import (allocates_nothing, batch_equals_live, blind_to_the_future, check_laws, forgets_its_start, measure_convergence, random_walk,
                                          survives_a_restart)
 from futures_algo.indicators import (ADX, ATR, CCI, EMA, INDICATORS, MACD, OBV, RMA, RSI, SMA, VWAP, WMA, BollingerBands, Donchian, Indicator, OpeningRange,
@@ -240,12 +241,15 @@ def test_wrapped_indicators_are_for_research_only():
     with pytest.raises(InputError, match="did you mean 'RSI'"): wrap_talib("RSJ")
 
 
-def test_an_edited_step_is_compiled_anew():
-    "The cache on disk is named by what a function does and what it calls."
-    def body(constant): return {"push": push, "units": units, "K": constant}
-    make = lambda constant: type(fingerprint)(Momentum.step.__code__, body(constant))
-    same, other = make(1), type(fingerprint)(TooEarly.step.__code__, body(1))
-    assert fingerprint(make(1)) == fingerprint(same) != fingerprint(other)
+def test_an_edited_step_or_helper_is_compiled_anew():
+    "The cache on disk is named by what a function does and by everything it calls."
+    @compiled
+    def other_push(i, at, length, value): return value
+    step = lambda code, push: FunctionType(code, {"push": push, "units": units})
+    first = fingerprint(step(Momentum.step.__code__, push))
+    assert fingerprint(step(Momentum.step.__code__, push)) == first
+    assert fingerprint(step(Momentum.step.__code__, other_push)) != first
+    assert fingerprint(step(TooEarly.step.__code__, push)) != first
 
 
 def test_a_warm_import_gives_its_first_value_within_three_seconds():
