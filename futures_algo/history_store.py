@@ -17,7 +17,7 @@ from .core import SECOND, Bars, DataError, InputError, Timeframe, did_you_mean
 from .dbn import SCHEMA_STEP, replacing
 from .history_checks import Gap, find_gaps
 
-# %% ../nbs/03d_history_store.ipynb #03d_history_-005-48d6
+# %% ../nbs/03d_history_store.ipynb #03d_history_-005-245c
 class Range(NamedTuple):
     "Time from `start` (inclusive) to `end` (exclusive), ns UTC."
     start: int
@@ -49,7 +49,7 @@ def by_month(start: int, end: int) -> Iterator[tuple[str, Range]]:
     "A range cut at the first of every month, UTC."
     while start < end:
         month = np.datetime64(start, "ns").astype("M8[M]")
-        until = min(end, int((month + 1).astype("M8[ns]").astype(np.int64)))
+        until = min(end, int((month + np.timedelta64(1, "M")).astype("M8[ns]").astype(np.int64)))
         yield str(month), Range(start, until)
         start = until
 
