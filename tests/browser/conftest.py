@@ -11,9 +11,9 @@ CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")   # not session: while playwright runs, no other test can run an event loop in this thread
 def browser():
-    "One chromium for all tests."
+    "One chromium for the tests of a file."
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
     if not shutil.which(CHROMIUM): pytest.skip(f"{CHROMIUM} is missing (apt-get install chromium)")
     with playwright.sync_playwright() as running:

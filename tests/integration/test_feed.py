@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import groupby
 
 import pytest
 from databento_dbn import ErrorCode, ErrorMsg, SystemMsg
@@ -72,6 +73,7 @@ def test_a_break_over_the_midnight_of_a_roll_does_not_roll_early(world, gateway_
     with feed_of(gateway, start=world.start, end=world.end) as feed: events = list(feed.events(DEADLINE))
     check_stream(events, world)
     asked = [(line["stype_in"], line["symbols"]) for line in gateway.requests if "schema" in line]
+    asked = [kind for kind, _ in groupby(asked)]   # a slow machine may need a second attempt
     assert asked == [("continuous", "ES.c.0,NQ.c.0"), ("raw_symbol", "ESZ5,NQZ5"), ("continuous", "ES.c.0,NQ.c.0")]
 
 

@@ -128,7 +128,8 @@ def test_a_restart_asked_for_by_another_process_cuts_and_comes_back(broker, clie
 
 def test_it_runs_alone_until_interrupted():
     code = f"from futures_algo.sim.broker import serve; serve({{'{ES}': 5850.0}}, port=0, token='{TOKEN}', announce=lambda url: print(url, flush=True))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    heard = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)   # a test run in the background inherits an ignored SIGINT
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, preexec_fn=heard)
     try:
         client = CrossTradeClient(TOKEN, process.stdout.readline().strip(), "Sim101", bucket=TokenBucket(99, 99))
         assert buy(client).ok and client.get_position(ES).signed == 1
