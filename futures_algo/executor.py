@@ -34,7 +34,7 @@ class Waiting(NamedTuple):
     attempt: int = 0        # of an exit
     not_before: int = 0     # ns UTC
 
-# %% ../nbs/12g_executor.ipynb #12g_executor-005-d7b2
+# %% ../nbs/12g_executor.ipynb #12g_executor-005-ea26
 _ALARM_AFTER = 3       # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60    # seconds between attempts
@@ -163,7 +163,7 @@ class CrossTradeExecutor(Bookkeeper):
 
     def poll(self) -> list[Fill]:
         "Look at open orders, book fills, and send what waited. Costs nothing when nothing is open."
-        if not self.orders.open and not self._waiting: return []
+        if not (self.orders.open or self.orders.ended or self._waiting): return []
         try: fills = self.orders.poll()
         except BrokerError as error:
             self.broker_state, fills = ("down", str(error)), []
@@ -208,12 +208,16 @@ class CrossTradeExecutor(Bookkeeper):
     def _settle(self) -> None:
         "Act on orders that ended, keep the gate's picture current, and send what no longer has to wait."
         recheck = self._lock_unknown()
-        while self.orders.ended: self._act_on_end(self.orders.ended.pop(0))
+        self._end_orders()
         self._paint()
         for key in [key for key in self._waiting if not self._is_busy(key)]: self._release(key)
+        self._end_orders()   # what was released may have been refused at once
         self._warn_of_doubt()
-        if recheck and not self.orders.ended: Bookkeeper.reconcile(self)   # a doubt was settled: do the positions say the same?
+        if recheck: Bookkeeper.reconcile(self)   # a doubt was settled: do the positions say the same?
         self._paint()
+
+    def _end_orders(self) -> None:
+        while self.orders.ended: self._act_on_end(self.orders.ended.pop(0))
 
     def _paint(self) -> None:
         "What the gate judges by."
@@ -282,7 +286,7 @@ class CrossTradeExecutor(Bookkeeper):
     ) -> list[Decision]:
         "Close what the ledgers of a scope hold, one exit a ledger, and cancel their resting orders. Passes in every trading state."
         if scope not in ("strategy", "instrument", "account"): raise InputError("flatten scope", scope, "must be strategy, instrument or account")
-        wanted = Contract.parse(name).ninjatrader if scope == "instrument" else name
+        wanted = instrument_of(name, self.clock.now()) if scope == "instrument" else name
         inside = lambda key: scope == "account" or key[0 if scope == "strategy" else 1] == wanted
         for key in {(order.strategy, order.instrument) for order in self.orders.open.values()}:
             if inside(key): self._is_clear(key)

@@ -5,19 +5,18 @@
 # %% auto #0
 __all__ = ['Bookkeeper']
 
-# %% ../nbs/12f_reconcile.ipynb #12f_reconcil-003-9d22
+# %% ../nbs/12f_reconcile.ipynb #12f_reconcil-003-4d9a
 from collections.abc import Iterable
 from typing import Any
 
-from .contracts import Contract
 from .core import BrokerError, Clock, InputError, WallClock
 from .crosstrade_models import Order
 from .gate import Books
 from .ledgers import DayResult, Difference, Ledger, compare
-from .orders import OURS, OrderManager
+from .orders import OURS, OrderManager, instrument_of
 from .tracking import ENDED, UNKNOWN, Fill
 
-# %% ../nbs/12f_reconcile.ipynb #12f_reconcil-005-7580
+# %% ../nbs/12f_reconcile.ipynb #12f_reconcil-005-5db8
 _STOPS = ("stop", "trail")
 
 class Bookkeeper:
@@ -209,7 +208,7 @@ class Bookkeeper:
 
     def adopt(self, instrument: str, who: str = "command") -> int:
         "Take the broker's position into our books: the difference becomes a fill of the ledger `manual`. Returns the signed contracts taken."
-        name = Contract.parse(instrument).ninjatrader
+        name = instrument_of(instrument, self.clock.now())
         difference = next((d for d in self._compare_twice() if d.instrument == name), None)
         if difference is None: raise InputError("adoption", instrument, "must name an instrument whose books differ", f"locked: {', '.join(self._locked('books')) or 'none'}")
         row = next((p for p in self.client.get_positions(self.account) if p.instrument == name), None)
@@ -225,7 +224,7 @@ class Bookkeeper:
 
     def unlock(self, instrument: str) -> None:
         "Open an instrument by command; refused while its books differ or an outcome is unknown."
-        name = Contract.parse(instrument).ninjatrader
+        name = instrument_of(instrument, self.clock.now())
         self._unlock(name, "exit")
         self.reconcile()
         if name in self.books.locked: raise InputError("lock", name, f"stays: {self.books.locked[name]}")
