@@ -199,10 +199,10 @@ def test_states_of_a_replay_that_becomes_live(world, gateway_of):
 
 
 def test_heartbeats_without_data_are_stale_in_an_open_market_only(world, gateway_of):
-    mute = [Fault(world.start + 5 * SECOND, "mute")]
-    with feed_of(gateway_of(faults=mute), end=world.end) as feed: told = states(feed.events(DEADLINE))
+    mute, calm = [Fault(world.start + 5 * SECOND, "mute")], IMPATIENT._replace(connect=5.0, silence=3.0, stale=0.3, dead=1.0)
+    with feed_of(gateway_of(faults=mute), end=world.end, patience=calm) as feed: told = states(feed.events(DEADLINE))
     assert told[:4] == ["connecting", "live", "stale", "down"] and told[-1] == "closed"
-    with feed_of(gateway_of(faults=mute), end=world.end, expected_open=lambda at: False) as feed: told = states(feed.events(3 * IMPATIENT.dead))
+    with feed_of(gateway_of(faults=mute), end=world.end, patience=calm, expected_open=lambda at: False) as feed: told = states(feed.events(1.5 * calm.dead))
     assert told == ["connecting", "live"]
 
 
