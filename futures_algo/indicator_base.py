@@ -56,7 +56,7 @@ class Param:
 
     def __repr__(self) -> str: return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
-# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-9382
+# %% ../nbs/06b_indicator_base.ipynb #06b_indicato-007-0840
 INDICATORS: dict[str, type["Indicator"]] = {}   # snake-case name -> class, for configs: "bollinger_bands"
 
 def _snake(name: str) -> str: return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -143,7 +143,7 @@ class Indicator:
         if not self.anchored: sessions = (bars.start, bars.start)
         elif sessions is None: sessions = self.session_columns(bars)
         loop = batch_loop(self._step())
-        loop(bars.start, bars.end, bars.open, bars.high, bars.low, bars.close, bars.volume, *sessions, self._parameters(), *self._blank(), out)
+        loop(bars.start, bars.end, bars.open, bars.high, bars.low, bars.close, bars.volume, *sessions, self._parameters(), *self._blank(), np.empty(len(out)), out)
         return dict(zip(self.outputs, out))
 
     def session_columns(self, bars: Bars, calendar: Any = None) -> tuple[np.ndarray, np.ndarray]:

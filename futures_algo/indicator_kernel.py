@@ -122,7 +122,7 @@ def fingerprint(function: FunctionType) -> str:
     "Twelve hexadecimal digits that change when the function, or one it calls, changes."
     return hashlib.blake2b(repr(list(_reached(function, {}).values())).encode(), digest_size=6).hexdigest()
 
-# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-014-f526
+# %% ../nbs/06a_indicator_kernel.ipynb #06a_indicato-014-f9c4
 @intrinsic
 def borrowed(typingctx, array):
     "The same array without a reference count."
@@ -134,10 +134,9 @@ def borrowed(typingctx, array):
 
 step, Params, PARAMS, OUTPUTS = None, None, 0, 0   # each compiled copy of the two functions below has its own, see `_around`
 
-def _batch(start, end, open, high, low, close, volume, session, since_open, p, i, f, out):
-    "Run the step over columns; `out` has one row an output."
-    scratch = np.empty(OUTPUTS)
-    parameters, i, f, row = Params(*p), borrowed(i), borrowed(f), borrowed(scratch)
+def _batch(start, end, open, high, low, close, volume, session, since_open, p, i, f, row, out):
+    "Run the step over columns; `row` takes one bar's outputs, `out` has a row for each output."
+    parameters, i, f, row = Params(*p), borrowed(i), borrowed(f), borrowed(row)
     for k in range(len(close)):
         for j in range(OUTPUTS): row[j] = np.nan
         step(BarInput(start[k], end[k], open[k], high[k], low[k], close[k], volume[k], session[k], since_open[k]), parameters, i, f, row)

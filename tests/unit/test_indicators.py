@@ -4,6 +4,7 @@ import datetime as dt
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import FunctionType
 from zoneinfo import ZoneInfo
 
@@ -262,3 +263,13 @@ def test_a_warm_import_gives_its_first_value_within_three_seconds():
 
 def test_no_step_allocates():
     for each in ALL: assert allocates_nothing(each, random_walk(300)) == "", each
+
+
+def test_batches_in_threads_do_not_disturb_each_other():
+    "The loops run without the interpreter's lock; each has memory of its own."
+    walks = [random_walk(4000, seed=seed) for seed in range(8)]
+    calls = [(each, walk) for walk in walks for each in (MACD(), BollingerBands(), ADX(14), CCI(20))] * 3
+    table = lambda call: np.column_stack(list(call[0].batch(call[1]).values()))
+    wanted = [table(call) for call in calls]
+    with ThreadPoolExecutor(8) as pool: found = list(pool.map(table, calls))
+    for one, other in zip(found, wanted): np.testing.assert_array_equal(one, other)
