@@ -128,7 +128,7 @@ def signals(view: View, clocks: Clocks) -> Safe:
              tag("span", ": ".join(t for t in (s["denial"], s["detail"]) if t) or s["reason"], cls="wrap"), s["strategy"]) for s in view.tables.get("signals", ())[:80]]
     return card("Signals", table(["Bar end", "Contract", "Action", ">Qty", ">Price", "Verdict", "Reason", "Strategy"], rows, "no signal yet", "Signals"), note=f"latest {len(rows)}" if rows else "")
 
-# %% ../nbs/14f_books.ipynb #14f_books-013-53b3
+# %% ../nbs/14f_books.ipynb #14f_books-013-ea2d
 def evaluation_of(view: View, name: str, symbol: str) -> dict:
     "The last evaluation with its values and conditions, {} before the first."
     row = next((r for r in view.tables.get("evaluations", ()) if (r["strategy"], r["symbol"]) == (name, symbol)), None)
@@ -165,14 +165,17 @@ def _warmup(document: dict) -> Safe:
     rows = [tag("div", tag("span", timeframe), tag("progress", value=min(have, need), max=max(need, 1), aria_label=f"warm-up {timeframe}"), tag("i", f"{number(have)} of {number(need)} bars"), cls="warmup") for timeframe, have, need in warming(document)]
     return Safe("".join(rows))
 
+_OFF = {"bars_held": 0, "stop_ticks": 0, "target_ticks": 0, "trail_ticks": 0, "trail_atr": 0, "exit_before_close": -1}   # declared exits that are not in use
+_BAR_FIELDS = ("open", "high", "low", "close", "volume", "time")   # the chart shows the bar
+
 def strategy_card(view: View, clocks: Clocks, name: str, symbol: str, document: dict) -> Safe:
     "State, parameters, warm-up and last evaluation of one strategy on one symbol."
     last = evaluation_of(view, name, symbol)
     enabled, ready = document.get("enabled", True), document.get("ready", False)
     state = tag("span", "○ disabled", cls="soft") if not enabled else tag("span", "● ready", cls="up") if ready else tag("span", "▲ warming", cls="warn")
-    parameters = " · ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in (document.get("parameters") or {}).items())
+    parameters = " · ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in (document.get("parameters") or {}).items() if _OFF.get(key) != value)
     conditions = [_condition(text, bool(value)) for text, value in (last.get("conditions") or {}).items()]
-    values = [tag("span", f"{key} ", tag("b", _value(value)), cls="val") for key, value in (last.get("values") or {}).items()]
+    values = [tag("span", f"{key} ", tag("b", _value(value)), cls="val") for key, value in (last.get("values") or {}).items() if key not in _BAR_FIELDS]
     head = tag("div", tag("span", name, cls="name"), tag("span", symbol, cls="soft"), state, tag("span", "position ", tag("b", number(document.get("position") or 0, sign=True)), cls="push"), cls="sh")
     return tag("article", head, tag("p", why_no_trade(view, name, symbol), cls="why"), _warmup(document), tag("ul", *conditions) if conditions else "", tag("div", *values, cls="vals") if values else "",
                tag("div", tag("span", (document.get("class") or "").rsplit(".", 1)[-1]), tag("span", ", ".join(document.get("timeframes") or ())), tag("span", parameters), tag("span", "evaluated ", clocks.show(last.get("bar_end"))), cls="meta"))

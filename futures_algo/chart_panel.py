@@ -69,10 +69,10 @@ class IndicatorLines:
             else: panes[names[0]] = names
         return over, panes
 
-# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-007-0750
+# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-007-7a2f
 def marks_of(view: View, symbol: str, contracts: set[str]) -> dict[str, Mark]:
     "Fills and denied signals of the symbol by their id."
-    found = {f["execution_id"]: Mark(f["at"], f["price"], "BUY" if signed(f) > 0 else "SELL", number(signed(f), sign=True), "fill") for f in view.tables.get("fills", ()) if contract_code(f["instrument"]) in contracts}
+    found = {f["execution_id"]: Mark(f["at"], f["price"], "BUY" if signed(f) > 0 else "SELL", number(signed(f), sign=True) if abs(signed(f)) > 1 else "", "fill") for f in view.tables.get("fills", ()) if contract_code(f["instrument"]) in contracts}
     for s in view.tables.get("signals", ()):
         if s["symbol"] != symbol or s["verdict"] not in ("denied", "dry_run"): continue
         side = "BUY" if s["action"] in ("LONG_ENTRY", "SHORT_EXIT") else "SELL"

@@ -54,7 +54,7 @@ class BarSeries:
     @property
     def last(self) -> Bar | None: return self._rows[-1][1] if self._rows else None
 
-# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-008-d6dc
+# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-008-04c6
 @dataclass(frozen=True)
 class View:
     "The journal as last read."
@@ -66,6 +66,7 @@ class View:
     written: dict[str, int] = field(default_factory=dict)  # key -> ns when the document was written
     tables: dict[str, list[dict]] = field(default_factory=dict)  # signals, intents, fills, positions, events, ...: newest first
     bars: dict[tuple[str, str], BarSeries] = field(default_factory=dict)  # (symbol, timeframe)
+    lags: tuple[int, ...] = ()           # ns from a one-minute bar's end to its arrival, the latest bars
     versions: dict[str, int] = field(default_factory=dict)  # part -> number of its changes
     generation: int = 0                  # grows when the file is another one
 
@@ -78,7 +79,7 @@ class View:
         "Strategy documents by (name, symbol)."
         return {tuple(key.split(":", 1)[1].rsplit(":", 1)): value for key, value in self.status.items() if key.startswith("strategy:")}
 
-# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-010-f12f
+# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-010-edb1
 TERMINAL = ("filled", "cancelled", "rejected", "notsent")   # order states nothing follows, lower case
 _LATEST = {   # part -> the rows a page shows
     "signals": "SELECT * FROM signals ORDER BY rowid DESC LIMIT 120",
@@ -91,7 +92,7 @@ _LATEST = {   # part -> the rows a page shows
     "intents": "SELECT * FROM intents ORDER BY rowid DESC LIMIT 120",
     "configs": "SELECT * FROM configs ORDER BY rowid DESC LIMIT 1",
 }
-_BAR_COLUMNS = "seq, symbol, timeframe, start, end, open, high, low, close, volume, contract, partial"
+_BAR_COLUMNS = "seq, symbol, timeframe, start, end, open, high, low, close, volume, contract, partial, received"
 
 def _rows(connection: sqlite3.Connection, query: str, *values: Any) -> list[dict]:
     "Rows as dictionaries."
@@ -120,7 +121,7 @@ def judge(connection: sqlite3.Connection) -> tuple[str, str, str]:
     kind = "older" if version < SCHEMA_VERSION else "newer"
     return kind, f"The journal has an {kind} schema ({version}) than this page reads ({SCHEMA_VERSION})".replace("an newer", "a newer"), "open it with the version of futures-algo that wrote it, or move it away and start the engine anew"
 
-# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-014-a94c
+# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-014-e51e
 class JournalReader:
     "Follows a journal file in a thread; `view` is what it last saw."
     def __init__(self,
@@ -135,6 +136,7 @@ class JournalReader:
         self._poll, self._keep, self._first_rows, self._fills_span = poll_s, keep_bars, first_rows, int(fills_days * DAY)
         self._connection: sqlite3.Connection | None = None
         self._inode, self._data_version, self._seq, self._busy_since = None, None, 0, 0.0
+        self._lags: deque[int] = deque(maxlen=1000)
         self._stop, self._thread = threading.Event(), None
 
     def start(self) -> "JournalReader":
@@ -185,6 +187,7 @@ class JournalReader:
             connection.close()
             return self._trouble(state, problem, remedy)
         self._connection, self._data_version, self._seq = connection, None, 0
+        self._lags.clear()
         self.view = View("ok", generation=self.view.generation + 1)
 
     def _changed(self) -> bool:
@@ -205,7 +208,7 @@ class JournalReader:
             if now != before: versions[part] = versions.get(part, 0) + 1
         bars = self._bars(old, versions)
         self._busy_since = 0.0
-        self.view = replace(old, state="ok", problem="", remedy="", run=run, status=status, written=written, tables=tables, bars=bars, versions=versions)
+        self.view = replace(old, state="ok", problem="", remedy="", run=run, status=status, written=written, tables=tables, bars=bars, lags=tuple(self._lags), versions=versions)
 
     def _newest_time(self) -> int:
         row = self._connection.execute("SELECT at FROM fills ORDER BY rowid DESC LIMIT 1").fetchone()
@@ -228,10 +231,11 @@ class JournalReader:
         "Bars since the last look into their series; the first time, the newest `first_rows`."
         query = f"SELECT {_BAR_COLUMNS} FROM bars WHERE seq > ? ORDER BY seq DESC LIMIT {self._first_rows}"
         bars = dict(old.bars)
-        for seq, symbol, timeframe, *values, contract, partial in reversed(self._connection.execute(query, (self._seq,)).fetchall()):
+        for seq, symbol, timeframe, *values, contract, partial, received in reversed(self._connection.execute(query, (self._seq,)).fetchall()):
             key = (symbol, timeframe)
             if key not in bars: bars[key] = BarSeries(self._keep)
             if bars[key].add(seq, Bar(symbol, timeframe, *values, contract or "", True, bool(partial))): versions["bars"] = versions.get("bars", 0) + 1
+            if timeframe == "1min" and received: self._lags.append(received - values[1])
             self._seq = seq
         return bars
 

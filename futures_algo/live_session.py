@@ -38,7 +38,7 @@ def find_journal(
     given = path or os.environ.get("FUTURES_ALGO_JOURNAL") or read_json(config_path).get("engine", {}).get("journal", "journal/live.db")
     return config_path.parent.parent / given   # an absolute path stays as it is
 
-# %% ../nbs/14k_live_session.ipynb #14k_live_ses-005-c864
+# %% ../nbs/14k_live_session.ipynb #14k_live_ses-007-ad4c
 START_SECONDS, LOOK_SECONDS = 60.0, 1.0   # how long a new engine may take to its first beat; between looks at the journal
 
 def look(journal_path: "str | Path") -> View:
@@ -76,7 +76,7 @@ def start_engine(
 ) -> subprocess.Popen:
     "`futures-algo run` as a process that outlives this one."
     config_path = Path(config_path).resolve()
-    command = [sys.executable, "-m", "futures_algo.cli", "run", "--config", str(config_path), "--dry-run" if dry_run else "--live"]
+    command = [sys.executable, "-c", "from futures_algo.cli import main; main()", "run", "--config", str(config_path), "--dry-run" if dry_run else "--live"]
     detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {"start_new_session": True}
     return subprocess.Popen(command, cwd=config_path.parent.parent, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **detached)
 

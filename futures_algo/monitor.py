@@ -30,13 +30,13 @@ from .monitor_server import refusal, serve
 from .panels import BAND_CSS, NOTICE_CSS
 from .screen import CARD_CSS, ROOT_CSS, Clocks, Safe
 
-# %% ../nbs/14_monitor.ipynb #14_monitor-005-1a1a
+# %% ../nbs/14_monitor.ipynb #14_monitor-005-c537
 _ROLES = ("trader", "viewer")
 _DAY_SECONDS = 1.0   # between results that differ in prices alone
 _PARTS = {   # panel -> (function, parts of the view it depends on)
     "result": (lambda v, d, c: books.result(v, d, c), ("day",)), "positions": (lambda v, d, c: books.positions(v, d, c), ("day", "status")),
     "orders": (lambda v, d, c: books.orders(v, c), ("orders",)), "fills": (lambda v, d, c: books.fills(v, d, c), ("day",)), "signals": (lambda v, d, c: books.signals(v, c), ("signals",)),
-    "strategies": (lambda v, d, c: books.strategies(v, c), ("status", "evaluations")), "feed": (lambda v, d, c: panels.feed_health(v, c, 0), ("status",)),
+    "strategies": (lambda v, d, c: books.strategies(v, c), ("status", "evaluations")), "feed": (lambda v, d, c: panels.feed_health(v, c, 0), ("day", "status")),
     "events": (lambda v, d, c: panels.events(v, c, 0), ("events",)), "commands": (lambda v, d, c: panels.commands(v, c, 0), ("commands",)),
 }
 

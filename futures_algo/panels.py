@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['SILENT_AFTER', 'BAND_CSS', 'NOTICE_CSS', 'engine_state', 'market_state', 'band', 'clock_line', 'troubles', 'notices',
-           'feed_health', 'level_tag', 'events', 'arguments', 'commands']
+           'feed_health', 'minute_health', 'level_tag', 'events', 'arguments', 'commands']
 
-# %% ../nbs/14e_panels.ipynb #14e_panels-003-b827
+# %% ../nbs/14e_panels.ipynb #14e_panels-003-f5c0
 import json
 from typing import Any
 
 from .core import SECOND
 from .journal_reader import View
 from .screen import EXCHANGE_NAME, Clocks, Safe, card, chip, esc, number, span, table, tag
+from .sessions import SessionCalendar
 
-# %% ../nbs/14e_panels.ipynb #14e_panels-005-dd70
+# %% ../nbs/14e_panels.ipynb #14e_panels-005-39e3
 SILENT_AFTER = 5 * SECOND   # without a beat
 
 def engine_state(view: View, now: int) -> tuple[str, str, str]:
@@ -22,7 +23,7 @@ def engine_state(view: View, now: int) -> tuple[str, str, str]:
     document = view.document("engine")
     if not document: return "idle", "none", "no engine has written here"
     state, beat = document.get("state", "unknown"), document.get("beat") or view.written.get("engine", 0)
-    if state == "stopped": return "idle", "stopped", span((now - beat) / SECOND) + " ago"
+    if state == "stopped": return "idle", "stopped", "stopped " + _coarse((now - beat) / SECOND) + " ago"
     if now - beat > SILENT_AFTER: return "bad", "silent", f"no beat for {_coarse((now - beat) / SECOND)}"
     return ("ok" if state == "ready" else "warn"), state, f"pid {document.get('pid', '?')}"
 
@@ -122,17 +123,29 @@ NOTICE_CSS = """
 .notice.bad { border-color: var(--down) } .notice.warn { border-color: var(--warn) } .notice.bad b, .notice.bad .shape { color: var(--down) } .notice.warn b, .notice.warn .shape { color: var(--warn) } .notice span:last-child { color: var(--soft) }
 """
 
-# %% ../nbs/14e_panels.ipynb #14e_panels-011-f104
+# %% ../nbs/14e_panels.ipynb #14e_panels-011-b10c
 def feed_health(view: View, clocks: Clocks, now: int) -> Safe:
-    "Bars expected and received, gaps and lag."
-    feed = view.document("feed")
-    expected, received = feed.get("bars_expected"), feed.get("bars_received")
-    share = f"{100 * received / expected:.2f} %" if expected and received is not None else ""
-    rows = [("State", feed.get("state", "–"), feed.get("reason", "")), ("Bars received", number(received), share), ("Bars expected", number(expected), ""),
-            ("Gaps", number(_count(feed.get("gaps"))), ""), ("Lag, median", _milliseconds(feed.get("lag_ms_p50")), ""), ("Lag, 99 %", _milliseconds(feed.get("lag_ms_p99")), ""),
-            ("Last bar", clocks.show(feed.get("last_bar")), "")]
-    lines = [tag("tr", tag("th", name, scope="row"), tag("td", value, cls="r"), tag("td", note, cls="soft")) for name, value, note in rows]
-    return card("Feed", tag("table", tag("tbody", *lines), cls="facts", aria_label="Feed health") if feed else tag("p", "no feed has reported yet", cls="empty"))
+    "Bars expected and received, gaps and lag; what the engine does not report is counted from the journal's bars."
+    feed = minute_health(view) | {key: value for key, value in view.document("feed").items() if value is not None}
+    expected, received = feed.get("minutes_expected"), feed.get("minutes_received")
+    rows = [("State", feed.get("state", "–"), feed.get("reason", "")), ("Feed bars received", number(feed.get("bars_received")), ""), ("Feed bars expected", number(feed.get("bars_expected")), ""),
+            ("Minutes of this session", number(received), f"{100 * received / expected:.2f} % of {number(expected)}" if expected else ""), ("Minutes without a bar", number(_count(feed.get("gaps"))), "no trade, or lost"),
+            ("Lag, median", _milliseconds(feed.get("lag_ms_p50")), ""), ("Lag, 99 %", _milliseconds(feed.get("lag_ms_p99")), ""), ("Last bar", clocks.show(feed.get("last_bar")), "")]
+    lines = [tag("tr", tag("th", name, scope="row"), tag("td", value, cls="r"), tag("td", note, cls="soft")) for name, value, note in rows if value != "–"]
+    return card("Feed", tag("table", tag("tbody", *lines), cls="facts", aria_label="Feed health") if lines else tag("p", "no feed has reported yet", cls="empty"))
+
+def minute_health(view: View) -> dict[str, Any]:
+    "One-minute bars of the session against the calendar, and how late they came."
+    expected = received = last = 0
+    for (symbol, timeframe), series in view.bars.items():
+        if timeframe != "1min" or series.last is None: continue
+        calendar, end = SessionCalendar.of(symbol), series.last.end
+        opened = calendar.session_bounds(calendar.session_date(series.last.start))[0]
+        bars = [bar for bar in series.bars() if bar.start >= opened]
+        expected, received, last = expected + calendar.minutes_expected(bars[0].start, end), received + len(bars), max(last, end)
+    lags = sorted(view.lags)
+    late = {"lag_ms_p50": lags[len(lags) // 2] / 1e6, "lag_ms_p99": lags[int(len(lags) * 0.99)] / 1e6} if lags and view.document("engine").get("mode") != "simulation" else {}
+    return late | ({"minutes_expected": expected, "minutes_received": received, "gaps": expected - received, "last_bar": last} if last else {})
 
 def _count(value: Any) -> float | None: return len(value) if isinstance(value, (list, dict)) else value
 def _milliseconds(value: float | None) -> str: return "–" if value is None else f"{number(value)} ms"

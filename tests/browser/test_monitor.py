@@ -354,3 +354,30 @@ def test_papermill_runs_the_live_notebook_to_the_sessions_end_and_leaves_a_repor
     summary = json.loads(report.read_text())
     assert sum(line["fills"] for line in summary["lines"]) == day.journal.count("fills")
     assert sum(summary["signals"].values()) == day.journal.count("signals")
+
+
+# --- the whole chain
+
+def test_a_demo_session_watched_from_start_to_end(visit, tmp_path):
+    "The real engine on the loopback servers, from before its first row to its last; then every fill and the day's dollars against the journal."
+    served = serve(tmp_path / "journal.db")
+    page = visit(served.url)
+    page.get_by_text("There is no journal at").locator("visible=true").first.wait_for()
+    demo = subprocess.Popen([sys.executable, "-W", "ignore", "-c", "from futures_algo.cli import main; main()", "demo", "--headless", "--folder", str(tmp_path), "--json"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    counts = []
+    while demo.poll() is None:
+        counts.append(bars_drawn(page))
+        page.wait_for_timeout(200)
+    summary = json.loads(demo.stdout.read().splitlines()[-1])
+    eventually(lambda: bars_drawn(page) == summary["bars_out"]["1min"] // 2)
+    assert counts == sorted(counts) and len(set(counts)) > 3, "bars came while the engine ran"
+    page.get_by_text("No engine is running").wait_for()
+    from futures_algo.journal import Journal
+    with Journal(tmp_path / "journal.db", readonly=True) as journal:
+        opened = shared_screens(journal.path).day(shared_screens(journal.path).reader.view)[1].start
+        fills = journal.rows("fills", "at >= ?", opened, order="rowid DESC")
+    net = sum(-(1 if f["side"] == "BUY" else -1) * f["quantity"] * f["price"] * product(root_of(f["instrument"])).point_value - f["commission"] for f in fills)
+    eventually(lambda: dollars(page.locator("#net-today").inner_text()) == pytest.approx(net, abs=0.005))
+    assert f"{len(fills)} today" in panel(page, "Fills").locator("h2").inner_text()
+    assert [float(row[4].replace(",", "")) for row in cells(page, "Fills")] == [f["price"] for f in fills[:100]]
+    served.stop()
