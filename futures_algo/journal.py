@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from futures_algo.core import Bar, FuturesAlgoError, InputError, Signal, did_you_mean
 from futures_algo.journal_schema import DURABLE, INDEXES, SCHEMA_VERSION, TABLES
@@ -52,7 +52,7 @@ class Journal:
         if not readonly: self._create()
         self._check_version()
 
-    def __enter__(self) -> "Journal": return self
+    def __enter__(self) -> Self: return self
     def __exit__(self, *_) -> None: self.close()
 
     # --- opening and closing

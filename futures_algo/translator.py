@@ -27,7 +27,7 @@ def risk_size(
     if not budget_usd > 0: return 0
     return math.floor(budget_usd / (stop_points * product(symbol).point_value) * (1 + 1e-12))
 
-# %% ../nbs/12e_translator.ipynb #12e_translat-008-5603
+# %% ../nbs/12e_translator.ipynb #12e_translat-008-8c3b
 SIDES = {"LONG_ENTRY": "BUY", "LONG_EXIT": "SELL", "SHORT_ENTRY": "SELL", "SHORT_EXIT": "BUY"}
 assert set(SIDES) == set(ACTIONS)
 
@@ -52,7 +52,7 @@ class SignalTranslator:
         when, price = _moment(signal.get("timestamp")), _price(signal.get("price"))
         contract = Contract.parse(signal["instrument"], near=dt.datetime.fromtimestamp(when // SECOND, dt.UTC).date())
         name, quantity = str(signal.get("strategy", "manual")), checked_quantity(signal.get("quantity", 1))
-        identity = signal_id(name, content_hash(dict(price=price)), contract.code, when, action)
+        identity = signal_id(name, content_hash({"price": price}), contract.code, when, action)
         return Signal(identity, name, f"{contract.root}.c.0", contract.long_code, action, when, "", price, "", "manual", quantity)
 
     def budget(self, strategy: str) -> float | None:

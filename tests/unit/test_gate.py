@@ -28,30 +28,30 @@ def test_a_fresh_entry_in_a_sound_state_passes():
 
 
 CASES = {
-    Denial.DRY_RUN: dict(state=books(dry_run=True)),
-    Denial.HALTED: dict(state=books(trading="HALTED")),
-    Denial.REDUCING: dict(state=books(trading="REDUCING")),
-    Denial.NOT_RECONCILED: dict(state=books(reconciled=False)),
-    Denial.LOCKED: dict(state=books(locked={ES: "books differ"})),
-    Denial.DISABLED: dict(state=books(disabled={"mine"})),
-    Denial.STALE: dict(now=NOW + 91 * SECOND),
-    Denial.NOT_WARM: dict(warm=False),
-    Denial.CONTRACT: dict(instrument=""),
-    Denial.EXPIRED: dict(last_trade=NOW),
-    Denial.ROLL_WINDOW: dict(limits=dict(roll_window_days=2), last_trade=NOW + 2 * DAY),
-    Denial.MARKET_CLOSED: dict(signal=ENTRY._replace(bar_end=SATURDAY), now=SATURDAY),
-    Denial.TRADING_WINDOW: dict(limits=dict(trading_windows=(("10:00", "15:00"),))),
-    Denial.BLACKOUT: dict(limits=dict(blackouts=((NOW - 1, NOW + 1),))),
-    Denial.QUANTITY: dict(quantity=0),
-    Denial.POSITION_OPEN: dict(state=books(by_ledger={KEY: 1})),
-    Denial.MAX_POSITION_CONTRACT: dict(limits=dict(max_position_contract=2), state=books(by_ledger={("other", ES): -2})),
-    Denial.MAX_POSITION_STRATEGY: dict(limits=dict(max_position_strategy=2), state=books(by_ledger={("mine", "NQ 12-25"): 2})),
-    Denial.MAX_POSITION_ACCOUNT: dict(limits=dict(max_position_account=2), state=books(by_ledger={("other", "NQ 12-25"): 2})),
-    Denial.DAILY_LOSS: dict(limits=dict(max_daily_loss_usd=500.0), state=books(day_pnl_usd=-500.0)),
-    Denial.DRAWDOWN: dict(limits=dict(max_daily_drawdown_usd=500.0), state=books(day_pnl_usd=100.0, day_best_usd=600.0)),
-    Denial.COOL_DOWN: dict(limits=dict(cool_down_s=60), state=books(last_loss={"mine": NOW - 59 * SECOND})),
-    Denial.STOP_STREAK: dict(limits=dict(max_stop_streak=2), state=books(stop_streak={"mine": 2})),
-    Denial.CHECK_FAILED: dict(quantity="one"),
+    Denial.DRY_RUN: {"state": books(dry_run=True)},
+    Denial.HALTED: {"state": books(trading="HALTED")},
+    Denial.REDUCING: {"state": books(trading="REDUCING")},
+    Denial.NOT_RECONCILED: {"state": books(reconciled=False)},
+    Denial.LOCKED: {"state": books(locked={ES: "books differ"})},
+    Denial.DISABLED: {"state": books(disabled={"mine"})},
+    Denial.STALE: {"now": NOW + 91 * SECOND},
+    Denial.NOT_WARM: {"warm": False},
+    Denial.CONTRACT: {"instrument": ""},
+    Denial.EXPIRED: {"last_trade": NOW},
+    Denial.ROLL_WINDOW: {"limits": {"roll_window_days": 2}, "last_trade": NOW + 2 * DAY},
+    Denial.MARKET_CLOSED: {"signal": ENTRY._replace(bar_end=SATURDAY), "now": SATURDAY},
+    Denial.TRADING_WINDOW: {"limits": {"trading_windows": (("10:00", "15:00"),)}},
+    Denial.BLACKOUT: {"limits": {"blackouts": ((NOW - 1, NOW + 1),)}},
+    Denial.QUANTITY: {"quantity": 0},
+    Denial.POSITION_OPEN: {"state": books(by_ledger={KEY: 1})},
+    Denial.MAX_POSITION_CONTRACT: {"limits": {"max_position_contract": 2}, "state": books(by_ledger={("other", ES): -2})},
+    Denial.MAX_POSITION_STRATEGY: {"limits": {"max_position_strategy": 2}, "state": books(by_ledger={("mine", "NQ 12-25"): 2})},
+    Denial.MAX_POSITION_ACCOUNT: {"limits": {"max_position_account": 2}, "state": books(by_ledger={("other", "NQ 12-25"): 2})},
+    Denial.DAILY_LOSS: {"limits": {"max_daily_loss_usd": 500.0}, "state": books(day_pnl_usd=-500.0)},
+    Denial.DRAWDOWN: {"limits": {"max_daily_drawdown_usd": 500.0}, "state": books(day_pnl_usd=100.0, day_best_usd=600.0)},
+    Denial.COOL_DOWN: {"limits": {"cool_down_s": 60}, "state": books(last_loss={"mine": NOW - 59 * SECOND})},
+    Denial.STOP_STREAK: {"limits": {"max_stop_streak": 2}, "state": books(stop_streak={"mine": 2})},
+    Denial.CHECK_FAILED: {"quantity": "one"},
 }
 
 
@@ -63,8 +63,8 @@ def test_each_denial_by_name(denial):
 def test_the_order_rate_counts_the_last_minute():
     state = books()
     state.entries.extend([NOW - 61 * SECOND, NOW - 30 * SECOND, NOW - SECOND])
-    assert judge(limits=dict(max_orders_per_minute=2), state=state) is Denial.ORDER_RATE
-    assert judge(limits=dict(max_orders_per_minute=3), state=state) is None
+    assert judge(limits={"max_orders_per_minute": 2}, state=state) is Denial.ORDER_RATE
+    assert judge(limits={"max_orders_per_minute": 3}, state=state) is None
 
 
 def test_the_rest_of_the_denials_have_tests_too():
@@ -73,19 +73,19 @@ def test_the_rest_of_the_denials_have_tests_too():
 
 
 NEAR = {
-    "exactly 90 s old": dict(now=NOW + 90 * SECOND),
-    "no limit on age": dict(limits=dict(max_signal_age_s=None), now=NOW + HOUR),
-    "another instrument is locked": dict(state=books(locked={"NQ 12-25": "x"})),
-    "another strategy is disabled": dict(state=books(disabled={"other"})),
-    "before the roll window": dict(limits=dict(roll_window_days=2), last_trade=NOW + 2 * DAY + 1),
-    "inside the trading window": dict(limits=dict(trading_windows=(("09:30", "15:00"),))),
-    "inside a window over midnight": dict(limits=dict(trading_windows=(("17:00", "10:00"),))),
-    "the blackout is over": dict(limits=dict(blackouts=((NOW - HOUR, NOW),))),
-    "just at the position limit": dict(limits=dict(max_position_contract=3), state=books(by_ledger={("other", ES): 2})),
-    "no limit on position": dict(limits=dict(max_position_contract=None, max_position_account=None), state=books(by_ledger={("other", ES): 50})),
-    "a smaller loss": dict(limits=dict(max_daily_loss_usd=500.0), state=books(day_pnl_usd=-499.99)),
-    "the cool-down is over": dict(limits=dict(cool_down_s=60), state=books(last_loss={"mine": NOW - MINUTE})),
-    "reversing its own position": dict(state=books(by_ledger={KEY: -5}), reversing=True),
+    "exactly 90 s old": {"now": NOW + 90 * SECOND},
+    "no limit on age": {"limits": {"max_signal_age_s": None}, "now": NOW + HOUR},
+    "another instrument is locked": {"state": books(locked={"NQ 12-25": "x"})},
+    "another strategy is disabled": {"state": books(disabled={"other"})},
+    "before the roll window": {"limits": {"roll_window_days": 2}, "last_trade": NOW + 2 * DAY + 1},
+    "inside the trading window": {"limits": {"trading_windows": (("09:30", "15:00"),)}},
+    "inside a window over midnight": {"limits": {"trading_windows": (("17:00", "10:00"),)}},
+    "the blackout is over": {"limits": {"blackouts": ((NOW - HOUR, NOW),)}},
+    "just at the position limit": {"limits": {"max_position_contract": 3}, "state": books(by_ledger={("other", ES): 2})},
+    "no limit on position": {"limits": {"max_position_contract": None, "max_position_account": None}, "state": books(by_ledger={("other", ES): 50})},
+    "a smaller loss": {"limits": {"max_daily_loss_usd": 500.0}, "state": books(day_pnl_usd=-499.99)},
+    "the cool-down is over": {"limits": {"cool_down_s": 60}, "state": books(last_loss={"mine": NOW - MINUTE})},
+    "reversing its own position": {"state": books(by_ledger={KEY: -5}), "reversing": True},
 }
 
 
@@ -95,11 +95,11 @@ def test_just_inside_each_limit_passes(case):
 
 
 ANY_STATE = {
-    "halted": dict(state=books(trading="HALTED", by_ledger={KEY: 1})), "reducing": dict(state=books(trading="REDUCING", by_ledger={KEY: 1})),
-    "not reconciled": dict(state=books(reconciled=False, by_ledger={KEY: 1})), "locked": dict(state=books(locked={ES: "x"}, by_ledger={KEY: 1})),
-    "disabled": dict(state=books(disabled={"mine"}, by_ledger={KEY: 1})), "stale": dict(now=NOW + DAY, state=books(by_ledger={KEY: 1})),
-    "closed": dict(now=SATURDAY, state=books(by_ledger={KEY: 1})), "daily loss": dict(limits=dict(max_daily_loss_usd=0), state=books(day_pnl_usd=-9.0, by_ledger={KEY: 1})),
-    "cold": dict(warm=False, state=books(by_ledger={KEY: 1})), "under way": dict(state=books(under_way={KEY})),
+    "halted": {"state": books(trading="HALTED", by_ledger={KEY: 1})}, "reducing": {"state": books(trading="REDUCING", by_ledger={KEY: 1})},
+    "not reconciled": {"state": books(reconciled=False, by_ledger={KEY: 1})}, "locked": {"state": books(locked={ES: "x"}, by_ledger={KEY: 1})},
+    "disabled": {"state": books(disabled={"mine"}, by_ledger={KEY: 1})}, "stale": {"now": NOW + DAY, "state": books(by_ledger={KEY: 1})},
+    "closed": {"now": SATURDAY, "state": books(by_ledger={KEY: 1})}, "daily loss": {"limits": {"max_daily_loss_usd": 0}, "state": books(day_pnl_usd=-9.0, by_ledger={KEY: 1})},
+    "cold": {"warm": False, "state": books(by_ledger={KEY: 1})}, "under way": {"state": books(under_way={KEY})},
 }
 
 
@@ -149,4 +149,4 @@ def test_a_bad_limit_is_named(given, words):
 def test_windows_are_exchange_time_in_winter_and_summer():
     for date, offset in ((dt.date(2025, 7, 10), "-05:00"), (dt.date(2025, 11, 13), "-06:00")):
         at = to_nanos(f"{date}T09:30:00{offset}")
-        assert judge(ENTRY._replace(bar_end=at), limits=dict(trading_windows=(("09:30", "09:31"),)), now=at) is None
+        assert judge(ENTRY._replace(bar_end=at), limits={"trading_windows": (("09:30", "09:31"),)}, now=at) is None

@@ -46,7 +46,7 @@ j = Journal({str(tmp_path / 'live.db')!r})
 j.add("intents", order_id="o1", at=1, state="journaled")
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     with Journal(tmp_path / "live.db") as journal: assert journal.one("intents", "order_id", "o1")["state"] == "journaled"
 
 

@@ -220,11 +220,11 @@ def test_nothing_open_costs_no_request(desk):  # noqa: F811
 
 @pytest.mark.parametrize("side, delay, execution", [("BUY", 0.5, 0.25), ("SELL", -0.5, -0.25)])
 def test_slippage_is_split_and_adds_up(side, delay, execution):
-    assert split_slippage(dict(side=side, reference_price=5850.0, arrival_price=5850.5, price=5850.75)) == (delay, execution)
+    assert split_slippage({"side": side, "reference_price": 5850.0, "arrival_price": 5850.5, "price": 5850.75}) == (delay, execution)
 
 
 def test_slippage_without_prices_is_unknown():
-    assert split_slippage(dict(side="BUY", reference_price=0.0, arrival_price=None, price=5850.75)) == (None, None)
+    assert split_slippage({"side": "BUY", "reference_price": 0.0, "arrival_price": None, "price": 5850.75}) == (None, None)
 
 
 def test_a_ledger_that_turns_round():
