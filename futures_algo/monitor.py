@@ -5,9 +5,7 @@
 # %% auto #0
 __all__ = ['REFRESH_MS', 'Screens', 'shared_screens', 'release', 'Page', 'monitor_page', 'monitor_app', 'append_command', 'serve']
 
-# %% ../nbs/14_monitor.ipynb #14_monitor-003-a168
-_all_ = ["serve"]
-
+# %% ../nbs/14_monitor.ipynb #14_monitor-003-2b8c
 import getpass
 import threading
 import time
@@ -29,6 +27,8 @@ from .monitor_frame import frame
 from .monitor_server import refusal, serve
 from .panels import BAND_CSS, NOTICE_CSS
 from .screen import CARD_CSS, ROOT_CSS, Clocks, Safe
+
+_all_ = ["serve"]   # public here too
 
 # %% ../nbs/14_monitor.ipynb #14_monitor-005-c537
 _ROLES = ("trader", "viewer")

@@ -5,7 +5,7 @@ import typer
 
 from futures_algo.cli import Json, app, finish
 
-BENCHES = {"feed": "feed", "replay": "feed", "history": "history", "indicators": "indicators", "monitor": "monitor"}   # name -> module of futures_algo.bench
+BENCHES = {"feed": "feed", "replay": "feed", "history": "history", "indicators": "indicators", "latency": "latency", "monitor": "monitor"}   # name -> module of futures_algo.bench
 
 
 @app.command()
@@ -14,10 +14,15 @@ def monitor(
     port: int = typer.Option(5006, help="0 takes a free one."),
     address: str = typer.Option("127.0.0.1", help="Any other than loopback needs users and TLS."),
     users: Path | None = typer.Option(None, help="File of logins with hashed passwords and roles."),
+    tls: tuple[Path, Path] | None = typer.Option(None, metavar="CERTIFICATE KEY", help="Files to encrypt with."),
+    behind_proxy: bool = typer.Option(False, "--behind-proxy", help="A proxy in front encrypts."),
+    origin: list[str] = typer.Option([], help="host:port the page is opened under, off this computer."),
+    read_only: bool = typer.Option(False, "--read-only", help="Nobody may command."),
+    config: Path = typer.Option(Path("config/live_trading_config.json"), help="The config file the running one is compared with."),
 ) -> None:
     "Serve the page that watches the engine, until interrupted."
     from futures_algo.monitor import serve
-    page = serve(journal, port, address, users=users)
+    page = serve(journal, port, address, users=users, tls=tls, behind_proxy=behind_proxy, origins=origin, role="viewer" if read_only else "trader", config_path=config)
     typer.echo(f"{page.url}  (Ctrl-C ends it; the engine does not notice)")
     try: page.wait()
     except KeyboardInterrupt: page.stop()
