@@ -15,7 +15,7 @@ import typer
 from futures_algo.core import FuturesAlgoError
 
 FINDING, COULD_NOT_RUN = 1, 2
-GROUPS = ("demo", "data", "checks", "live", "tools")
+GROUPS = ("demo", "data", "checks", "research", "optimize", "live", "broker", "report", "schedule", "doctor", "convert", "tools")
 
 app = typer.Typer(name="futures-algo", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Take a futures strategy from a notebook idea to a supervised live session.")

@@ -1,11 +1,12 @@
-"""`fetch`, `monitor`, `paper-broker`, `bench`."""
+"""`monitor`, `paper-broker`, `bench`."""
 from pathlib import Path
 
 import typer
 
 from futures_algo.cli import Json, app, finish
 
-BENCHES = {"feed": "feed", "replay": "feed", "history": "history", "indicators": "indicators", "latency": "latency", "monitor": "monitor"}   # name -> module of futures_algo.bench
+BENCHES = {"feed": "feed", "replay": "feed", "history": "history", "indicators": "indicators", "latency": "latency", "monitor": "monitor",
+           "aggregator": "bars", "sweep": "sweep", "engine": "engine", "soak": "engine"}   # name -> module of futures_algo.bench
 
 
 @app.command()

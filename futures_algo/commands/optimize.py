@@ -1,0 +1,1 @@
+"""`walk-forward and optimize`."""
