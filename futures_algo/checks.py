@@ -109,7 +109,7 @@ def _difference_at(strategy: BaseStrategy, row: int, known: Known, asked: dict[s
             return f"{name}() was {bool(asked[name][row])} in the sweep and {bool(seen['conditions'][name])} bar by bar from equal values: it uses whole columns, or state of its own"
     return ""
 
-# %% ../nbs/07h_checks.ipynb #07h_checks-009-1633
+# %% ../nbs/07h_checks.ipynb #901b5cb1
 Fills = Callable[[BaseStrategy, Bars], Sequence[Any]]   # strategy, base bars -> fills with `at`, `price`, `side`
 
 def lookahead(
@@ -134,10 +134,10 @@ def lookahead(
     return Report(checked, differences)
 
 def _cut_rows(length: int, cuts: "int | Sequence[int]") -> list[int]:
-    "Rows to cut before, spread over the second half of the bars and as uneven as real interruptions."
+    "Rows to cut before, from early on, when a record is still to be broken, and as uneven as real interruptions."
     if not isinstance(cuts, int): return list(cuts)
     if length < 10 or cuts < 1: raise InputError("bars", length, "must be at least 10, with at least one cut", "give more history")
-    spread = np.linspace(length // 4, length - 1, cuts)
+    spread = np.linspace(length // 20, length - 1, cuts)
     return sorted(set((spread - np.random.default_rng(0).uniform(0, length / (2 * cuts), cuts)).astype(int).tolist()) - {0})
 
 def _snapshot(strategy: BaseStrategy, market: Market) -> dict[Any, np.ndarray]:
