@@ -93,6 +93,16 @@ class Journal:
             self._held = None
             raise JournalError(f"Another engine is using {self.path}; stop it, or give this one another journal (engine.journal)") from None
 
+    @staticmethod
+    def is_held(path: "str | Path") -> bool:
+        "Whether an engine is using this journal now."
+        lock = Path(path).with_name(Path(path).name + ".lock")
+        if not lock.is_file(): return False
+        with lock.open("a+") as probe:
+            try: _lock_file(probe)
+            except OSError: return True
+        return False
+
     # --- writing
 
     @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from futures_algo.core import Signal, signal_id
 
-_SIGNALS, _WARM, _BURST = 300, 20, 26
+_RUNS, _SIGNALS, _WARM, _BURST = 5, 300, 20, 26
 _MEDIAN_MS, _TAIL_MS = 1.5, 8.0
 _BROKER = """
 import sys, threading
@@ -29,8 +29,8 @@ with PaperBroker({'ES 12-27': 5850.0}, clock=WallClock(), rate=rate) as broker:
 
 def latency() -> list[dict]:
     "Signal to wire, and twenty orders at once with more behind them."
-    waits = sorted(_signal_to_wire())
-    median, tail = statistics.median(waits), waits[int(len(waits) * 0.99)]
+    runs = [sorted(_signal_to_wire()) for _ in range(_RUNS)]
+    median, tail = (statistics.median(waits[int(len(waits) * part)] for waits in runs) for part in (0.5, 0.99))
     seconds, refused = _burst()
     return [_row("signal to request on the wire, median", median, "ms", f"< {_MEDIAN_MS} ms", median < _MEDIAN_MS),
             _row("signal to request on the wire, 99th percentile", tail, "ms", f"< {_TAIL_MS} ms", tail < _TAIL_MS),

@@ -28,6 +28,16 @@ def table(title: str, rows: list[tuple[str, Any]]) -> None:
     Console().print(grid)
 
 
+def grid(title: str, columns: tuple[str, ...], rows: list[list[Any]]) -> None:
+    "Rows under headings, numbers to the right."
+    from rich.console import Console
+    from rich.table import Table
+    made = Table(title=title, title_justify="left", box=None, padding=(0, 2))
+    for at, column in enumerate(columns): made.add_column(column.replace("_", " "), justify="right" if rows and isinstance(rows[0][at], (int, float)) else "left")
+    for row in rows: made.add_row(*("" if value is None else f"{value:,}" if isinstance(value, (int, float)) else str(value) for value in row))
+    Console().print(made if rows else f"{title}: none")
+
+
 def counted(counts: dict[str, Any]) -> str:
     "'1min 2,760  5min 552', or 'none'."
     return "  ".join(f"{name} {value:,}" for name, value in counts.items()) or "none"
