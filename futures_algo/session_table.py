@@ -24,6 +24,31 @@ def good_friday_closed(day: dt.date) -> bool:
     return day == easter(day.year) - dt.timedelta(days=2) and day.day > 7
 
 
+MOURNING = {   # national days of mourning, which pandas_market_calendars leaves out; CME Group's notices of 2018-12-02 and
+               # 2024-12-30. Recorded ES and NQ bars of 2025-01-09 end at 08:30, CL's and GC's go on to 16:00
+    dt.date(2018, 12, 5): {"equity": "08:30", "rates": CLOSED},
+    dt.date(2025, 1, 9): {"equity": "08:30", "rates": "12:15", "grains": "12:15", "livestock": "12:15"},
+}
+
+
+def energy_close(day: dt.date, close: str) -> str:
+    """Energy's and metals' early close where pandas_market_calendars has another one (its issue 464 names the same for 2026). Recorded CL bars, and GC's
+    where that file has them, prove each rule: they end at 13:30 on 2024-09-02 and 2025-09-01, at 13:45 on 2024-11-29 and 2025-11-28, at 12:45 on
+    2024-12-24 and 2025-12-24, and at 12:00 on Friday 2025-07-04."""
+    if (day.month, day.day) == (12, 24) and close != CLOSED: return "12:45"                             # and so in LEAN's table since 2009
+    if day.year >= 2022 and day.month == 9 and day.weekday() == 0 and day.day <= 7: return "13:30"      # Labor Day, as every Monday holiday since 2022
+    if day.year >= 2024 and day.month == 11 and day.weekday() == 4 and 23 <= day.day <= 29: return "13:45"   # after Thanksgiving
+    if day.year >= 2022 and day.weekday() == 4 and close == "13:30": return "12:00"                     # a holiday before a weekend
+    return close
+
+
+def corrected(group: str, day: dt.date, close: str) -> str:
+    "The last close of a day: what pandas_market_calendars says with the corrections above."
+    if good_friday_closed(day): return CLOSED
+    if group in MOURNING.get(day, {}): return MOURNING[day][group]
+    return energy_close(day, close) if group in ("energy", "metals") else close
+
+
 def exceptions(group: str) -> Iterator[tuple[str, str, str]]:
     "Group, session date, and its last close in exchange time (or 'closed'), for every weekday off the regular hours."
     import pandas as pd
@@ -34,7 +59,7 @@ def exceptions(group: str) -> Iterator[tuple[str, str, str]]:
     closes.index = pd.to_datetime(schedule.index).date
     regular = REGULAR[group][-1][1]
     for day in pd.bdate_range(FIRST, LAST).date:
-        close = CLOSED if good_friday_closed(day) else closes.get(day, CLOSED)
+        close = corrected(group, day, closes.get(day, CLOSED))
         if close != regular: yield group, day.isoformat(), close
 
 

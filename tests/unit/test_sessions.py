@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from futures_algo.core import InputError, to_nanos
+from futures_algo.core import HOUR, InputError, to_nanos
 from futures_algo.sessions import REGULAR, SessionCalendar
 from futures_algo.session_table import TABLE
 
@@ -16,18 +16,51 @@ def chicago(text: str) -> int:
     return to_nanos(dt.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/Chicago")))
 
 
-@pytest.mark.parametrize("session, opens, closes", [
-    ("2025-03-07", "2025-03-06 17:00", "2025-03-07 16:00"),   # before daylight saving
-    ("2025-03-10", "2025-03-09 17:00", "2025-03-10 16:00"),   # the Monday after
-    ("2025-11-03", "2025-11-02 17:00", "2025-11-03 16:00"),   # back to standard time
-    ("2023-11-23", "2023-11-22 17:00", "2023-11-23 12:00"),   # Thanksgiving
-    ("2023-11-24", "2023-11-23 17:00", "2023-11-24 12:15"),   # the day after
-    ("2024-12-24", "2024-12-23 17:00", "2024-12-24 12:15"),   # Christmas Eve
-    ("2023-04-07", "2023-04-06 17:00", "2023-04-07 08:15"),   # Good Friday with a jobs report
-    ("2023-06-19", "2023-06-18 17:00", "2023-06-19 12:00"),   # Juneteenth
-])
-def test_golden_sessions_of_the_equity_index(session, opens, closes):
-    assert ES.session_bounds(session) == (chicago(opens), chicago(closes))
+# name: session date -> evening it opens on, last close of the equity index (ES, NQ) and of energy and metals (CL, GC), Chicago time; None: no session.
+GOLDEN = {
+    "last session before spring's daylight saving": ("2025-03-07", "2025-03-06", "16:00", "16:00"),
+    "first session of daylight saving": ("2025-03-10", "2025-03-09", "16:00", "16:00"),
+    "last session before autumn's standard time": ("2025-10-31", "2025-10-30", "16:00", "16:00"),
+    "first session of standard time": ("2025-11-03", "2025-11-02", "16:00", "16:00"),
+    "Thanksgiving 2021": ("2021-11-25", "2021-11-24", "12:00", "12:00"),
+    "Thanksgiving 2024": ("2024-11-28", "2024-11-27", "12:00", "13:30"),
+    "day after Thanksgiving 2023": ("2023-11-24", "2023-11-23", "12:15", "12:45"),
+    "day after Thanksgiving 2024": ("2024-11-29", "2024-11-28", "12:15", "13:45"),
+    "Christmas Eve": ("2024-12-24", "2024-12-23", "12:15", "12:45"),
+    "Christmas": ("2024-12-25", "2024-12-24", None, None),
+    "day after Christmas opens on Christmas evening": ("2024-12-26", "2024-12-25", "16:00", "16:00"),
+    "Christmas on a Saturday": ("2021-12-24", "2021-12-23", None, None),
+    "Christmas on a Sunday": ("2022-12-26", "2022-12-25", None, None),
+    "Good Friday with a jobs report 2021": ("2021-04-02", "2021-04-01", "08:15", None),
+    "Good Friday with a jobs report 2023": ("2023-04-07", "2023-04-06", "08:15", None),
+    "Good Friday with a jobs report 2026": ("2026-04-03", "2026-04-02", "08:15", None),
+    "Good Friday without a jobs report 2024": ("2024-03-29", "2024-03-28", None, None),
+    "Good Friday without a jobs report 2025": ("2025-04-18", "2025-04-17", None, None),
+    "Juneteenth before it was kept": ("2021-06-18", "2021-06-17", "16:00", "16:00"),
+    "Juneteenth 2023": ("2023-06-19", "2023-06-18", "12:00", "13:30"),
+    "Juneteenth on a Friday": ("2026-06-19", "2026-06-18", "12:00", "12:00"),
+    "Labor Day": ("2024-09-02", "2024-09-01", "12:00", "13:30"),
+    "Independence Day on a Friday": ("2025-07-04", "2025-07-03", "12:00", "12:00"),
+    "day before Independence Day": ("2025-07-03", "2025-07-02", "12:15", "16:00"),
+    "national day of mourning 2018": ("2018-12-05", "2018-12-04", "08:30", "16:00"),
+    "national day of mourning 2025": ("2025-01-09", "2025-01-08", "08:30", "16:00"),
+}
+
+
+@pytest.mark.parametrize("root", ["ES", "NQ", "CL", "GC"])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_sessions(name, root):
+    session, evening, equity, energy = GOLDEN[name]
+    closes = equity if root in ("ES", "NQ") else energy
+    expected = (chicago(f"{evening} 17:00"), chicago(f"{session} {closes}")) if closes else None
+    assert SessionCalendar.of(root).session_bounds(session) == expected
+
+
+def test_an_hour_of_utc_moves_with_daylight_saving_and_no_session_is_longer_for_it():
+    before, after = (ES.session_bounds(session) for session in ("2025-03-07", "2025-03-10"))
+    hour_of_day = lambda at: at // HOUR % 24
+    assert [hour_of_day(at) for at in before] == [23, 22] and [hour_of_day(at) for at in after] == [22, 21]
+    assert before[1] - before[0] == after[1] - after[0] == 23 * HOUR
 
 
 @pytest.mark.parametrize("day", ["2024-12-25", "2024-03-29", "2025-01-01", "2025-03-08", "2025-03-09"])
