@@ -53,6 +53,7 @@ def exceptions(group: str) -> Iterator[tuple[str, str, str]]:
     "Group, session date, and its last close in exchange time (or 'closed'), for every weekday off the regular hours."
     import pandas as pd
     import pandas_market_calendars
+
     from futures_algo.sessions import REGULAR
     schedule = pandas_market_calendars.get_calendar(SOURCES[group]).schedule(FIRST, LAST, tz="America/Chicago")
     closes = schedule["market_close"].dt.strftime("%H:%M")

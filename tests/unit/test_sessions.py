@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 
 from futures_algo.core import HOUR, InputError, to_nanos
-from futures_algo.sessions import REGULAR, SessionCalendar
 from futures_algo.session_table import TABLE
+from futures_algo.sessions import REGULAR, SessionCalendar
 
 ES = SessionCalendar.of("ES.c.0")
 
