@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['DatabentoConfig', 'StrategyConfig', 'ExecutionConfig', 'EngineConfig', 'LoggingConfig', 'LiveConfig', 'ConfigErrors',
-           'read_json', 'environment', 'resolve_variables', 'merge', 'parse_config', 'load_config', 'config_hash',
-           'get_strategy_config', 'import_class', 'validate_config']
+           'read_json', 'environment', 'resolve_variables', 'merge', 'with_scenarios', 'read_config', 'parse_config',
+           'load_config', 'config_hash', 'get_strategy_config', 'notebook_definitions', 'import_class',
+           'validate_config']
 
 # %% ../nbs/01_config.ipynb #01_config-003-4fb1
 import ast
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from .contracts import FeedSymbol, product
 from .core import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash, did_you_mean
 
-# %% ../nbs/01_config.ipynb #01_config-005-d464
+# %% ../nbs/01_config.ipynb #5c4ce488
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -48,7 +49,8 @@ class DatabentoConfig(_Section):
 class StrategyConfig(_Section):
     "One strategy: its class, where it trades and with which parameters."
     enabled: bool = True
-    class_: str = Field(alias="class", description="package.module.Class, or path/to/file.py:Class")
+    class_: str = Field("", alias="class", validate_default=True, description="package.module.Class, or path/to/file.py:Class; left away when a scenario gives it")
+    scenario: str | dict[str, Any] | None = Field(None, description="file of best parameters that optimize wrote, beside this config; gives class and parameters")
     symbols: list[str] | None = Field(None, description="feed symbols; null is all of the feed's")
     timeframes: list[int | str] = Field(default=[], description="checked against what the strategy's indicators use")
     indicators_by_timeframe: dict[str, dict[str, Any]] = {}
@@ -56,6 +58,12 @@ class StrategyConfig(_Section):
     quantity: int = Field(1, ge=1, description="contracts an entry")
     risk_per_trade_usd: float | None = Field(None, gt=0, description="dollars one trade may lose at its stop; sizes the entry, may give 0")
     priority: int = Field(0, description="smaller goes first among entries of one moment")
+
+    @field_validator("class_")
+    @classmethod
+    def _given(cls, path: str) -> str:
+        if not path: raise InputError("class", None, "is required", "add it, or a scenario that gives it")
+        return path
 
     @field_validator("timeframes", mode="after")
     @classmethod
@@ -182,7 +190,7 @@ def resolve_variables(content: Any, variables: dict[str, str], path: str = "") -
         raise ConfigError("variable", match[0], "must be set and not empty", f"export {match[1]}=... or write it into .env", path)
     return _VARIABLE.sub(value, content)
 
-# %% ../nbs/01_config.ipynb #01_config-010-5334
+# %% ../nbs/01_config.ipynb #84a6bc07
 def merge(content: dict, changes: dict) -> dict:
     "A copy of `content` with nested `changes` laid over it."
     merged = dict(content)
@@ -190,14 +198,32 @@ def merge(content: dict, changes: dict) -> dict:
         merged[key] = merge(merged.get(key, {}), value) if isinstance(value, dict) and isinstance(merged.get(key, {}), dict) else value
     return merged
 
+def with_scenarios(content: dict, folder: Path) -> dict:
+    "The same content; strategies that name a scenario file have what it says in their entries. Those that have it already stay as they are."
+    strategies = content.get("strategies") if isinstance(content, dict) else None
+    named = {name: entry for name, entry in (strategies if isinstance(strategies, dict) else {}).items() if isinstance(entry, dict) and isinstance(entry.get("scenario"), str)}
+    if not named: return content
+    from futures_algo.scenario import entry_with_scenario
+    return content | {"strategies": strategies | {name: entry_with_scenario(name, entry, folder) for name, entry in named.items()}}
+
+def read_config(path: "str | Path") -> dict:
+    "The config file's content with its scenarios in it, ${VARIABLES} as they are: what the journal keeps and `config_hash` identifies."
+    content = read_json(path)
+    strategies = content.get("strategies") if isinstance(content, dict) else None
+    for name, entry in (strategies if isinstance(strategies, dict) else {}).items():
+        if isinstance(entry, dict) and isinstance(entry.get("scenario"), dict):
+            raise ConfigError("scenario", "an object", "must be the name of a file", 'write "live_scenario_config.json"', f"strategies.{name}.scenario")
+    return with_scenarios(content, Path(path).parent)
+
 def parse_config(
     content: dict,                              # as read from JSON, ${VARIABLES} still in it
     variables: dict[str, str] | None = None,    # what the variables mean; the process environment when omitted
     source: str = "config",                     # name for messages
+    folder: Path = Path("config"),              # where scenario files are looked for
 ) -> LiveConfig:
     "A checked config, or `ConfigErrors` naming every mistake."
     secrets = {"databento": {"api_key": "${DATABENTO_API_KEY}"}, "execution": {"crosstrade_api_key": "${CROSSTRADE_API_KEY}"}}
-    try: resolved = resolve_variables(merge(secrets, content), os.environ if variables is None else variables)
+    try: resolved = resolve_variables(merge(secrets, with_scenarios(content, folder)), os.environ if variables is None else variables)
     except ConfigError as error: raise ConfigErrors([error], source) from None
     try: return LiveConfig.model_validate(resolved)
     except ValidationError as error: raise ConfigErrors([_explain(d) for d in error.errors()], source) from None
@@ -208,7 +234,7 @@ def load_config(
 ) -> LiveConfig:
     "Read, resolve and check a config file."
     path = Path(path)
-    return parse_config(merge(read_json(path), changes or {}), environment(path.parent), path.name)
+    return parse_config(merge(read_config(path), changes or {}), environment(path.parent), path.name, path.parent)
 
 def config_hash(content: dict) -> str:
     "Identity of a config: of the file's content, in which secrets are only ${NAMES}."
@@ -219,7 +245,7 @@ def get_strategy_config(config: LiveConfig, strategy_name: str) -> StrategyConfi
     if strategy_name in config.strategies: return config.strategies[strategy_name]
     raise ConfigError("strategy", strategy_name, "must be in the config", did_you_mean(strategy_name, config.strategies), "strategies")
 
-# %% ../nbs/01_config.ipynb #01_config-012-4174
+# %% ../nbs/01_config.ipynb #4b72159a
 _MODULE_OF_SEEDS = {"MACDCCIStrategy", "SimpleBullishCCIStrategy"}   # older configs name modules that this package replaced
 
 def _definitions(source: str, path: Path) -> list[ast.stmt]:
@@ -229,12 +255,15 @@ def _definitions(source: str, path: Path) -> list[ast.stmt]:
     literal = lambda node: isinstance(node, ast.Assign) and not any(isinstance(part, (ast.Call, ast.Name)) for part in ast.walk(node.value))
     return [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef)) or literal(node)]
 
+def notebook_definitions(path: Path) -> list[ast.stmt]:
+    "What all cells of a notebook define."
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    return [node for cell in cells for node in _definitions("".join(cell["source"]), path)]
+
 def _module_from_notebook(path: Path) -> ModuleType:
     "What a notebook defines, without running its work."
-    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
-    body = [node for cell in cells for node in _definitions("".join(cell["source"]), path)]
     module = ModuleType(f"user_{path.stem}")
-    exec(compile(ast.Module(body, []), str(path), "exec"), vars(module))
+    exec(compile(ast.Module(notebook_definitions(path), []), str(path), "exec"), vars(module))
     return module
 
 def _module_from_file(path: Path) -> ModuleType:

@@ -51,7 +51,7 @@ def open_alarms(view: View) -> dict[str, int]:
     done = {arguments(c).get("event") for c in view.tables.get("commands", ()) if c["verb"] == "acknowledge" and c["state"] != "refused"}
     return {f"{e['subject']}: {e['message']}"[:90]: e["seq"] for e in view.tables.get("events", ()) if str(e["level"]).lower() in ("error", "critical", "alarm") and e["seq"] not in done}
 
-# %% ../nbs/14h_controls.ipynb #14h_controls-010-29c3
+# %% ../nbs/14h_controls.ipynb #3c71ae7f
 def _row(label: str, *widgets: Any) -> pn.FlexBox:
     "Widgets of one purpose behind its name."
     return pn.FlexBox(pn.pane.HTML(tag("span", label, cls="soft"), width=58, margin=(4, 0), stylesheets=[_SAID_CSS]), *widgets, sizing_mode="stretch_width", align_items="center")
@@ -134,10 +134,10 @@ class Controls:
 
     def _compare(self) -> None:
         "The difference between the running config and the file, or why there is none to show."
-        from futures_algo.config import read_json
+        from futures_algo.config import read_config
         running = next((c for c in self._view.tables.get("configs", ())), None)
         if self._config is None or running is None: return self.say("the page was not told the config file, or the engine has recorded no config", "warn")
-        try: lines = config_difference(json.loads(running["content"]), read_json(self._config))
+        try: lines = config_difference(json.loads(running["content"]), read_config(self._config))
         except ConfigError as error: return self.say(str(error), "down")
         shown = [tag("div", line, cls="up" if line.startswith("+") else "down" if line.startswith("-") else "soft") for line in lines]
         self.difference.object = tag("pre", *shown) if shown else tag("p", "the file equals the running config", cls="soft")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from futures_algo.config import LiveConfig, merge, parse_config, read_json
+from futures_algo.config import LiveConfig, merge, parse_config, read_config
 from futures_algo.contracts import product, root_of
 from futures_algo.core import Bars, ConfigError, DataClock, DataError
 
@@ -63,7 +63,7 @@ def recorded(files: list[Path], folder: Path) -> Recording:
 
 def demo_config(path: Path, recording: Recording, folder: Path) -> tuple[LiveConfig, dict]:
     "The user's config with feed, broker and folders pointed at the demo; strategies keep the recorded symbols they trade."
-    content = read_json(path)
+    content = read_config(path)
     symbols = list(recording.bars)
     changes = {"databento": {"symbols": symbols, "schema": recording.schema, "api_key": DEMO_KEY},
                "execution": {"crosstrade_api_key": DEMO_TOKEN, "dry_run": False},
@@ -74,7 +74,7 @@ def demo_config(path: Path, recording: Recording, folder: Path) -> tuple[LiveCon
     wanted = {name: {**entry, "symbols": [s for s in entry.get("symbols") or symbols if s in symbols]} for name, entry in strategies.items() if isinstance(entry, dict)}
     kept = {name: entry for name, entry in wanted.items() if entry["symbols"]}
     content["strategies"] = kept or {name: {**entry, "symbols": symbols} for name, entry in wanted.items()}
-    return parse_config(content, {}, path.name), content
+    return parse_config(content, {}, path.name, path.parent), content
 
 
 class Demo:
