@@ -2,7 +2,9 @@
 
 The public names are listed here once and loaded when first used, so that importing the package costs next to nothing.
 """
+import sys
 from importlib import import_module
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -16,6 +18,8 @@ _HOMES = {
     "aggregator": ("BarAggregator", "SecondToMinuteAggregator", "aggregate"),
     "indicators": ("VBTIndicatorCalculator",),
     "strategies": ("BaseStrategy", "MACDCCIStrategy", "SimpleBullishCCIStrategy", "evaluate"),
+    "trades": ("Costs",),
+    "backtest": ("backtest", "BacktestResult"),
     "signals": ("SignalGenerator",),
     "crosstrade": ("CrossTradeClient", "MarketDataManager"),
     "execution": ("CrossTradeExecutor", "OrderManager", "SignalTranslator", "SimpleExecutor"),
@@ -35,3 +39,12 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]: return [*globals(), *__all__]
+
+
+class _Package(ModuleType):
+    "Where a function has its module's name, as `backtest` has, the package's attribute is the function, whichever was imported first."
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _HOME_OF or not isinstance(value, ModuleType): super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
