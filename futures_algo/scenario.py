@@ -148,7 +148,7 @@ def _bare(node: ast.stmt) -> ast.stmt:
         if isinstance(part, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(part) is not None: part.body = part.body[1:] or [ast.Pass()]
     return node
 
-# %% ../nbs/09c_scenario.ipynb #830ff31f
+# %% ../nbs/09c_scenario.ipynb #15618c6d
 def plain(value: Any) -> Any:
     "The same as JSON holds it: numpy's numbers as Python's, what is not a number as null, infinity as a text."
     if isinstance(value, Mapping): return {str(key): plain(part) for key, part in value.items()}
@@ -187,7 +187,7 @@ def make_scenario(
     unsealed = Scenario.model_validate(plain(more) | {
         "name": name, "class": path, "code": code_hash(path), "parameters": typed_parameters(strategy), "symbols": [one.symbol for one in several],
         "timeframes": list(map(str, strategy.timeframes)), "quantity": quantity, "costs": plain(vars(costs)), "data": [data_range(one) for one in several],
-        "engine": versions(engine), "gates": plain(gates), "created": created or dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")})
+        "engine": versions(engine), "gates": plain(gates), "created": created or dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")})
     return unsealed.model_copy(update={"hash": unsealed.content()})
 
 # %% ../nbs/09c_scenario.ipynb #81a1b057

@@ -9,8 +9,19 @@ import pytest
 from futures_algo.config import ConfigErrors, load_config, parse_config, read_config
 from futures_algo.core import ConfigError, InputError
 from futures_algo.live import build_runners, check_config
-from futures_algo.scenario import (Scenario, bars_hash, code_hash, data_range, make_scenario, plain, read_scenario, save_to_live, scenarios_text, typed_parameters,
-                                   write_scenario)
+from futures_algo.scenario import (
+    Scenario,
+    bars_hash,
+    code_hash,
+    data_range,
+    make_scenario,
+    plain,
+    read_scenario,
+    save_to_live,
+    scenarios_text,
+    typed_parameters,
+    write_scenario,
+)
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import MACDCCIStrategy, OpeningRangeBreakout, SimpleBullishCCIStrategy
 from futures_algo.trades import Costs
@@ -38,7 +49,7 @@ def bars(): return generate_minutes("ES.c.0", sessions=3)
 
 @pytest.fixture
 def scenario(bars) -> Scenario:
-    gates = [dict(symbol="ES.c.0", name="trades", value=41, limit=30, passed=True)]
+    gates = [{"symbol": "ES.c.0", "name": "trades", "value": 41, "limit": 30, "passed": True}]
     return make_scenario("mine", SimpleBullishCCIStrategy(length=18, stop_ticks=40), bars, Costs(), class_path=CLASS, gates=gates, created="2025-11-21T10:00:00Z")
 
 
@@ -269,7 +280,7 @@ def test_an_entry_that_contradicts_its_scenario_is_refused(folder, entry, path):
     assert refusal(folder).path == path
 
 
-@pytest.mark.parametrize("gates", [[], [dict(symbol="ES.c.0", name="trades", value=3, limit=30, passed=False)]])
+@pytest.mark.parametrize("gates", [[], [{"symbol": "ES.c.0", "name": "trades", "value": 3, "limit": 30, "passed": False}]])
 def test_gates_that_did_not_pass_take_a_persons_yes(folder, gates):
     change(folder, seal=True, gates=gates)
     assert refusal(folder).subject == "gates"
@@ -295,10 +306,11 @@ def test_the_difference_is_shown_before_anything_is_written(folder, scenario, ba
 
 def test_saving_changes_the_strategys_entry_and_nothing_else_of_the_config(folder, scenario):
     config = folder / "live.json"
-    text = '{\n  "databento": {"symbols": ["ES.c.0", "NQ.c.0"]},\n  "strategies": {\n    "other": {"class":   "%s"},\n    "mine": {"class": "%s", "symbols": ["ES.c.0", "NQ.c.0"], "quantity": 2}\n  }\n}\n' % (CLASS, CLASS)
+    former = f'{{"class": "{CLASS}", "symbols": ["ES.c.0", "NQ.c.0"], "quantity": 2}}'
+    text = f'{{\n  "databento": {{"symbols": ["ES.c.0", "NQ.c.0"]}},\n  "strategies": {{\n    "other": {{"class":   "{CLASS}"}},\n    "mine": {former}\n  }}\n}}\n'
     config.write_text(text)
     save_to_live(scenario, config)
-    assert config.read_text() == text.replace('{"class": "%s", "symbols": ["ES.c.0", "NQ.c.0"], "quantity": 2}' % CLASS, '{"symbols": ["ES.c.0"], "quantity": 2, "scenario": "live_scenario_config.json"}')
+    assert config.read_text() == text.replace(former, '{"symbols": ["ES.c.0"], "quantity": 2, "scenario": "live_scenario_config.json"}')
     check_config(load_config(config))
     assert save_to_live(scenario, config) == ""
 
