@@ -37,7 +37,7 @@ class _Period:
         self.active = False
         return Bar(self.symbol, self.timeframe, self.start, self.end, self.open, self.high, self.low, self.close, self.volume, self.contract, True, self.partial)
 
-# %% ../nbs/05_aggregator.ipynb #05_aggregato-007-e34b
+# %% ../nbs/05_aggregator.ipynb #585b0f2d
 class _SymbolState:
     "What the aggregator knows of one symbol."
     __slots__ = ("periods", "opened", "closes", "through", "clock", "contract", "before", "calendar")
@@ -159,15 +159,18 @@ class BarAggregator:
         return {symbol: {"through": s.through, "clock": s.clock, "contract": s.contract, "before": s.before, "periods": periods(s)} for symbol, s in self._states.items()}
 
     def restore(self, saved: dict) -> None:
-        "Continue where `save` stopped."
+        "Continue where `save` stopped; a timeframe that was not built then begins with its next bar."
         for symbol, content in saved.items():
-            state = self._states[symbol] = _SymbolState(symbol, (), self._calendar or SessionCalendar.of(symbol))
+            state = self._states[symbol] = _SymbolState(symbol, self._timeframes, self._calendar or SessionCalendar.of(symbol))
             state.through, state.clock, state.contract, state.before = (content[name] for name in ("through", "clock", "contract", "before"))
-            for fields in content["periods"]:
-                period = _Period(symbol, Timeframe(fields["timeframe"]))
-                for name, value in fields.items():
+            known = {fields["timeframe"]: fields for fields in content["periods"]}
+            for period in state.periods:
+                for name, value in known.get(period.timeframe, {}).items():
                     if name not in ("symbol", "timeframe", "nanos"): setattr(period, name, value)
-                state.periods.append(period)
+
+    def remember(self, bars: Iterable[Bar]) -> None:
+        "Completed bars of an earlier run, oldest first, for `get_bars`."
+        for bar in bars: self._kept.setdefault((bar.symbol, bar.timeframe), deque(maxlen=self._keep)).append(bar)
 
 def as_bar(symbol: str, fields: Mapping[str, Any], timeframe: str = "1min") -> Bar:
     "A bar from a mapping with `start` (or `timestamp`) and open, high, low, close, volume."

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from futures_algo import engine_state, handover
 from futures_algo.core import SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd
 from futures_algo.orders import instrument_of
@@ -16,6 +17,7 @@ from futures_algo.pipeline import BarPipeline, Instant
 from futures_algo.signals import SignalGenerator
 
 STATUS_SECONDS = 0.5     # between status documents, wall time
+SNAPSHOT_SECONDS = 10.0  # between snapshots for a successor, wall time
 TURN_SECONDS = 0.25      # longest wait for the feed before commands and orders are looked at
 
 
@@ -36,16 +38,23 @@ class Engine:
         poll_seconds: float = 1.0,             # between looks at open orders
         reconcile_seconds: float = 60.0,       # between comparisons of the books
         on_turn: Callable[["Engine"], None] = lambda engine: None,   # called between events: progress, config reload
+        saved: dict[str, Any] | None = None,   # `engine_state.load`: where the engine before this one stood
+        on_start: str = "flat",                # flat, adopt or align: see `handover`
+        on_stop: str = "leave",                # leave, flatten or protect open positions
     ):
         self.feed, self.pipeline, self.runners, self.executor, self.journal, self.clock = feed, pipeline, runners, executor, journal, clock
         self.mode, self.config_hash, self.on_turn = mode, config_hash, on_turn
+        self.on_start, self.on_stop, self._saved = on_start, on_stop, saved
         self.generator = SignalGenerator(runners, executor, cooldown_s, priority)
         self.counts: Counter = Counter()       # bars_in, signals, and completed bars by timeframe
         self.feed_state = FeedState("connecting", "", 0)
         self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
         self._poll_every, self._reconcile_every = int(poll_seconds * SECOND), int(reconcile_seconds * SECOND)
         self._next_poll = self._next_reconcile = self._compared = 0
-        self._next_status = 0.0
+        self._next_status, self._next_snapshot = 0.0, time.monotonic() + SNAPSHOT_SECONDS
+        self._journaled: dict[tuple[str, str], int] = {}   # end of the newest bar in the journal, by symbol and timeframe
+        self._latest: dict[str, Bar] = {}        # the last closed bar of each symbol
+        self._is_present = False                 # the stream has reached the present once
         self._instruments: dict[str, str] = {}   # dated contract -> NinjaTrader's name
         self._handlers = {Bar: self._on_bar, IntervalEnd: self._on_interval_end, ContractMapped: self._on_contract, FeedState: self._on_feed_state}
         executor.warm = self._is_warm
@@ -58,13 +67,27 @@ class Engine:
         self.journal.hold()
         self.journal.add("runs", run_id=self.run_id, started=time.time_ns(), pid=os.getpid(), mode=self.mode, account=self.executor.account,
                          config_hash=self.config_hash, version=__version__)
-        self._enter("recovering")
-        self._report_differences(self.executor.recover())
-        self._enter("ready")
         try:
+            self._begin()
             while not self.stop_reason and self.feed.state != "closed": self._turn()
-        finally: self._end()
+        except Exception as error:   # the one supervisor boundary: say it where everybody looks, and die; the next start recovers
+            self.stop_reason = f"{type(error).__name__}: {error}"
+            self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, f"died of {self.stop_reason}")
+            self.journal.flush()
+            raise
+        self._end()
         return self.stop_reason
+
+    def _begin(self) -> None:
+        "Reconcile, go back to where the last engine stood, and only then trade."
+        self._enter("recovering")
+        engine_state.remember_commands(self)
+        self._report_differences(self.executor.recover())
+        self._journaled = self.journal.ends()
+        if self._saved:
+            self._enter("warming up")
+            engine_state.restore(self, self._saved)
+        self._enter("ready")
 
     def stop(self, reason: str) -> None:
         "Ask the loop to end; safe from a signal handler or another thread."
@@ -87,13 +110,19 @@ class Engine:
             self._next_reconcile, self._compared = now + self._reconcile_every, self.counts["signals"]
             self._report_differences(self.executor.reconcile())
         if time.monotonic() >= self._next_status: self.write_status()
+        if time.monotonic() >= self._next_snapshot: self._save()
         self.on_turn(self)
+
+    def _save(self) -> None:
+        engine_state.save(self)
+        self._next_snapshot = time.monotonic() + SNAPSHOT_SECONDS
 
     def _end(self) -> None:
         self.stop_reason = self.stop_reason or f"the feed closed: {self.feed.reason}"
         self._enter("stopping")
+        self._save()
         self.feed.shutdown()
-        self.executor.poll()
+        handover.leave(self, self.on_stop)
         self._enter("stopped")
         self.journal.update("runs", "run_id", self.run_id, ended=time.time_ns())
         self.journal.flush()
@@ -125,13 +154,14 @@ class Engine:
         self._mark(instant[0])
         for bar in instant:
             self.counts[bar.timeframe] += 1
-            self.journal.add_bar(bar, received)
+            if bar.end > self._journaled.get((bar.symbol, bar.timeframe), 0): self.journal.add_bar(bar, received)
         self.counts["signals"] += len(self.generator.on_bars(instant))
         for runner in self.runners:
             if runner.symbol == instant[0].symbol and runner.evaluation.get("bar_end") == instant[0].end: self._note(runner)
 
     def _mark(self, bar: Bar) -> None:
         "The latest price of a contract values what is open in it."
+        self._latest[bar.symbol] = bar
         if bar.contract not in self._instruments: self._instruments[bar.contract] = instrument_of(bar.contract, bar.end) if bar.contract else ""
         if name := self._instruments[bar.contract]: self.executor.mark(name, bar.close, bar.end)
 
@@ -146,6 +176,15 @@ class Engine:
         level = "info" if event.state in ("connecting", "replaying", "live", "closed") else "warning"
         self.feed_state = event
         self.journal.add_event(self.clock.now(), level, "feed", event.state, event.reason)
+
+        if event.state == "live" and not self._is_present:
+            self._is_present = True
+            handover.settle(self, self.on_start)
+
+    def latest(self, symbol: str) -> tuple[str, float]:
+        "Contract and last close of a symbol."
+        bar = self._latest.get(symbol)
+        return (bar.contract, bar.close) if bar else (self.feed.contracts.get(symbol, ""), 0.0)
 
     def _is_warm(self, signal: Signal) -> bool:
         return any(r.is_ready() for r in self.runners if r.name == signal.strategy and r.symbol == signal.symbol)

@@ -34,7 +34,7 @@ class Waiting(NamedTuple):
     attempt: int = 0        # of an exit
     not_before: int = 0     # ns UTC
 
-# %% ../nbs/12g_executor.ipynb #12g_executor-005-ea26
+# %% ../nbs/12g_executor.ipynb #f831c93c
 _ALARM_AFTER = 3       # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60    # seconds between attempts
@@ -291,6 +291,10 @@ class CrossTradeExecutor(Bookkeeper):
         for key in {(order.strategy, order.instrument) for order in self.orders.open.values()}:
             if inside(key): self._is_clear(key)
         return [self.submit_signal(self._flatten_signal(key)) for key, ledger in list(self.ledgers.items()) if inside(key) and (ledger.quantity or self._is_busy(key))]
+
+    def close(self, key: tuple[str, str], reason: str) -> Decision:
+        "Close what one ledger holds."
+        return self.submit_signal(self._flatten_signal(key)._replace(reason=reason))
 
     def _flatten_signal(self, key: tuple[str, str]) -> Signal:
         (strategy, instrument), now = key, self.clock.now()

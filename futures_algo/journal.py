@@ -218,6 +218,12 @@ class Journal:
             if self._waiting: self.flush()
             return self._connection.execute(f"SELECT count(*) FROM {_known(table)}").fetchone()[0]
 
+    def ends(self) -> dict[tuple[str, str], int]:
+        "End (ns UTC) of the newest bar of each symbol and timeframe."
+        with self._lock:
+            if self._waiting: self.flush()
+            return {(row[0], row[1]): row[2] for row in self._connection.execute('SELECT symbol, timeframe, max("end") FROM bars GROUP BY symbol, timeframe')}
+
     def damage(self) -> list[str]:
         "What SQLite's integrity check finds; empty when the file is sound."
         try: return [row[0] for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]

@@ -1,6 +1,6 @@
 """The journal's tables. All times are ns UTC; prices are points, money is US dollars, quantities are contracts."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES: dict[str, str] = {
     "meta": "key TEXT PRIMARY KEY, value TEXT NOT NULL",
@@ -25,6 +25,7 @@ TABLES: dict[str, str] = {
     "commands": """id TEXT PRIMARY KEY, at INTEGER NOT NULL, who TEXT, verb TEXT, args TEXT, state TEXT NOT NULL, answer TEXT, acked_at INTEGER""",
     "events": "seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, level TEXT, kind TEXT, subject TEXT, message TEXT, data TEXT",
     "status": "key TEXT PRIMARY KEY, at INTEGER NOT NULL, value TEXT",
+    "snapshots": "key TEXT PRIMARY KEY, at INTEGER NOT NULL, content TEXT NOT NULL",
 }
 INDEXES = (
     'CREATE INDEX IF NOT EXISTS bars_by_series ON bars (symbol, timeframe, "end")',

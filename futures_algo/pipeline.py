@@ -3,7 +3,8 @@
 It knows nothing of threads, journals or brokers. Feed it bars and end-of-interval markers in stream order;
 it yields the bars that closed, one instant at a time, and the strategies' signals on them.
 """
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from futures_algo.aggregator import BarAggregator, SecondToMinuteAggregator
 from futures_algo.core import Bar, Timeframe
@@ -33,6 +34,16 @@ class BarPipeline:
             if self.seconds:
                 for minute in self.seconds.advance(symbol, now): yield from by_instant(self.minutes.push(minute))
             yield from by_instant(self.minutes.advance(symbol, now))
+
+    def save(self) -> dict[str, Any]:
+        "The state as JSON-able data."
+        return {"symbols": list(self.symbols), "minutes": self.minutes.save(), "seconds": self.seconds and self.seconds.save()}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        "Continue where `save` stopped."
+        self.symbols = dict.fromkeys(saved["symbols"])
+        self.minutes.restore(saved["minutes"])
+        if self.seconds and saved["seconds"]: self.seconds.restore(saved["seconds"])
 
 
 def by_instant(closed: list[Bar]) -> Iterator[Instant]:

@@ -16,7 +16,7 @@ from .ledgers import DayResult, Difference, Ledger, compare
 from .orders import OURS, OrderManager, instrument_of
 from .tracking import ENDED, UNKNOWN, Fill
 
-# %% ../nbs/12f_reconcile.ipynb #12f_reconcil-005-5db8
+# %% ../nbs/12f_reconcile.ipynb #4419b2dd
 _STOPS = ("stop", "trail")
 
 class Bookkeeper:
@@ -206,21 +206,29 @@ class Bookkeeper:
 
     # --- what a person may do about a lock
 
-    def adopt(self, instrument: str, who: str = "command") -> int:
-        "Take the broker's position into our books: the difference becomes a fill of the ledger `manual`. Returns the signed contracts taken."
+    def adopt(self,
+        instrument: str,              # in any spelling
+        who: str = "command",
+        strategy: str = "manual",     # whose ledger takes it
+        side: int = 0,                # +1 long, -1 short: take it only when it lies on this side; 0 takes either
+    ) -> int:                         # signed contracts taken
+        "Take the broker's position into our books: the difference becomes a fill of a ledger."
         name = instrument_of(instrument, self.clock.now())
         difference = next((d for d in self._compare_twice() if d.instrument == name), None)
         if difference is None: raise InputError("adoption", instrument, "must name an instrument whose books differ", f"locked: {', '.join(self._locked('books')) or 'none'}")
-        row = next((p for p in self.client.get_positions(self.account) if p.instrument == name), None)
         excess, now = difference.theirs - difference.ours, self.clock.now()
+        if excess * side < 0: raise InputError("adoption", f"{excess:+d}", "must lie on the strategy's side", "close it in NinjaTrader, or adopt it by hand")
+        row = next((p for p in self.client.get_positions(self.account) if p.instrument == name), None)
         price = (row.market_price or row.average_price) if row else self.marks.get(name, 0.0)
-        fill = Fill(f"adopt-{name}-{now}", "", "manual", name, excess, price, 0.0, now)
-        self.journal.add("fills", execution_id=fill.execution_id, order_id="", signal_id="", strategy="manual", account=self.account, instrument=name,
-                         side="BUY" if excess > 0 else "SELL", quantity=abs(excess), price=price, commission=0.0, at=now)
-        self._on_fill(fill)
-        self.journal.add_event(now, "warning", "adopt", name, f"{who} took {excess:+d} into the books as manual")
+        self._book_adopted(Fill(f"adopt-{name}-{now}", "", strategy, name, excess, price, 0.0, now), who)
         self.reconcile()
         return excess
+
+    def _book_adopted(self, fill: Fill, who: str) -> None:
+        self.journal.add("fills", execution_id=fill.execution_id, order_id="", signal_id="", strategy=fill.strategy, account=self.account, instrument=fill.instrument,
+                         side="BUY" if fill.quantity > 0 else "SELL", quantity=abs(fill.quantity), price=fill.price, commission=0.0, at=fill.at)
+        self._on_fill(fill)
+        self.journal.add_event(fill.at, "warning", "adopt", fill.instrument, f"{who} took {fill.quantity:+d} into the books as {fill.strategy}")
 
     def unlock(self, instrument: str) -> None:
         "Open an instrument by command; refused while its books differ or an outcome is unknown."

@@ -32,7 +32,7 @@ def log_line(signal: Signal) -> str:
     "The signal as one line of JSON."
     return json.dumps({"time": to_timestamp(signal.bar_end).isoformat(), **signal._asdict()})
 
-# %% ../nbs/10_signals.ipynb #10_signals-010-893d
+# %% ../nbs/10_signals.ipynb #009d34f1
 class SignalGenerator:
     "Asks every strategy, drops repeats, orders what is left, and hands it to the executor."
     def __init__(self,
@@ -47,7 +47,7 @@ class SignalGenerator:
         self.cooldown = int(cooldown_s * SECOND)
         self.dropped: list[tuple[Signal, str]] = []      # the latest repeats and their reason
         self._seen: dict[str, None] = {}
-        self._last: dict[tuple[str, str, str], int] = {}
+        self.last_actions: dict[tuple[str, str, str], int] = {}   # (strategy, symbol, action) -> ns UTC
         self._remember = remember
 
     def on_bar_complete(self, timeframe: str, indicators: Any = None, *, bars: "list[Bar] | None" = None) -> list[Signal]:
@@ -76,11 +76,11 @@ class SignalGenerator:
         "Whether this decision is new; remembers it."
         key = (signal.strategy, signal.symbol, signal.action)
         if signal.id in self._seen: return self._drop(signal, "the same decision again")
-        if signal.is_entry and self.cooldown and signal.bar_end - self._last.get(key, -self.cooldown) < self.cooldown:
+        if signal.is_entry and self.cooldown and signal.bar_end - self.last_actions.get(key, -self.cooldown) < self.cooldown:
             return self._drop(signal, f"within {self.cooldown / SECOND:g} s of the last {signal.action}")
         self._seen[signal.id] = None
         if len(self._seen) > self._remember: del self._seen[next(iter(self._seen))]
-        self._last[key] = signal.bar_end
+        self.last_actions[key] = signal.bar_end
         return True
 
     def _drop(self, signal: Signal, why: str) -> bool:

@@ -36,7 +36,7 @@ def refuse_scalar_code(strategy: BaseStrategy) -> None:
     frames = {t: known._replace(prev=known) for t, known in own.items()}
     strategy.conditions(Values(rows(strategy.outputs, frames, rows(strategy.outputs, own))))
 
-# %% ../nbs/07e_strategy_runner.ipynb #07e_strategy-006-c27c
+# %% ../nbs/07e_strategy_runner.ipynb #5ac74f1d
 class StrategyRunner:
     "A strategy's indicators, position and signals on one symbol, bar by bar."
     def __init__(self,
@@ -73,6 +73,11 @@ class StrategyRunner:
     def position(self) -> str:
         "The model position: FLAT, LONG or SHORT."
         return {0: "FLAT", 1: "LONG", -1: "SHORT"}[int(self._state[0][SIDE])]
+
+    @property
+    def held(self) -> int:
+        "Contracts the model position was entered with, or the last one was."
+        return self._held
 
     def is_ready(self) -> bool:
         "Every indicator has a value."

@@ -1,0 +1,103 @@
+"""What an engine keeps for its successor: after a restart indicators, open periods and model positions go on bit for bit.
+
+A snapshot is taken between two events of the feed, with the feed's own position in it. The next engine resumes the feed exactly there, so it sees
+once more what came after the snapshot: bars the journal holds are not written again, and signals it holds are not judged again.
+"""
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from futures_algo.core import Bar, InputError, Timeframe
+from futures_algo.feed_events import Position, clock_text
+from futures_algo.strategy_runner import StrategyRunner
+
+LONGEST_MEMORY = 2000   # completed bars of a series taken from the journal to warm a strategy
+
+
+def save(engine) -> None:
+    "Keep what the engine knows now; nothing before the feed has a position."
+    position = engine.feed.position
+    if position is None: return
+    content = {"position": [position.closed_through, dict(position.last), dict(position.contracts)], "pipeline": engine.pipeline.save(),
+               "runners": {_key(runner): runner.save() for runner in engine.runners}, "cooldowns": [[*key, at] for key, at in engine.generator.last_actions.items()]}
+    engine.journal.put("snapshots", key="engine", at=engine.clock.now(), content=content)
+
+
+def load(journal, oldest: int = 0) -> dict[str, Any] | None:
+    "The journal's snapshot, None when there is none or the feed's position in it lies before `oldest` (ns UTC), further back than a feed replays."
+    row = journal.one("snapshots", "key", "engine")
+    content = row and json.loads(row["content"])
+    return content if content and content["position"][0] >= oldest else None
+
+
+def position_of(saved: dict[str, Any]) -> Position:
+    "Where the feed goes on."
+    return Position(*saved["position"])
+
+
+def restore(engine, saved: dict[str, Any]) -> None:
+    "Put a new engine where the saved one was; a strategy that was not there, or had other parameters, is warmed from the journal's bars."
+    engine.pipeline.restore(saved["pipeline"])
+    engine.generator.last_actions.update({(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]})
+    through = saved["position"][0]
+    for symbol in engine.pipeline.symbols:
+        for timeframe in engine.pipeline.minutes.get_available_timeframes():
+            engine.pipeline.minutes.remember(_bars(engine.journal, symbol, [timeframe], through))
+    for runner in engine.runners: _restore_runner(engine, runner, saved["runners"].get(_key(runner)), through)
+
+
+def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None, through: int) -> None:
+    at, name = engine.clock.now(), _key(runner)
+    try:
+        if saved is None: raise InputError("saved state", name, "must have been saved", "it is new")
+        runner.restore(saved)
+        engine.journal.add_event(at, "info", "warm-up", name, f"continues from {clock_text(through)}")
+    except InputError as error:
+        runner.reset()
+        seen = warm(runner, _bars(engine.journal, runner.symbol, runner.timeframes, through))
+        engine.journal.add_event(at, "info", "warm-up", name, f"warmed from {seen} bars of the journal ({error})")
+
+
+def warm(
+    runner: StrategyRunner,
+    bars: Iterable[Bar],     # closed bars of its timeframes in order of their ends
+) -> int:                    # how many it saw
+    "Let a runner see the past; what it would have done then is its model position now, and no signal goes anywhere."
+    seen = 0
+    for moment in _moments(bars):
+        runner.on_bars(moment)
+        seen += len(moment)
+    return seen
+
+
+def _moments(bars: Iterable[Bar]) -> Iterator[list[Bar]]:
+    "Bars that closed together."
+    together: list[Bar] = []
+    for bar in bars:
+        if together and bar.end != together[0].end:
+            yield together
+            together = []
+        together.append(bar)
+    if together: yield together
+
+
+def _bars(journal, symbol: str, timeframes: Iterable[str], through: int) -> list[Bar]:
+    "The journal's latest closed bars up to a moment, in order of their ends, finest first."
+    found = [row for timeframe in timeframes
+             for row in journal.rows("bars", 'symbol = ? AND timeframe = ? AND "end" <= ?', symbol, timeframe, through, order='"end" DESC', limit=LONGEST_MEMORY)]
+    rows = sorted(found, key=lambda row: (row["end"], Timeframe(row["timeframe"]).seconds))
+    return [Bar(row["symbol"], Timeframe(row["timeframe"]), *(row[name] for name in ("start", "end", "open", "high", "low", "close", "volume", "contract")), True,
+                bool(row["partial"])) for row in rows]
+
+
+def _key(runner: StrategyRunner) -> str: return f"{runner.name}:{runner.symbol}"
+
+
+def remember_commands(engine) -> None:
+    "What people decided stays decided: the trading state, and which strategies are disabled."
+    books, trading = engine.executor.books, engine.journal.status().get("trading", {})
+    if trading.get("state") in ("HALTED", "REDUCING"): books.trading, books.trading_reason = trading["state"], trading.get("reason", "")
+    for row in engine.journal.rows("commands", "state = 'done' AND verb IN ('enable', 'disable')", order="acked_at, rowid"):
+        args = json.loads(row["args"])
+        name = args.get("strategy", args.get("name", ""))
+        (books.disabled.add if row["verb"] == "disable" else books.disabled.discard)(name)
