@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEFAULT_SCENARIOS', 'FORMAT', 'TypedParameter', 'ScenarioCosts', 'DataRange', 'GateVerdict', 'Scenario', 'bars_hash',
            'data_range', 'code_hash', 'plain', 'typed_parameters', 'versions', 'make_scenario', 'scenarios_text',
-           'write_scenario', 'read_scenario', 'entry_with_scenario', 'check_code', 'save_to_live']
+           'write_scenario', 'read_scenario', 'class_in_file', 'entry_with_scenario', 'check_code', 'save_to_live']
 
 # %% ../nbs/09c_scenario.ipynb #b2adb43a
 import ast
@@ -190,7 +190,7 @@ def make_scenario(
         "engine": versions(engine), "gates": plain(gates), "created": created or dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")})
     return unsealed.model_copy(update={"hash": unsealed.content()})
 
-# %% ../nbs/09c_scenario.ipynb #81a1b057
+# %% ../nbs/09c_scenario.ipynb #53b8cddb
 FORMAT = 1
 
 def scenarios_text(path: "str | Path", scenario: Scenario) -> str:
@@ -233,6 +233,12 @@ def read_scenario(
     if scenario.hash == scenario.content(): return scenario
     raise ConfigError("hash", scenario.hash, f"must be {scenario.content()}, the hash of what the file says; it was changed after it was written",
                       "run futures-algo optimize again", f"{where}.hash")
+
+def class_in_file(path: "str | Path", name: str) -> str:
+    "The class a scenario names, whether or not the rest of it is right: where a new search starts."
+    found = _file(Path(path)).get(name)
+    if isinstance(found, dict) and isinstance(found.get("class"), str): return found["class"]
+    raise ConfigError("class", None, f"must be known, and {Path(path).name} does not say it", "write it into the strategy's entry, beside the scenario", f"strategies.{name}.class")
 
 def _explained(detail: Any, where: str) -> ConfigError:
     "The first thing wrong with a scenario's form."

@@ -1,1 +1,71 @@
-"""`walk-forward and optimize`."""
+"""`walk-forward`, `optimize`: parameters that hold on bars they were not chosen on."""
+import json as json_module
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from futures_algo.cli import Json, app, finish
+
+
+@app.command()
+def optimize(
+    config: Path = typer.Option(Path("config/live_trading_config.json"), help="The live config whose strategies are searched."),
+    strategy: list[str] = typer.Option([], help="Name in the config; all enabled ones by default."),
+    data: list[Path] = typer.Option([], help="DBN files of bars, or the folder fetch keeps them in."),
+    sample: int = typer.Option(0, help="Sessions of generated bars instead of data, to try it out."),
+    grid: str = typer.Option("{}", help='JSON or a file of it: {"length": [10, 15, 20]}, or the same by strategy name; around the present values by default.'),
+    metric: str = typer.Option("sharpe", help="What combinations are ranked by."),
+    folds: int = typer.Option(4, help="Of the walk-forward."),
+    commission: float = typer.Option(2.25, help="US dollars per contract and side."),
+    slippage: float = typer.Option(1.0, help="Ticks each fill is worse."),
+    out: Path | None = typer.Option(None, help="File to write; live_scenario_config.json beside the config by default."),
+    accept: bool = typer.Option(False, "--accept", help="Write although a gate failed; the file says so."),
+    json: bool = Json,
+) -> None:
+    "The weekly job: sweep, walk forward, judge by the gates, and write the best parameters for live."
+    from futures_algo.optimization import plans_of
+    from futures_algo.trades import Costs
+    plans, file = plans_of(config, strategy, _grid(grid)), out or config.with_name("live_scenario_config.json")
+    symbols = list(dict.fromkeys(symbol for plan in plans for symbol in plan.symbols))
+    bars, note = _bars(data, sample, symbols)
+    results = {}
+    for plan in plans: results[plan.name] = _searched(plan, bars, Costs(commission, slippage), file, json, metric=metric, folds=folds, note=note, accepted=accept)
+    document = {"ok": all(result["written"] for result in results.values()), "file": str(file), "strategies": results}
+    finish(document, json, _show, finding=not document["ok"])
+
+
+def _grid(text: str) -> dict[str, Any]:
+    "Values by parameter, or by strategy and parameter, from JSON or a file of it."
+    from futures_algo.config import read_json
+    from futures_algo.core import ConfigError
+    if not text.lstrip().startswith("{"): return read_json(text)
+    try: return json_module.loads(text)
+    except json_module.JSONDecodeError as error: raise ConfigError("grid", text, f"must be JSON ({error})", 'write {"length": [10, 15, 20]}') from None
+
+
+def _bars(data: list[Path], sample: int, symbols: list[str]) -> tuple[dict, str]:
+    "Bars by symbol, and what the file must say of them."
+    from futures_algo.core import InputError
+    from futures_algo.optimization import recorded_bars, sample_bars
+    if bool(data) == bool(sample): raise InputError("data", [str(path) for path in data], "must be given, or --sample, and not both", "write --data FILE.dbn.zst, --data data/history, or --sample 60")
+    if data: return recorded_bars(data, symbols), ""
+    return sample_bars(symbols, sample), f"made from {sample} sessions of generated sample bars, not from a market: an example of the form, nothing to trade"
+
+
+def _searched(plan: Any, bars: dict, costs: Any, file: Path, quiet: bool, **how: Any) -> dict[str, Any]:
+    "Search one strategy and keep what was found when it may be kept."
+    from futures_algo.optimization import keep, optimize
+    say = (lambda text: None) if quiet else lambda text: typer.echo(text, err=True)
+    found = optimize(plan, bars, costs, progress=say, **how)
+    return found.as_dict() | {"written": keep(found, file)}
+
+
+def _show(document: dict[str, Any]) -> None:
+    "A line a gate, and what became of the file."
+    for name, result in document["strategies"].items():
+        chosen = ", ".join(f"{parameter} {value}" for parameter, value in result["best"].items())
+        typer.echo(f"{name}: best of {result['combinations']:,} by {result['metric']} {result['value']:.3g}: {chosen}")
+        for gate in result["gates"]: typer.echo(f"  {'pass' if gate['passed'] else 'FAIL'}  {gate['symbol']} {gate['name']}: {gate['reason']}")
+        done = f"written to {document['file']}" if result["written"] else "not written; the file stays as it was (--accept writes it all the same)"
+        typer.echo(f"  {done}")
