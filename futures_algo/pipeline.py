@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from futures_algo.aggregator import BarAggregator, SecondToMinuteAggregator
-from futures_algo.core import Bar, Timeframe
+from futures_algo.core import MINUTE, Bar, Timeframe
 
 Instant = list[Bar]   # bars of one symbol that closed at the same moment, finest first
 
@@ -33,7 +33,8 @@ class BarPipeline:
         for symbol in self.symbols:
             if self.seconds:
                 for minute in self.seconds.advance(symbol, now): yield from by_instant(self.minutes.push(minute))
-            yield from by_instant(self.minutes.advance(symbol, now))
+            known = now - now % MINUTE if self.seconds else now    # a minute a roll cuts short ends before markers that have already passed
+            yield from by_instant(self.minutes.advance(symbol, known))
 
     def save(self) -> dict[str, Any]:
         "The state as JSON-able data."

@@ -11,6 +11,11 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run campaigns at their full length instead of the reduced one")
 
 
+def pytest_configure(config):
+    from hypothesis import settings
+    settings.register_profile("campaign", max_examples=2000 if config.getoption("--full") else 100, deadline=None)   # @settings(settings.get_profile("campaign"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     "The folder of real market data, which is not part of this repository."
