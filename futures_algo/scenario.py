@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_SCENARIOS', 'FORMAT', 'TypedParameter', 'ScenarioCosts', 'DataRange', 'GateVerdict', 'Scenario', 'bars_hash',
-           'data_range', 'code_hash', 'plain', 'typed_parameters', 'versions', 'make_scenario', 'scenarios_text',
-           'write_scenario', 'read_scenario', 'class_in_file', 'entry_with_scenario', 'check_code', 'save_to_live']
+           'data_range', 'code_hash', 'plain', 'typed_parameters', 'versions', 'make_scenario', 'scenario_of_run',
+           'scenarios_text', 'write_scenario', 'read_scenario', 'class_in_file', 'entry_with_scenario', 'check_code',
+           'save_to_live']
 
 # %% ../nbs/09c_scenario.ipynb #b2adb43a
 import ast
@@ -148,7 +149,7 @@ def _bare(node: ast.stmt) -> ast.stmt:
         if isinstance(part, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(part) is not None: part.body = part.body[1:] or [ast.Pass()]
     return node
 
-# %% ../nbs/09c_scenario.ipynb #15618c6d
+# %% ../nbs/09c_scenario.ipynb #74175afa
 def plain(value: Any) -> Any:
     "The same as JSON holds it: numpy's numbers as Python's, what is not a number as null, infinity as a text."
     if isinstance(value, Mapping): return {str(key): plain(part) for key, part in value.items()}
@@ -189,6 +190,20 @@ def make_scenario(
         "timeframes": list(map(str, strategy.timeframes)), "quantity": quantity, "costs": plain(vars(costs)), "data": [data_range(one) for one in several],
         "engine": versions(engine), "gates": plain(gates), "created": created or dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")})
     return unsealed.model_copy(update={"hash": unsealed.content()})
+
+
+def scenario_of_run(
+    name: str,                  # of the strategy in the live config
+    result: Any,                # BacktestResult
+    bars: Bars,                 # what it ran on, as given
+    quantity: int = 1,
+    class_path: str = "",
+    note: str = "chosen by hand from one backtest, not walked forward",
+) -> Scenario:
+    "A scenario from one run somebody looked at and chose: accepted by that person, without gates."
+    stats = {key: value for key, value in dict(result.stats).items() if isinstance(value, (int, float, np.number))}
+    return make_scenario(name, result.strategy, bars, result.costs, class_path=class_path, quantity=quantity, engine="futures_algo.backtest", note=note, accepted=True,
+                         statistics={bars.symbol: stats})
 
 # %% ../nbs/09c_scenario.ipynb #53b8cddb
 FORMAT = 1

@@ -18,6 +18,7 @@ from futures_algo.scenario import (
     plain,
     read_scenario,
     save_to_live,
+    scenario_of_run,
     scenarios_text,
     typed_parameters,
     write_scenario,
@@ -302,6 +303,15 @@ def test_the_difference_is_shown_before_anything_is_written(folder, scenario, ba
     difference = save_to_live(better, config, write=False)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     assert '-          "value": 18' in difference and '+          "value": 25' in difference
+
+
+def test_a_run_somebody_chose_is_saved_as_accepted_without_gates(folder, bars):
+    from futures_algo.backtest import backtest
+    chosen = scenario_of_run("mine", backtest(SimpleBullishCCIStrategy(length=21), bars), bars, quantity=2)
+    save_to_live(chosen, folder / "live.json")
+    kept = read_scenario(folder / "live_scenario_config.json")
+    assert (kept.values()["length"], kept.accepted, kept.passed, kept.gates) == (21, True, False, []) and kept.statistics["ES.c.0"]["trades"] > 0
+    check_config(load_config(folder / "live.json"))
 
 
 def test_saving_changes_the_strategys_entry_and_nothing_else_of_the_config(folder, scenario):
