@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['ENGINES', 'backtest', 'contracts_of', 'decisions_of', 'BacktestResult', 'BacktestResults']
 
-# %% ../nbs/08_backtest.ipynb #04063ede
+# %% ../nbs/08_backtest.ipynb #914f635c
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from .trades import Costs, Trades, equity_curve, trades_of
 
 if TYPE_CHECKING: from matplotlib.figure import Figure
 
-# %% ../nbs/08_backtest.ipynb #e8e4b270
+# %% ../nbs/08_backtest.ipynb #dbd52fcf
 ENGINES = ("model", "replay", "vectorbt")
 
 def backtest(
@@ -44,15 +45,17 @@ def backtest(
     if isinstance(bars, (Bars, Market)): return _simulated(strategy, [as_market(bars, calendar)], costs, quantity, engine)[0]
     markets = [as_market(one, calendar) for one in (bars.values() if isinstance(bars, Mapping) else bars)]
     if not markets: raise InputError("bars", "none", "must hold at least one symbol", "pass Bars, or a list of them")
+    symbols = [market.symbol for market in markets]
+    if len(set(symbols)) < len(symbols): raise InputError("symbols", ", ".join(symbols), "must differ", "give each symbol's bars once")
     return BacktestResults({result.symbol: result for result in _simulated(strategy, markets, costs, quantity, engine)})
 
 def _refuse_arguments(strategy: Any, costs: Any, engine: str) -> None:
     if isinstance(strategy, type): raise InputError("strategy", strategy.__name__, "must be an object, and is its class", f"write {strategy.__name__}(...)")
     if not isinstance(strategy, BaseStrategy): raise InputError("strategy", type(strategy).__name__, "must be a BaseStrategy", "derive it from futures_algo.BaseStrategy")
     if not isinstance(costs, Costs): raise InputError("costs", costs, "must be Costs", "write Costs(commission_usd=2.25, slippage_ticks=1)")
-    if engine not in ENGINES: raise InputError("engine", engine, f"must be one of {', '.join(ENGINES)}", did_you_mean(engine, ENGINES))
+    if engine not in ENGINES: raise InputError("engine", engine, "must be a known one", did_you_mean(engine, ENGINES))
 
-# %% ../nbs/08_backtest.ipynb #923fb0a0
+# %% ../nbs/08_backtest.ipynb #db459b85
 def _simulated(strategy: BaseStrategy, markets: "list[Market]", costs: Costs, quantity: Any, engine: str) -> "list[BacktestResult]":
     "One result a market."
     runs = [_decided(strategy, market, quantity, engine) for market in markets]
@@ -72,7 +75,7 @@ def _by_vectorbt(strategy: BaseStrategy, markets: "list[Market]", runs: list, co
 def _decided(strategy: BaseStrategy, market: Market, quantity: Any, engine: str) -> tuple[Bars, np.ndarray, Any]:
     "Base bars, the decision on each, and contracts of the entries."
     size = quantity.get(market.symbol) if isinstance(quantity, Mapping) else quantity
-    if not isinstance(size, Sizing) and not (isinstance(size, int) and size > 0):
+    if not isinstance(size, Sizing) and not (isinstance(size, Integral) and size > 0):
         raise InputError(f"quantity of {market.symbol}", size, "must be a whole number of contracts, 1 or more, or a Sizing", "write quantity=1")
     if not len(market.source): raise InputError(f"bars of {market.symbol or 'the symbol'}", "none", "must hold at least one bar", "choose a range with data")
     base = market.bars(strategy.base_timeframe)

@@ -6,19 +6,19 @@ import typer
 
 from futures_algo.cli import Json, app, finish
 
-Strategy = typer.Option(..., "--strategy", help="Class path: futures_algo.strategies.MACDCCIStrategy, or my/file.py:MyStrategy")
+Strategy = typer.Option(..., "--strategy", help="A shipped one by its name, package.module.Class, or my/file.py:MyStrategy")
 Data = typer.Option(..., "--data", help="DBN file of bars.")
 Parameters = typer.Option("{}", "--parameters", help='JSON of parameters: {"length": 20}')
 
 
 def _arguments(strategy: str, data: Path, parameters: str):
     "The strategy and the bars of each symbol."
-    from futures_algo.config import import_class
     from futures_algo.core import ConfigError
     from futures_algo.history import read_dbn
+    from futures_algo.strategies import strategy_class
     try: given = json_module.loads(parameters)
     except json_module.JSONDecodeError as error: raise ConfigError("parameters", parameters, f"must be JSON ({error})", 'write {"length": 20}') from None
-    return import_class(strategy)(**given), read_dbn(data)
+    return strategy_class(strategy)(**given), read_dbn(data)
 
 
 def _finish(reports: dict, as_json: bool) -> None:
