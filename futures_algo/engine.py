@@ -80,8 +80,9 @@ class Engine:
 
     def _begin(self) -> None:
         "Reconcile, go back to where the last engine stood, and only then trade."
-        self._enter("recovering")
+        if self._saved: self._advance(self._saved["position"][0])
         engine_state.remember_commands(self)
+        self._enter("recovering")
         self._report_differences(self.executor.recover())
         self._journaled = self.journal.ends()
         if self._saved:

@@ -7,11 +7,13 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from futures_algo.aggregator import BarAggregator
 from futures_algo.core import Bar, InputError, Timeframe
 from futures_algo.feed_events import Position, clock_text
+from futures_algo.pipeline import by_instant
 from futures_algo.strategy_runner import StrategyRunner
 
-LONGEST_MEMORY = 2000   # completed bars of a series taken from the journal to warm a strategy
+MEMORY_MINUTES = 45_000   # one-minute bars of a symbol taken from the journal to warm a strategy: about a month
 
 
 def save(engine) -> None:
@@ -36,17 +38,27 @@ def position_of(saved: dict[str, Any]) -> Position:
 
 
 def restore(engine, saved: dict[str, Any]) -> None:
-    "Put a new engine where the saved one was; a strategy that was not there, or had other parameters, is warmed from the journal's bars."
+    "Put a new engine where the saved one was; what is new since then is built from the journal's minutes."
+    through, aggregator = saved["position"][0], engine.pipeline.minutes
+    minutes = {symbol: _minutes(engine.journal, symbol, through) for symbol in saved["pipeline"]["symbols"]}
+    _add_timeframes(saved["pipeline"]["minutes"], minutes, aggregator.get_available_timeframes())
     engine.pipeline.restore(saved["pipeline"])
     engine.generator.last_actions.update({(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]})
-    through = saved["position"][0]
-    for symbol in engine.pipeline.symbols:
-        for timeframe in engine.pipeline.minutes.get_available_timeframes():
-            engine.pipeline.minutes.remember(_bars(engine.journal, symbol, [timeframe], through))
-    for runner in engine.runners: _restore_runner(engine, runner, saved["runners"].get(_key(runner)), through)
+    for symbol, bars in minutes.items(): aggregator.remember(bar for moment in closed(bars, aggregator.get_available_timeframes()) for bar in moment)
+    for runner in engine.runners: _restore_runner(engine, runner, saved["runners"].get(_key(runner)), minutes.get(runner.symbol, []), through)
 
 
-def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None, through: int) -> None:
+def _add_timeframes(saved: dict[str, Any], minutes: dict[str, list[Bar]], wanted: Iterable[str]) -> None:
+    "Periods under way of timeframes that were not built before."
+    for symbol, content in saved.items():
+        new = set(wanted) - {fields["timeframe"] for fields in content["periods"]}
+        if not new: continue
+        aggregator = BarAggregator(new, keep=0)
+        for bar in minutes[symbol]: aggregator.push(bar)
+        content["periods"] += aggregator.save().get(symbol, {"periods": []})["periods"]
+
+
+def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None, minutes: list[Bar], through: int) -> None:
     at, name = engine.clock.now(), _key(runner)
     try:
         if saved is None: raise InputError("saved state", name, "must have been saved", "it is new")
@@ -54,40 +66,33 @@ def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None
         engine.journal.add_event(at, "info", "warm-up", name, f"continues from {clock_text(through)}")
     except InputError as error:
         runner.reset()
-        seen = warm(runner, _bars(engine.journal, runner.symbol, runner.timeframes, through))
+        seen = warm(runner, minutes)
         engine.journal.add_event(at, "info", "warm-up", name, f"warmed from {seen} bars of the journal ({error})")
 
 
 def warm(
     runner: StrategyRunner,
-    bars: Iterable[Bar],     # closed bars of its timeframes in order of their ends
-) -> int:                    # how many it saw
+    minutes: Iterable[Bar],  # one-minute bars of its symbol, oldest first
+) -> int:                    # closed bars it saw
     "Let a runner see the past; what it would have done then is its model position now, and no signal goes anywhere."
     seen = 0
-    for moment in _moments(bars):
+    for moment in closed(minutes, runner.timeframes):
         runner.on_bars(moment)
         seen += len(moment)
     return seen
 
 
-def _moments(bars: Iterable[Bar]) -> Iterator[list[Bar]]:
-    "Bars that closed together."
-    together: list[Bar] = []
-    for bar in bars:
-        if together and bar.end != together[0].end:
-            yield together
-            together = []
-        together.append(bar)
-    if together: yield together
+def closed(minutes: Iterable[Bar], timeframes: Iterable[str]) -> Iterator[list[Bar]]:
+    "What closes, one moment at a time, when these minutes are aggregated."
+    aggregator = BarAggregator(timeframes, keep=0)
+    for bar in minutes: yield from by_instant(aggregator.push(bar))
 
 
-def _bars(journal, symbol: str, timeframes: Iterable[str], through: int) -> list[Bar]:
-    "The journal's latest closed bars up to a moment, in order of their ends, finest first."
-    found = [row for timeframe in timeframes
-             for row in journal.rows("bars", 'symbol = ? AND timeframe = ? AND "end" <= ?', symbol, timeframe, through, order='"end" DESC', limit=LONGEST_MEMORY)]
-    rows = sorted(found, key=lambda row: (row["end"], Timeframe(row["timeframe"]).seconds))
+def _minutes(journal, symbol: str, through: int) -> list[Bar]:
+    "The journal's latest one-minute bars of a symbol up to a moment."
+    rows = journal.rows("bars", "symbol = ? AND timeframe = '1min' AND \"end\" <= ?", symbol, through, order='"end" DESC', limit=MEMORY_MINUTES)
     return [Bar(row["symbol"], Timeframe(row["timeframe"]), *(row[name] for name in ("start", "end", "open", "high", "low", "close", "volume", "contract")), True,
-                bool(row["partial"])) for row in rows]
+                bool(row["partial"])) for row in reversed(rows)]
 
 
 def _key(runner: StrategyRunner) -> str: return f"{runner.name}:{runner.symbol}"
