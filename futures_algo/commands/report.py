@@ -1,1 +1,28 @@
 """`report`."""
+from pathlib import Path
+
+import typer
+
+from futures_algo.cli import Json, app, finish
+from futures_algo.commands.live import JournalPath
+
+
+@app.command()
+def report(
+    journal: Path = JournalPath,
+    session: str = typer.Option("", "--session", "--date", help="Date the session closes on, YYYY-MM-DD; the newest one when left away."),
+    data: Path | None = typer.Option(None, help="DBN file of recorded bars to compare with; the journal's own bars when left away."),
+    config: Path | None = typer.Option(None, help="Judge by this config instead of those in the journal."),
+    html: Path | None = typer.Option(None, help="Write the report as a page here."),
+    late: float = typer.Option(5.0, help="Seconds after its end from which a live bar is late."),
+    json: bool = Json,
+) -> None:
+    "Explain a session from its journal; a difference without a cause ends with exit code 1."
+    from futures_algo.config import read_config
+    from futures_algo.report import session_report
+    found = session_report(journal, data, read_config(config) if config else None, session=session, late_s=late)
+    if html: html.write_text(found.html(), encoding="utf-8")
+    def show(document: dict) -> None:
+        typer.echo(str(found))
+        for row in found.pnl: typer.echo(f"  {row['strategy']} {row['product']}: model ${row['model_usd']:,.2f}, account ${row['account_usd']:,.2f}, net ${row['net_usd']:,.2f} {row['causes'] or ''}")
+    finish(found.as_dict(), json, show, finding=not found.ok)

@@ -1,0 +1,86 @@
+"""Where the session's money went: from what the model would have made to what the account made, every dollar with its cause."""
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from futures_algo.contracts import Contract, product
+from futures_algo.orders import instrument_of
+from futures_algo.report_bars import MINUTE_BARS
+from futures_algo.report_causes import Cause
+from futures_algo.report_facts import Facts
+from futures_algo.report_orders import Desk, model_price
+from futures_algo.report_signals import SignalCheck, signed
+
+
+def marks(facts: Facts, at: int) -> dict[str, float]:
+    "The last close of every contract known at a moment, by NinjaTrader's name and by its code."
+    found: dict[str, float] = {}
+    for bars in (frames[MINUTE_BARS] for frames in facts.bars.values() if MINUTE_BARS in frames):
+        for code, contract in enumerate(bars.contracts):
+            rows = np.flatnonzero((bars.contract == code) & (bars.end <= at))
+            if not len(rows) or not contract: continue
+            found[contract] = found[instrument_of(contract, int(bars.end[rows[-1]]))] = float(bars.close[rows[-1]])
+    return found
+
+
+def pnl_table(facts: Facts, signals: SignalCheck, desk: Desk) -> list[dict[str, Any]]:
+    "A row a strategy and product: the model's dollars, what each cause took from them, and the account's."
+    before, after = marks(facts, facts.start), marks(facts, facts.end)
+    lines: dict[tuple[str, str], Line] = {}
+    line = lambda strategy, root: lines.setdefault((strategy, root), Line(strategy, root))
+    filled: Counter = Counter()
+    for row in facts.tables["fills"]:
+        line(row["strategy"], Contract.parse(row["instrument"]).root).add_fill(row, signals, desk, after)
+        filled[row["signal_id"]] += row["quantity"]
+    for signal in signals.model.values(): line(signal.strategy, product(signal.symbol).root).add_model(signal, signals, desk, after, filled[signal.id])
+    for (strategy, contract), held in signals.held.items(): line(strategy, Contract.parse(contract).root).carry("model_usd", contract, held, before, after)
+    for (strategy, instrument), ledger in desk.ledgers(facts.start).items():
+        if ledger.quantity: line(strategy, Contract.parse(instrument).root).carry("account_usd", instrument, ledger.quantity, before, after)
+    return [made.as_row() for _, made in sorted(lines.items())]
+
+
+class Line:
+    "Dollars of one strategy in one product."
+    def __init__(self, strategy: str, root: str):
+        self.strategy, self.root, self.point_value = strategy, root, product(root).point_value
+        self.usd: Counter = Counter()        # model_usd, account_usd, commission_usd
+        self.causes: Counter = Counter()     # cause code -> dollars between model and account
+
+    def carry(self, what: str, contract: str, held: int, before: dict[str, float], after: dict[str, float]) -> None:
+        "What a position from before the session made in it; only one of the two books holding it is a cause of its own."
+        made = held * (after.get(contract, 0.0) - before.get(contract, after.get(contract, 0.0))) * self.point_value
+        self.usd[what] += made
+        self.causes["carried_position"] += made if what == "account_usd" else -made
+
+    def add_fill(self, row: dict[str, Any], signals: SignalCheck, desk: Desk, after: dict[str, float]) -> None:
+        "A fill's dollars to the session's last price, and how they differ from the model's."
+        sign, quantity = (1 if row["side"] == "BUY" else -1), row["quantity"]
+        worth = sign * quantity * (after.get(row["instrument"], row["price"]) - row["price"]) * self.point_value
+        self.usd["account_usd"] += worth
+        self.usd["commission_usd"] += row["commission"] or 0.0
+        model = signals.model.get(row["signal_id"])
+        price = model and model_price(model, signals.bars[model.id])
+        if price is None: self.causes[self._why_extra(row, signals).code] += worth
+        else: self.causes[Cause.SLIPPAGE.code] -= sign * quantity * (row["price"] - price) * self.point_value
+
+    def _why_extra(self, row: dict[str, Any], signals: SignalCheck) -> Cause:
+        if row["signal_id"] in signals.model: return Cause.NO_MODEL_PRICE
+        if row["signal_id"] in signals.causes: return signals.causes[row["signal_id"]]
+        return Cause.MANUAL_TRADE if not row["order_id"] else Cause.PROTECTIVE_LEG if not row["signal_id"] else Cause.UNEXPLAINED
+
+    def add_model(self, signal: Any, signals: SignalCheck, desk: Desk, after: dict[str, float], filled: int) -> None:
+        "A decision's dollars to the session's last price; what was not filled of it has its cause."
+        price = model_price(signal, signals.bars[signal.id])
+        if price is None: return
+        one = signed(signal.action) * (after.get(signal.contract, price) - price) * self.point_value
+        self.usd["model_usd"] += one * signal.quantity
+        cause = signals.causes.get(signal.id) or desk.check.causes.get(signal.id) or Cause.UNEXPLAINED
+        if filled != signal.quantity: self.causes[cause.code] -= one * (signal.quantity - filled)
+
+    def as_row(self) -> dict[str, Any]:
+        causes = {code: round(dollars, 2) for code, dollars in self.causes.items() if abs(dollars) > 0.005}
+        left = self.usd["account_usd"] - self.usd["model_usd"] - sum(self.causes.values())
+        return {"strategy": self.strategy, "product": self.root, "model_usd": round(self.usd["model_usd"], 2), "account_usd": round(self.usd["account_usd"], 2),
+                "commission_usd": round(self.usd["commission_usd"], 2), "net_usd": round(self.usd["account_usd"] - self.usd["commission_usd"], 2),
+                "difference_usd": round(self.usd["account_usd"] - self.usd["model_usd"], 2), "causes": causes, "left_usd": round(left, 2)}
