@@ -49,7 +49,7 @@ def _times(axis: "Axes", time: np.ndarray, labels: int = 8) -> None:
     axis.set_xticks(rows, [at[row].strftime(style) for row in rows])
     axis.set_xlim(-0.01 * len(time), 1.01 * len(time))
 
-# %% ../nbs/08d_backtest_plots.ipynb #37fc02d0
+# %% ../nbs/08d_backtest_plots.ipynb #1c4314fc
 def draw_price(axis: "Axes", base: Bars, trades: "pd.DataFrame") -> None:
     "Bars, and trades from entry to exit in the colour of their result."
     _plain(axis, f"{base.symbol} {base.timeframe}: {len(trades):,} trades")
@@ -58,6 +58,7 @@ def draw_price(axis: "Axes", base: Bars, trades: "pd.DataFrame") -> None:
         axis.vlines(rows, base.low, base.high, color=FAINT, linewidth=1)
         for side, column in ((-0.3, base.open), (0.3, base.close)): axis.hlines(column, rows + min(side, 0), rows + max(side, 0), color=INK, linewidth=0.9)
     else: _draw_band(axis, base)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
     _draw_trades(axis, trades, len(trades) <= FEW_TRADES)
     _times(axis, base.end)
 
@@ -66,15 +67,16 @@ def _draw_band(axis: "Axes", base: Bars) -> None:
     starts = np.unique(np.linspace(0, len(base), STRETCHES, endpoint=False).astype(int))
     ends = np.append(starts[1:], len(base)) - 1
     axis.fill_between(ends, np.minimum.reduceat(base.low, starts), np.maximum.reduceat(base.high, starts), color=FAINT, alpha=0.45, linewidth=0)
-    axis.plot(ends, base.close[ends], color=INK, linewidth=0.8)
+    axis.plot(ends, base.close[ends], color=INK, linewidth=0.6, alpha=0.8)
 
 def _draw_trades(axis: "Axes", trades: "pd.DataFrame", in_full: bool) -> None:
+    size = 26 if len(trades) <= 60 else 12 if in_full else 7
     for won, colour in ((True, PROFIT), (False, LOSS)):
         some = trades[(trades["pnl_usd"] > 0) == won]
         if in_full: axis.plot([some["entry_row"], some["exit_row"]], [some["entry_price"], some["exit_price"]], color=colour, linewidth=1.1, alpha=0.8)
         for side, marker in ((1, "^"), (-1, "v")):
             own = some[some["side"] == side]
-            axis.scatter(own["entry_row"], own["entry_price"], marker=marker, s=26 if in_full else 7, color=colour, linewidths=0, zorder=3)
+            axis.scatter(own["entry_row"], own["entry_price"], marker=marker, s=size, color=colour, linewidths=0, zorder=3)
 
 # %% ../nbs/08d_backtest_plots.ipynb #c28fa494
 def draw_equity(axis: "Axes", result: Any) -> None:
@@ -151,7 +153,7 @@ def draw_hours(axis: "Axes", result: Any) -> None:
     axis.set_xticks(range(24), [f"{hour:02d}" for hour in table.index])
     _dollars(axis)
 
-# %% ../nbs/08d_backtest_plots.ipynb #8578daef
+# %% ../nbs/08d_backtest_plots.ipynb #6ddfaf40
 def overview(
     result: Any,                                # BacktestResult or BacktestResults
     size: tuple[float, float] = (10.0, 7.5),    # inches
@@ -162,6 +164,7 @@ def overview(
     for axis, part in zip(axes, parts): draw_price(axis, part.base, part.trades_frame())
     draw_equity(axes[-2], result)
     draw_drawdown(axes[-1], result)
+    for axis in axes[:-1] if len(parts) == 1 else axes[-2:-1]: axis.set_xticklabels([])   # the same rows as the panel below
     return figure
 
 def _parts(result: Any) -> list[Any]:
@@ -175,9 +178,9 @@ def _figure(rows: int, size: tuple[float, float], heights: list[float]) -> tuple
     pyplot.close(figure)
     return figure, axes[:, 0]
 
-# %% ../nbs/08d_backtest_plots.ipynb #c2c6697a
+# %% ../nbs/08d_backtest_plots.ipynb #09dd5941
 _STYLE = """body{font:14px/1.45 system-ui,sans-serif;color:#22303c;margin:0 auto;max-width:1080px;padding:24px}h1{font-size:22px;margin:0}h2{font-size:15px;margin:28px 0 6px}
-p{color:#5b6b78;margin:4px 0 12px}.cards{display:flex;flex-wrap:wrap;gap:10px;margin:16px 0}.card{border:1px solid #e3e7eb;border-radius:8px;padding:8px 14px;min-width:108px}
+p{color:#5b6b78;margin:4px 0 12px}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(112px,1fr));gap:8px;margin:16px 0}.card{border:1px solid #e3e7eb;border-radius:8px;padding:8px 12px}
 .card b{display:block;font-size:18px}.card span,small{color:#5b6b78;font-size:12px}img{width:100%;display:block}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 td,th{padding:3px 8px;border-bottom:1px solid #eef1f4;text-align:right;font-weight:400}td:first-child,th:first-child{text-align:left}th{color:#5b6b78;font-size:12px}
 .bad{color:#c0392b}.columns{columns:2;column-gap:32px}@media(max-width:760px){.columns{columns:1}}@media print{body{padding:0}h2{break-after:avoid}}"""
@@ -215,7 +218,7 @@ def _picture(figure: "Figure", label: str) -> str:
     figure.savefig(held, format="png", dpi=140)
     return f"<img alt='{label}' src='data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}'>"
 
-# %% ../nbs/08d_backtest_plots.ipynb #20048998
+# %% ../nbs/08d_backtest_plots.ipynb #192c348b
 def _cards(stats: dict[str, float]) -> str:
     tone = lambda name: " class='bad'" if stats[name] < 0 else ""
     return "<div class='cards'>" + "".join(f"<div class='card'><b{tone(name)}>{written(name, stats[name])}</b><span>{_words(name)}</span></div>" for name in _CARDS) + "</div>"
@@ -228,8 +231,8 @@ def _figures(stats: dict[str, float]) -> str:
 
 def _html_table(table: "pd.DataFrame", index: bool = True) -> str:
     "A frame by the units in its columns' names."
-    formats = {name: lambda value, name=name: written(name, value) for name in table.columns if table[name].dtype.kind == "f"}
-    return table.rename_axis(index=None).to_html(formatters=formats, border=0, index=index, na_rep="")
+    texts = table.apply(lambda column: column.map(lambda value: written(column.name, value)) if column.dtype.kind == "f" else column)
+    return texts.rename_axis(index=None).rename(columns=_words).to_html(border=0, index=index)
 
 def _symbols(result: Any) -> str:
     "Figures by symbol, where there are several."
@@ -239,10 +242,12 @@ def _symbols(result: Any) -> str:
     return f"<h2>By symbol</h2><table><tr><th></th>{head}</tr>{rows}</table>"
 
 def _trade_list(result: Any, most: int) -> str:
+    "The latest trades, newest first."
     frame = result.trades_frame()
+    if not len(frame): return "<h2>Trades</h2><p>None was closed, so figures of trades are undefined.</p>"
     some = frame.tail(most).iloc[::-1].drop(columns=["entry_row", "exit_row", "commission_usd"])
     for name in ("entry_time", "exit_time"): some[name] = some[name].dt.tz_convert(EXCHANGE_ZONE).dt.strftime("%Y-%m-%d %H:%M")
-    some["side"] = np.where(some["side"] > 0, "long", "short")
-    for name in ("entry_price", "exit_price"): some[name] = some[name].map("{:,.6g}".format) if len(some) else some[name].astype(str)
-    some["reason"] = some["reason"].str.replace("_", " ")
-    return f"<h2>{'All' if len(frame) <= most else f'The last {most}'} of {len(frame):,} trades, exchange time</h2>{_html_table(some.rename(columns=lambda n: n if n == 'pnl_usd' else n.replace('_', ' ')), False)}"
+    for name in ("entry_price", "exit_price"): some[name] = some[name].map("{:,.8g}".format)
+    some["side"], some["reason"] = np.where(some["side"] > 0, "long", "short"), some["reason"].str.replace("_", " ")
+    head = f"{'All' if len(frame) <= most else f'The last {most} of'} {len(frame):,} trades, exchange time, newest first"
+    return f"<h2>{head}</h2>{_html_table(some, False)}"

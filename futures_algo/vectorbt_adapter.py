@@ -71,7 +71,7 @@ def fills_of(
     time[place] = np.array([fill.at for fill in fills], np.int64) + 1 + np.arange(len(row)) - np.searchsorted(row, row)
     return Fills(base, fills, sizes, row, place, bar_place, time)
 
-# %% ../nbs/08b_vectorbt_adapter.ipynb #b2dd6a0e
+# %% ../nbs/08b_vectorbt_adapter.ipynb #0c4e55da
 SIGNALS = ("entries", "exits", "short_entries", "short_exits")
 
 def signal_columns(fills: Fills, costs: Costs):
@@ -88,7 +88,7 @@ def signal_columns(fills: Fills, costs: Costs):
     columns = dict(zip(SIGNALS, (put(mask, False) for mask in ((side > 0) & ~leaving, (side < 0) & leaving, (side < 0) & ~leaving, (side > 0) & leaving))))
     columns |= {"size": put(fills.quantity * kind.point_value, 1.0), "slippage": put(slip / price, 0.0)}
     columns |= {"fees": put(costs.commission_usd / ((price + side * slip) * kind.point_value), 0.0), "price": close, "close": close}
-    return pd.DataFrame(columns, index=pd.DatetimeIndex(fills.time.view("M8[ns]"), tz="UTC"))
+    return pd.DataFrame(columns, index=pd.DatetimeIndex(fills.time.view("M8[ns]")))   # UTC without saying so: vectorbt is slow with zones
 
 def _fill_columns(fills: Fills) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Prices, sides and which of them leave a position."
