@@ -56,6 +56,7 @@ class Engine:
         self._latest: dict[str, Bar] = {}        # the last closed bar of each symbol
         self._is_present = False                 # the stream has reached the present once
         self._instruments: dict[str, str] = {}   # dated contract -> NinjaTrader's name
+        self.reloader = None                     # what follows the config file, see `reload`
         self._handlers = {Bar: self._on_bar, IntervalEnd: self._on_interval_end, ContractMapped: self._on_contract, FeedState: self._on_feed_state}
         executor.warm = self._is_warm
 
@@ -67,6 +68,7 @@ class Engine:
         self.journal.hold()
         self.journal.add("runs", run_id=self.run_id, started=time.time_ns(), pid=os.getpid(), mode=self.mode, account=self.executor.account,
                          config_hash=self.config_hash, version=__version__)
+        if why := os.environ.get("FUTURES_ALGO_RESTARTS"): self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, why)
         try:
             self._begin()
             while not self.stop_reason and self.feed.state != "closed": self._turn()
@@ -112,6 +114,7 @@ class Engine:
             self._report_differences(self.executor.reconcile())
         if time.monotonic() >= self._next_status: self.write_status()
         if time.monotonic() >= self._next_snapshot: self._save()
+        if self.reloader: self.reloader.follow(self)
         self.on_turn(self)
 
     def _save(self) -> None:

@@ -14,15 +14,28 @@ JournalPath = typer.Option(Path("journal/live.db"), "--journal", help="The engin
 def run(
     config: Path = Config,
     live: bool = typer.Option(False, "--live/--dry-run", help="Send orders; the config must say so too. Dry run is the default."),
+    simulation: str | None = typer.Option(None, help="Follow a loopback gateway's recorded time from this UTC moment: 2025-09-12T22:00"),
+    supervised: bool = typer.Option(False, "--supervised", help="Start the engine again when it dies or hangs."),
     loglevel: str = typer.Option("INFO", help="DEBUG, INFO, WARNING or ERROR"),
     json: bool = Json,
 ) -> None:
     "Run the engine on a config until it is stopped."
     import logging
+    from futures_algo.core import to_nanos
     from futures_algo.live import LiveTradingSystem
     logging.basicConfig(level=loglevel, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    reason = LiveTradingSystem(config, live).start()
+    moment = None if simulation is None else to_nanos(f"{simulation.removesuffix('Z')}+00:00")
+    system = LiveTradingSystem(config, live, moment)
+    if supervised: raise typer.Exit(_supervise(system, config, live, simulation, loglevel))
+    reason = system.start()
     finish({"stopped": reason}, json, lambda document: typer.echo(document["stopped"]))
+
+
+def _supervise(system, config: Path, live: bool, simulation: str | None, loglevel: str) -> int:
+    "The same in a process of its own, watched."
+    from futures_algo.supervisor import Supervisor, engine_command
+    more = [] if simulation is None else ["--simulation", simulation]
+    return Supervisor(engine_command("--config", str(config), "--live" if live else "--dry-run", "--loglevel", loglevel, *more), system.config.engine.journal).run()
 
 
 @app.command("validate-config")
