@@ -117,6 +117,7 @@ def read_facts(
             raise InputError("session", session, "must be one the journal has bars of", f"it has {', '.join(_sessions(journal, symbols[0])[-5:])}")
         tables = {name: _session_rows(journal, name, start, end) for name in ("signals", "intents", "fills", "requests", "order_events", "positions", "events", "commands")}
         tables["carried"] = [row for intent in tables["intents"] if intent["signal_id"] and (row := journal.one("signals", "id", intent["signal_id"]))]
+        tables["filled_intents"] = [row for fill in tables["fills"] if fill["order_id"] and (row := journal.one("intents", "order_id", fill["order_id"]))]
         tables["all_fills"] = [row for row in journal.rows("fills", order="at, rowid") if row["at"] <= start or trading_day(row["at"]) <= trading_day(end - 1)]
         everything = journal.rows("events", "kind IN ('engine', 'warm-up', 'reload', 'config', 'feed') AND at <= ?", end, order="seq")
         configs = _configs(journal, everything, config)
@@ -171,8 +172,7 @@ def _columns(symbol: str, timeframe: Timeframe, rows: list) -> Bars:
 def _session_rows(journal: Journal, name: str, start: int, end: int) -> list[dict[str, Any]]:
     "A table's rows of the session: a decision belongs where its bar closed, everything else where it happened."
     if name == "signals": return journal.rows(name, "bar_end > ? AND bar_end <= ?", start, end)
-    if name in ("intents", "requests", "order_events", "fills"): return [row for row in journal.rows(name, "at > ?", start) if trading_day(row["at"]) == trading_day(end - 1)]
-    return journal.rows(name, "at >= ? AND at <= ?", start, end)
+    return [row for row in journal.rows(name, "at >= ?", start) if trading_day(row["at"]) == trading_day(end - 1)]
 
 
 # --- what happened to the engine

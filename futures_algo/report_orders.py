@@ -44,6 +44,9 @@ class Desk:
         return found
 
     @cached_property
+    def known_orders(self) -> set[str]: return {row["order_id"] for row in self.facts.tables["filled_intents"]}
+
+    @cached_property
     def fills(self) -> dict[str, list[dict[str, Any]]]:
         found = defaultdict(list)
         for row in self.facts.tables["all_fills"]: found[row["order_id"]].append(row)
@@ -130,7 +133,7 @@ class Desk:
     def _fill(self, row: dict[str, Any]) -> None:
         "A fill is compared with what research takes the same decision to cost."
         self.check.checked += 1
-        if not row["order_id"] or not any(order["order_id"] == row["order_id"] for order in self.facts.tables["intents"]) and row["signal_id"] not in self.facts.signals:
+        if row["order_id"] not in self.known_orders:
             cause = Cause.MANUAL_TRADE if str(row["execution_id"]).startswith("adopt-") else Cause.UNEXPLAINED
             return self._note("fill", row["execution_id"], row["at"], cause, what="no order", strategy=row["strategy"], instrument=row["instrument"])
         model = self.signals.model.get(row["signal_id"])

@@ -117,9 +117,7 @@ class Line:
 
     def _warmed_from(self, ends: np.ndarray, begun: Break) -> int:
         "The first moment a strategy begun anew saw: what the feed replayed, or the journal's bars it was warmed from."
-        from futures_algo.engine_state import LONGEST_MEMORY
-        row = int(np.searchsorted(ends, begun.at))
-        if begun.detail.startswith("warmed from"): return max(0, row - LONGEST_MEMORY)
+        if begun.detail.startswith("warmed from"): return 0
         hours = float(self.facts.config_at(begun.at).get("databento", {}).get("replay_hours", 24))
         return int(np.searchsorted(ends, begun.at - int(hours * HOUR)))
 
