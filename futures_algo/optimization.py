@@ -24,7 +24,7 @@ from .trades import Costs
 
 if TYPE_CHECKING: import pandas as pd
 
-# %% ../nbs/09d_optimization.ipynb #b7068189
+# %% ../nbs/09d_optimization.ipynb #0e1ca122
 FACTORS = (0.75, 1.0, 1.25)
 
 @dataclass(frozen=True)
@@ -68,11 +68,17 @@ def plan_of(
     path = entry.get("class") or class_in_file(folder / str(entry.get("scenario")), name)
     given = flat_parameters({"parameters": {}, **entry}) or _former(name, entry, folder)
     strategy = import_class(path).from_config(name, {"parameters": given})
-    for parameter in grid or ():
-        if parameter not in strategy.params: raise ConfigError("grid", parameter, f"must name a parameter of {type(strategy).__name__}", did_you_mean(parameter, strategy.params), f"strategies.{name}")
     fixed = {parameter: [value] for parameter, value in given.items() if value != strategy.params[parameter].default}
-    chosen = {**fixed, **{parameter: list(values) for parameter, values in grid.items()}} if grid else default_grid(strategy)
+    chosen = {**fixed, **_checked(strategy, grid)} if grid else default_grid(strategy)
     return Plan(name, path, list(entry.get("symbols") or feed), chosen, int(entry.get("quantity", 1)))
+
+def _checked(strategy: BaseStrategy, grid: Mapping[str, Any]) -> dict[str, list]:
+    "The grid's values in their parameters' types."
+    kind = type(strategy).__name__
+    for parameter, values in grid.items():
+        if parameter not in strategy.params: raise InputError("grid", parameter, f"must name a parameter of {kind}", did_you_mean(parameter, strategy.params))
+        if not isinstance(values, (list, tuple)) or not values: raise InputError(f"grid {parameter}", values, "must be a list of values to try", f'write {{"{parameter}": [10, 20]}}')
+    return {parameter: [strategy.params[parameter].check(value, f"{kind} {parameter}") for value in values] for parameter, values in grid.items()}
 
 def _former(name: str, entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     "Parameters of the scenario there is, where it can be read."
@@ -128,7 +134,7 @@ def _read(source: Path, symbols: Sequence[str]) -> dict[str, Bars]:
     named = {symbol if "." in symbol else f"{root_of(symbol)}.c.0": bars for symbol, bars in read_dbn(source).items()}
     return {symbol: replace(bars, symbol=symbol) for symbol, bars in named.items() if symbol in symbols}
 
-# %% ../nbs/09d_optimization.ipynb #45420c74
+# %% ../nbs/09d_optimization.ipynb #d7208a82
 @dataclass
 class Optimization:
     "What was found for one strategy."
@@ -163,6 +169,7 @@ def optimize(
     **walking: Any,                    # further arguments of walk_forward
 ) -> Optimization:
     "Search the grid, walk forward, judge, and describe the result as a scenario."
+    if folds < 1: raise InputError("folds", folds, "must be at least 1", "4 is usual")
     from futures_algo.strategy_columns import Market
     from futures_algo.sweep import sweep
     from futures_algo.walkforward import walk_forward

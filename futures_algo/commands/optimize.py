@@ -48,6 +48,7 @@ def _bars(data: list[Path], sample: int, symbols: list[str]) -> tuple[dict, str]
     "Bars by symbol, and what the file must say of them."
     from futures_algo.core import InputError
     from futures_algo.optimization import recorded_bars, sample_bars
+    if sample < 0: raise InputError("sample", sample, "must be a number of sessions", "write --sample 60")
     if bool(data) == bool(sample): raise InputError("data", [str(path) for path in data], "must be given, or --sample, and not both", "write --data FILE.dbn.zst, --data data/history, or --sample 60")
     if data: return recorded_bars(data, symbols), ""
     return sample_bars(symbols, sample), f"made from {sample} sessions of generated sample bars, not from a market: an example of the form, nothing to trade"

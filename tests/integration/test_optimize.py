@@ -77,3 +77,65 @@ def test_an_engine_does_not_start_on_a_file_somebody_edited(bars, tmp_path):
     message = futures_algo("demo", "--headless", "--data", bars, "--config", config_with(tmp_path, scenario=file.name), "--folder", tmp_path / "run", code=2)
     assert "changed after it was written; run futures-algo optimize again (strategies.mine.scenario" in message and len(message.strip().splitlines()) == 1
     assert not (tmp_path / "run" / "journal.db").exists()
+
+
+# --- the job
+
+GRID = '{"length": [10, 20], "bars_held": [4, 8]}'
+
+def test_the_notebook_writes_a_file_an_engine_trades(bars, tmp_path):
+    import papermill
+    file = tmp_path / "live_scenario_config.json"
+    given = {"name": "mine", "strategy": CLASS, "grid": json.loads(GRID), "folds": 2, "sessions": 20, "output": str(file), "accept": True}
+    papermill.execute_notebook(str(ROOT / "nbs/optimize.ipynb"), str(tmp_path / "report.ipynb"), given, cwd=str(ROOT / "nbs"), progress_bar=False)
+    scenario = read_scenario(file, "mine")
+    assert scenario.values()["length"] in (10, 20) and "generated sample bars" in scenario.note and scenario.search["combinations"] == 4
+    seen = play(config_with(tmp_path, scenario=file.name), bars, tmp_path / "run")
+    assert scenario.hash in seen["events"][0]["message"] and seen["entry"]["scenario"]["hash"] == scenario.hash
+
+
+def optimize(folder: Path, *args: str, code: int = 0) -> dict:
+    config = folder / "live.json"
+    if not config.exists(): config_with(folder, **{"class": CLASS})
+    return json.loads(futures_algo("optimize", "--config", config, "--sample", "20", "--folds", "2", "--grid", GRID, "--json", *args, code=code).splitlines()[-1])
+
+
+def test_a_failed_gate_leaves_the_file_that_was_unless_a_person_accepts(tmp_path):
+    file = tmp_path / "live_scenario_config.json"
+    former = write_scenario(file, make_scenario("mine", SimpleBullishCCIStrategy(), generate_minutes("ES.c.0", sessions=2), Costs(), class_path=CLASS, accepted=True)).read_bytes()
+    refused = optimize(tmp_path, code=1)["strategies"]["mine"]
+    assert not refused["passed"] and not refused["written"] and file.read_bytes() == former and not all(gate["passed"] for gate in refused["gates"])
+    accepted = optimize(tmp_path, "--accept")
+    assert accepted["ok"] and read_scenario(file).accepted and not read_scenario(file).passed and file.read_bytes() != former
+
+
+def test_the_same_search_gives_the_same_file_but_for_the_time(tmp_path):
+    texts = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        optimize(folder, "--accept")
+        texts.append((folder / "live_scenario_config.json").read_text().splitlines())
+    assert {a.split(":")[0].strip() for a, b in zip(*texts, strict=True) if a != b} <= {'"created"'}
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ((), "must be given, or --sample"),
+    (("--sample", "20", "--data", "none.dbn.zst"), "not both"),
+    (("--data", "none.dbn.zst"), "none.dbn.zst"),
+    (("--sample", "20", "--strategy", "mien"), "did you mean 'mine'"),
+    (("--sample", "20", "--grid", '{"lenght": [10]}'), "did you mean 'length'"),
+    (("--sample", "20", "--grid", '{"length": [10'), "must be JSON"),
+    (("--sample", "20", "--grid", '{"length": [1]}'), "must be at least 2"),
+    (("--sample", "20", "--grid", '{"length": []}'), "length"),
+    (("--sample", "20", "--grid", '{"length": 10}'), "length"),
+    (("--sample", "20", "--metric", "sharp"), "sharpe"),
+    (("--sample", "20", "--folds", "0"), "folds"),
+    (("--sample", "20", "--slippage", "-1"), "slippage_ticks"),
+    (("--sample", "-3",), "sample"),
+])
+def test_bad_input_is_refused_in_one_line_before_any_work(tmp_path, capsys, arguments, words):
+    from futures_algo.cli import main
+    config = config_with(tmp_path, **{"class": CLASS})
+    with pytest.raises(SystemExit) as ended: main(["optimize", "--config", str(config), *arguments])
+    message = capsys.readouterr().err
+    assert ended.value.code == 2 and words in message and len(message.strip().splitlines()) == 1 and [path.name for path in tmp_path.iterdir()] == ["live.json"]
