@@ -25,6 +25,7 @@ _HOMES = {
     "execution": ("CrossTradeExecutor", "OrderManager", "SignalTranslator", "SimpleExecutor"),
     "journal": ("Journal",),
     "live": ("LiveTradingSystem",),
+    "strategy_loader": ("StrategyLoader",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

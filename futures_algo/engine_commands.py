@@ -2,18 +2,18 @@
 import time
 from typing import Any
 
-from futures_algo.core import InputError
+from futures_algo.core import FuturesAlgoError, InputError
 from futures_algo.sessions import SessionCalendar
 
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
-VERBS = ("halt", "resume", "reduce", "flatten", "enable", "disable", "reconcile", "acknowledge", "stop")
+VERBS = ("halt", "resume", "reduce", "flatten", "enable", "disable", "reconcile", "acknowledge", "reload", "stop")
 
 
 def obey(engine, verb: str, args: dict[str, Any]) -> tuple[str, str]:
     "Carry out one command; 'done' or 'refused', and what to tell who asked."
     if verb not in VERBS: return "refused", f"unknown command {verb!r}; known: {', '.join(VERBS)}"
     try: return "done", _CARRY_OUT[verb](engine, args)
-    except InputError as error: return "refused", str(error)
+    except FuturesAlgoError as error: return "refused", str(error)
 
 
 def _trading(state: str):
@@ -43,13 +43,18 @@ def _reconcile(engine, args: dict[str, Any]) -> str:
     return "the books agree" if not differences else f"the books differ in {', '.join(differences)}"
 
 
+def _reload(engine, args: dict[str, Any]) -> str:
+    if engine.reloader is None: raise InputError("reload", "this engine", "must have been started from a config file", "futures-algo run --config FILE")
+    return engine.reloader.now(engine)
+
+
 def _stop(engine, args: dict[str, Any]) -> str:
     engine.stop("stopped by command")
     return "stopping"
 
 
 _CARRY_OUT = {"halt": _trading("HALTED"), "resume": _trading("ACTIVE"), "reduce": _trading("REDUCING"), "flatten": _flatten, "enable": _strategy(True),
-              "disable": _strategy(False), "reconcile": _reconcile, "acknowledge": lambda engine, args: "acknowledged", "stop": _stop}
+              "disable": _strategy(False), "reconcile": _reconcile, "acknowledge": lambda engine, args: "acknowledged", "reload": _reload, "stop": _stop}
 
 
 def status_documents(engine) -> dict[str, dict[str, Any]]:
@@ -64,7 +69,7 @@ def status_documents(engine) -> dict[str, dict[str, Any]]:
         "trading": {"state": books.trading, "reason": books.trading_reason, "pnl_usd": executor.pnl_usd()},
         "clock": {"now": now},
         "market": _market(engine, now),
-    }
+    } | ({"config": engine.reloader.document()} if engine.reloader else {})
     return documents | {f"strategy:{runner.name}:{runner.symbol}": _strategy_card(engine, runner) for runner in engine.runners}
 
 

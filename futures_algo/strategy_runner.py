@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['make_signal', 'refuse_scalar_code', 'StrategyRunner']
 
-# %% ../nbs/07e_strategy_runner.ipynb #07e_strategy-003-2426
+# %% ../nbs/07e_strategy_runner.ipynb #b2f1f01c
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from .contracts import product
 from .core import Bar, InputError, Signal, Timeframe, signal_id
 from .indicator_calculator import VBTIndicatorCalculator
-from .position import ENTRY_SIDE, EXIT_CONTRACT, EXIT_REASON, EXIT_SIDE, LAST_CLOSE, REASONS, SIDE, new_state, position_step
+from .position import ENTERING, ENTRY_SIDE, EXIT_CONTRACT, EXIT_REASON, EXIT_SIDE, EXITING, LAST_CLOSE, REASONS, SIDE, new_state, position_step
 from .sessions import SessionCalendar
 from .sizing import Sizing
 from .strategy_base import CONDITIONS, BaseStrategy
@@ -36,7 +36,7 @@ def refuse_scalar_code(strategy: BaseStrategy) -> None:
     frames = {t: known._replace(prev=known) for t, known in own.items()}
     strategy.conditions(Values(rows(strategy.outputs, frames, rows(strategy.outputs, own))))
 
-# %% ../nbs/07e_strategy_runner.ipynb #5ac74f1d
+# %% ../nbs/07e_strategy_runner.ipynb #183ad1a5
 class StrategyRunner:
     "A strategy's indicators, position and signals on one symbol, bar by bar."
     def __init__(self,
@@ -52,7 +52,7 @@ class StrategyRunner:
         self.calendar = calendar or SessionCalendar.of(symbol)
         self.timeframes = frozenset(strategy.timeframes)
         self._base, self._hash, self._rules = strategy.base_timeframe, strategy.config_hash(), strategy.exit_rules(symbol)
-        self._rule_row, self._point_value = np.array(self._rules, np.float64), product(symbol).point_value
+        self._point_value = product(symbol).point_value
         self.reset()
 
     def reset(self) -> None:
@@ -67,6 +67,7 @@ class StrategyRunner:
         self._codes: dict[str, int] = {}          # dated contract -> number in the position's state
         self._closes = (0, 0)                     # end of the open segment, last close of its session
         self._held = 0                            # contracts the open position was entered with
+        self._rule_row = np.array(self._rules, np.float64)   # exits in force: the strategy's, or those a position was taken over with
         self.evaluation: dict[str, Any] = {}      # the latest: bar_end, known, conditions
 
     @property
@@ -110,6 +111,7 @@ class StrategyRunner:
         code = self._codes.setdefault(bar.contract, len(self._codes))
         position_step(*self._state, self._rule_row, *(bool(decide[name]) for name in CONDITIONS), bar.open, bar.high, bar.low, bar.close, bar.end,
                       self._session_close(bar), code, atr, self._out)
+        if self._out[EXIT_SIDE]: self._rule_row[:] = self._rules
         self.evaluation = {"bar_end": bar.end, "known": known, "conditions": decide}
         return list(self._signals(bar, last_close, atr))
 
@@ -126,9 +128,16 @@ class StrategyRunner:
 
     def _session_close(self, bar: Bar) -> int:
         "Last close of the bar's session."
-        if self._rules.before_close < 0: return 0
+        if self._rule_row[-1] < 0: return 0   # its before_close
         if bar.start >= self._closes[0]: self._closes = self.calendar.next_close(bar.start), self.calendar.session_close(bar.start)
         return self._closes[1]
+
+    def take_over(self, other: "StrategyRunner") -> None:
+        "Go on with another runner's model position; one that is open, or about to be, keeps the exits it was opened with until it is left."
+        for mine, theirs in zip(self._state, other._state, strict=True): mine[:] = theirs
+        self._codes, self._held = dict(other._codes), other._held
+        side, exiting, entering = (int(self._state[0][k]) for k in (SIDE, EXITING, ENTERING))
+        if (side and not exiting) or entering: self._rule_row[:] = other._rule_row
 
     def describe(self) -> dict[str, Any]:
         "The latest evaluation as plain numbers: what the monitor shows under 'why no trade?'."
@@ -141,7 +150,8 @@ class StrategyRunner:
     def save(self) -> dict[str, Any]:
         "The whole state as JSON-able data."
         return {"hash": self._hash, "calculator": self.calculator.save().decode(), "integers": self._state[0].tolist(), "floats": self._state[1].tolist(),
-                "codes": self._codes, "held": self._held, "frames": {t: known.as_dict() for t, known in self._frames.items()}, "previous": self._previous.as_dict()}
+                "codes": self._codes, "held": self._held, "rules": self._rule_row.tolist(),
+                "frames": {t: known.as_dict() for t, known in self._frames.items()}, "previous": self._previous.as_dict()}
 
     def restore(self, saved: Mapping[str, Any]) -> "StrategyRunner":
         "Continue where `save` was called; the state of other parameters is refused."
@@ -149,6 +159,7 @@ class StrategyRunner:
         self.calculator.restore(saved["calculator"].encode())
         self._state[0][:], self._state[1][:] = saved["integers"], saved["floats"]
         self._codes, self._held, self._closes, self.evaluation = dict(saved["codes"]), saved["held"], (0, 0), {}
+        self._rule_row[:] = saved.get("rules", self._rules)
         self._frames = {Timeframe(timeframe): Known.from_dict(known) for timeframe, known in saved["frames"].items()}
         self._previous = Known.from_dict(saved["previous"])
         for known in self._frames.values(): self._outputs |= {name: value for name, value in known.values.items() if name in self._outputs}
