@@ -22,7 +22,7 @@ from .strategy_base import CONDITIONS, BaseStrategy
 from .strategy_runner import make_signal
 from .strategy_values import FIELDS, Columns, Known, Values, earlier, field_column, one_back
 
-# %% ../nbs/07f_strategy_columns.ipynb #07f_strategy-005-0eb6
+# %% ../nbs/07f_strategy_columns.ipynb #300c7b3c
 class Market:
     "Recorded bars of one symbol and what was made of them."
     def __init__(self,
@@ -47,6 +47,15 @@ class Market:
             bars = self.bars(timeframe)
             self._columns[key] = one.batch(bars, one.session_columns(bars, self.calendar) if one.anchored else None)
         return self._columns[key]
+
+    def trim(self, most: int) -> None:
+        "Forget the indicators made first, until the others take at most so many bytes."
+        sizes = {key: sum(column.nbytes for column in columns.values()) for key, columns in list(self._columns.items())}
+        excess = sum(sizes.values()) - most
+        for key, size in sizes.items():
+            if excess <= 0: return
+            self._columns.pop(key, None)
+            excess -= size
 
     def rows(self, base: Timeframe, timeframe: Timeframe) -> np.ndarray:
         "For every base bar the row of the timeframe's last closed bar, -1 before the first."
