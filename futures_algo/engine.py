@@ -2,6 +2,7 @@
 
 `LiveTradingSystem` (futures_algo.live) builds it from a config; the demo and the tests build it on the loopback servers.
 """
+import logging
 import os
 import secrets
 import time
@@ -15,6 +16,8 @@ from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd
 from futures_algo.orders import instrument_of
 from futures_algo.pipeline import BarPipeline, Instant
 from futures_algo.signals import SignalGenerator
+
+scanner = logging.getLogger("futures_algo.scanner")   # what the strategies found: logs/scanner.log
 
 STATUS_SECONDS = 0.5     # between status documents, wall time
 SNAPSHOT_SECONDS = 10.0  # between snapshots for a successor, wall time
@@ -159,7 +162,9 @@ class Engine:
         for bar in instant:
             self.counts[bar.timeframe] += 1
             if bar.end > self._journaled.get((bar.symbol, bar.timeframe), 0): self.journal.add_bar(bar, received)
-        self.counts["signals"] += len(self.generator.on_bars(instant))
+        signals = self.generator.on_bars(instant)
+        self.counts["signals"] += len(signals)
+        for signal in signals: scanner.info("%s %s %s at %s: %s", signal.strategy, signal.action, signal.contract, signal.price, signal.reason)
         for runner in self.runners:
             if runner.symbol == instant[0].symbol and runner.evaluation.get("bar_end") == instant[0].end: self._note(runner)
 

@@ -4,6 +4,7 @@ The engine is the only writer, except that anybody may append a command. Readers
 written. Rows that orders depend on are committed one by one with a full sync, *before* the act they announce; bars and evaluations go in groups.
 """
 import json
+import logging
 import os
 import secrets
 import sqlite3
@@ -16,6 +17,9 @@ from typing import Any, Self
 
 from futures_algo.core import Bar, FuturesAlgoError, InputError, Signal, did_you_mean
 from futures_algo.journal_schema import DURABLE, INDEXES, SCHEMA_VERSION, TABLES
+
+log = logging.getLogger(__name__)
+_LOG_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}
 
 GROUP_ROWS, GROUP_SECONDS = 512, 0.25   # a group of buffered rows is committed at the first of the two
 BUSY_SECONDS = 5.0
@@ -181,7 +185,8 @@ class Journal:
         self._write("signals", _insert("signals", tuple(fields), "INSERT OR IGNORE"), _values(fields), durable=verdict in ("sent", "pending"))
 
     def add_event(self, at: int, level: str, kind: str, subject: str, message: str, **data: Any) -> None:
-        "Something a person may want to know."
+        "Something a person may want to know; the log says it too."
+        log.log(_LOG_LEVELS.get(level, logging.INFO), "%s %s: %s", kind, subject, message)
         self.add("events", at=at, level=level, kind=kind, subject=subject, message=message, data=data)
 
     def set_status(self, key: str, at: int, /, **value: Any) -> None:
@@ -200,6 +205,19 @@ class Journal:
     def since(self, table: str, seq: int, limit: int = 10_000) -> list[dict[str, Any]]:
         "Rows appended after `seq`, oldest first."
         return self.rows(table, "seq > ?", seq, order="seq", limit=limit)
+
+    def after(self, table: str, rowid: int, limit: int = 10_000) -> list[dict[str, Any]]:
+        "Rows of any table written after a row number, which they carry as `number`."
+        with self._lock:
+            return [dict(row) for row in self._connection.execute(f"SELECT rowid AS number, * FROM {_known(table)} WHERE rowid > ? ORDER BY rowid LIMIT ?", (rowid, limit))]
+
+    def last(self, table: str) -> int:
+        "The newest row number of a table, 0 when it is empty."
+        with self._lock: return self._connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {_known(table)}").fetchone()[0]
+
+    def tally(self, table: str, column: str) -> dict[str, int]:
+        "How many rows have each value of a column."
+        with self._lock: return dict(tuple(row) for row in self._connection.execute(f"SELECT {column}, count(*) FROM {_known(table)} GROUP BY {column}"))
 
     def one(self, table: str, key: str, value: Any) -> dict[str, Any] | None:
         "The row with this key, or None."

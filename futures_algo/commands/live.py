@@ -34,8 +34,10 @@ def run(
 def _supervise(system, config: Path, live: bool, simulation: str | None, loglevel: str) -> int:
     "The same in a process of its own, watched."
     from futures_algo.supervisor import Supervisor, engine_command
+    from futures_algo.watch import Watch
     more = [] if simulation is None else ["--simulation", simulation]
-    return Supervisor(engine_command("--config", str(config), "--live" if live else "--dry-run", "--loglevel", loglevel, *more), system.config.engine.journal).run()
+    with Watch(system.config.engine.journal, system.config.watch):
+        return Supervisor(engine_command("--config", str(config), "--live" if live else "--dry-run", "--loglevel", loglevel, *more), system.config.engine.journal).run()
 
 
 @app.command("validate-config")
