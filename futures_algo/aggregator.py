@@ -184,7 +184,7 @@ class SecondToMinuteAggregator(BarAggregator):
     "One-second bars in, one-minute bars out."
     def __init__(self, calendar: SessionCalendar | None = None, keep: int = 0): super().__init__(["1min"], calendar, keep)
 
-# %% ../nbs/05_aggregator.ipynb #05_aggregato-013-94a2
+# %% ../nbs/05_aggregator.ipynb #4beb0dab
 def aggregate(
     bars: Bars,                                  # ordered, finer than the timeframe
     timeframe: int | str,
@@ -196,21 +196,16 @@ def aggregate(
     if timeframe.seconds % bars.timeframe.seconds:
         raise InputError("timeframe", str(timeframe), f"must be a whole multiple of the {bars.timeframe} bars it is built from", "choose another, or use finer bars")
     if not len(bars): return Bars(bars.symbol, timeframe, *(getattr(bars, n)[:0] for n in ("start", "end", "open", "high", "low", "close", "volume")))
-    bounds = np.array((calendar or SessionCalendar.of(bars.symbol)).bounds)
-    interval = np.searchsorted(bounds, bars.start, "right") - 1
-    period = bars.start - (bars.start - bounds[interval]) % timeframe.nanos
-    changed = (np.diff(period) != 0) | (np.diff(interval) != 0)
-    rolled = np.diff(bars.contract) != 0
-    first = np.concatenate(([0], np.flatnonzero(changed | rolled) + 1))
-    last = np.concatenate((first[1:] - 1, [len(bars) - 1]))
-    ends = np.minimum(period[first] + timeframe.nanos, bounds[interval[first] + 1])
-    cut = np.concatenate((rolled[last[:-1]] & (bars.start[first[1:]] < ends[:-1]), [False]))    # ended by a roll before its time
-    began = np.concatenate(([True], cut[:-1])) & (bars.start[first] > period[first])           # the stream, or its contract, began inside it
-    starts, anew = period[first], bars.start[first[1:]]
-    parting = np.maximum(bars.end[last[:-1]], anew - anew % MINUTE)                             # where a period's two contracts part
-    starts[1:], ends[:-1] = np.where(cut[:-1], parting, starts[1:]), np.where(cut[:-1], parting, ends[:-1])
-    partial = np.logical_or.reduceat(bars.partial, first) | cut | began
-    done = cut | (ends <= (bars.end[-1] if through is None else through))
-    made = Bars(bars.symbol, timeframe, starts, ends, bars.open[first], np.maximum.reduceat(bars.high, first), np.minimum.reduceat(bars.low, first),
-                bars.close[last], np.add.reduceat(bars.volume, first), bars.contract[first], bars.contracts, partial)
+    *columns, contract, partial, cut = _grouped(bars, timeframe, calendar or SessionCalendar.of(bars.symbol))
+    made = Bars(bars.symbol, timeframe, *columns, contract, bars.contracts, partial)
+    done = cut | (made.end <= (bars.end[-1] if through is None else through))
     return made if done.all() else made[done]
+
+def _grouped(bars: Bars, timeframe: Timeframe, calendar: SessionCalendar) -> tuple[np.ndarray, ...]:
+    "What `group_bars` gives for the bars; times the calendar does not cover are refused."
+    from futures_algo.aggregator_kernel import group_bars
+    calendar.interval(int(bars.start[0])), calendar.interval(int(bars.start[-1]))
+    partial = bars.partial if bars.partial.any() else bars.partial[:0]
+    rolls = np.flatnonzero(np.diff(bars.contract)) + 1 if len(bars.contracts) > 1 else np.empty(0, np.int64)
+    return group_bars(bars.start, bars.end, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.contract, partial, rolls, calendar.edges,
+                      timeframe.nanos, bars.timeframe.nanos)

@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['EXCHANGE_ZONE', 'REGULAR', 'RTH', 'Segment', 'SessionCalendar']
 
-# %% ../nbs/02_sessions.ipynb #02_sessions-003-a791
+# %% ../nbs/02_sessions.ipynb #33ca9b70
 import csv
 import datetime as dt
 from bisect import bisect_right
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+import numpy as np
 
 import futures_algo
 from .contracts import product
@@ -79,7 +81,7 @@ def _all_segments(group: str) -> list[Segment]:
         day += dt.timedelta(days=1)
     return found
 
-# %% ../nbs/02_sessions.ipynb #02_sessions-007-6a6f
+# %% ../nbs/02_sessions.ipynb #04e4b3ee
 class SessionCalendar:
     "Trading hours of one product group; get one with `SessionCalendar.of('ES.c.0')`."
     def __init__(self, group: str):
@@ -101,6 +103,13 @@ class SessionCalendar:
     def bounds(self) -> list[int]:
         "Openings and closes in turn, ns UTC: every moment lies in one interval between two of them, open or closed."
         return [bound for segment in self._list for bound in segment[:2]]
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        "The same as int64 array, not to be written to."
+        edges = np.array(self.bounds, np.int64)
+        edges.flags.writeable = False
+        return edges
 
     def interval(self, when: int) -> tuple[int, int, bool]:
         "Start and end of the trading or closed time around `when`, and whether it is trading time."
