@@ -6,10 +6,11 @@
 __all__ = ['INK', 'GRID', 'LINE', 'PROFIT', 'LOSS', 'FAINT', 'FEW_BARS', 'STRETCHES', 'FEW_TRADES', 'draw_price', 'draw_equity',
            'draw_drawdown', 'monthly_table', 'hourly_table', 'draw_months', 'draw_hours', 'overview', 'tearsheet']
 
-# %% ../nbs/08d_backtest_plots.ipynb #d9059a8a
+# %% ../nbs/08d_backtest_plots.ipynb #d1efe5d2
 import base64
 import html
 import io
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def _draw_trades(axis: "Axes", trades: "pd.DataFrame", in_full: bool) -> None:
             own = some[some["side"] == side]
             axis.scatter(own["entry_row"], own["entry_price"], marker=marker, s=size, color=colour, linewidths=0, zorder=3)
 
-# %% ../nbs/08d_backtest_plots.ipynb #c28fa494
+# %% ../nbs/08d_backtest_plots.ipynb #8383540f
 def draw_equity(axis: "Axes", result: Any) -> None:
     "Profit after each bar."
     _plain(axis, f"Equity: {written('net_profit_usd', result.stats['net_profit_usd'])}")
@@ -100,7 +101,7 @@ def _thinned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Rows and values worth drawing: lowest and highest of each stretch, in their order."
     if len(values) <= 4 * STRETCHES: return np.arange(len(values)), values
     edges = np.linspace(0, len(values), STRETCHES + 1).astype(int)
-    parts = [(start + values[start:end].argmin(), start + values[start:end].argmax()) for start, end in zip(edges, edges[1:])]
+    parts = [(start + values[start:end].argmin(), start + values[start:end].argmax()) for start, end in pairwise(edges)]
     rows = np.unique(np.append(np.array(parts).ravel(), len(values) - 1))
     return rows, values[rows]
 

@@ -7,7 +7,7 @@ import pytest
 from scripted import BUY, SELL, SHORT, Scripted, scripted_bars
 
 from futures_algo import Costs, backtest
-from futures_algo.core import DAY, HOUR, MINUTE, to_nanos
+from futures_algo.core import DAY, HOUR, to_nanos
 from futures_algo.performance import FIGURES, Record, drawdown, performance, session_ends, together, written
 from futures_algo.sessions import SessionCalendar
 from futures_algo.sim.market import generate_minutes
