@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['JOURNALED', 'NOT_SENT', 'UNKNOWN', 'ENDED', 'STEPS', 'REACHABLE', 'may_follow', 'Fill', 'Tracked', 'Tracker']
 
-# %% ../nbs/12b_tracking.ipynb #12b_tracking-003-50f6
+# %% ../nbs/12b_tracking.ipynb #0c9d3f9e
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -105,7 +106,7 @@ class Tracked:
     @property
     def broker_id(self) -> str: return next((name for name in self.names if name != self.order_id), "")
 
-# %% ../nbs/12b_tracking.ipynb #12b_tracking-010-777a
+# %% ../nbs/12b_tracking.ipynb #d61772c9
 _MANY = 3   # from so many orders on, the list is asked once instead of each order
 
 class Tracker:
@@ -230,8 +231,21 @@ class Tracker:
     # --- after a restart
 
     def resume(self) -> None:
-        "Every order of the journal that has not ended is taken up again; what was only journaled may or may not have been sent."
-        for row in self.journal.rows("intents", f"state NOT IN ({', '.join('?' * len(ENDED))})", *sorted(ENDED)): self.take_up(row)
+        """Every order of the journal that has not ended is taken up again; what was only journaled may or may not have been sent.
+
+        So is one that ended with fills we did not book: a process may die between the two."""
+        booked: Counter = Counter()
+        for fill in self.journal.rows("fills"): booked[fill["order_id"]] += fill["quantity"]
+        said = {event["order_id"]: event for event in self.journal.rows("order_events", "filled > 0 OR state = 'Filled'")}   # the last of each order
+        for row in self.journal.rows("intents"):
+            if row["state"] not in ENDED: self.take_up(row)
+            elif event := said.get(row["order_id"]): self._take_up_ended(row, event, booked[row["order_id"]])
+
+    def _take_up_ended(self, row: dict[str, Any], event: dict[str, Any], booked: int) -> None:
+        filled = row["quantity"] if row["state"] == "Filled" else event["filled"]
+        if filled <= booked: return
+        order = self.take_up(row)
+        order.reported, order.average = filled, event["average_price"] or 0.0
 
     def take_up(self, row: dict[str, Any]) -> Tracked:
         "Follow the order of a journal row."
