@@ -23,13 +23,19 @@ BAR = ("symbol", "timeframe", "start", "end", "open", "high", "low", "close", "v
 SIGNAL = ("id", "symbol", "contract", "action", "bar_end", "price", "quantity", "reason")   # what the gate says depends on the others' positions
 
 
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory) -> Recording:
-    "Two sessions of one-minute bars of two symbols."
-    path = tmp_path_factory.mktemp("recorded") / "minutes.ohlcv-1m.dbn.zst"
-    bars = {symbol: generate_minutes(symbol, sessions=2) for symbol in SYMBOLS}
+def recorded(folder: Path, sessions: int, *symbols: str) -> Recording:
+    "Sessions of one-minute bars."
+    path, bars = folder / "minutes.ohlcv-1m.dbn.zst", {symbol: generate_minutes(symbol, sessions=sessions) for symbol in symbols}
     write_dbn(path, bars)
     return Recording(path, "ohlcv-1m", bars)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Recording: return recorded(tmp_path_factory.mktemp("both"), 2, *SYMBOLS)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory) -> Recording: return recorded(tmp_path_factory.mktemp("one"), 1, "ES.c.0")
 
 
 class World:
@@ -38,7 +44,7 @@ class World:
         gateway = stack.enter_context(LoopbackGateway({recording.schema: [recording.path]}, [DEMO_KEY]))
         broker = stack.enter_context(PaperBroker(recording.bars, DataClock(recording.start), "Sim101", DEMO_TOKEN))
         self.recording, self.path = recording, folder / "config.json"
-        self.content = {"databento": {"api_key": DEMO_KEY, "symbols": list(SYMBOLS), "schema": recording.schema, "gateway": "127.0.0.1", "port": gateway.port},
+        self.content = {"databento": {"api_key": DEMO_KEY, "symbols": list(recording.bars), "schema": recording.schema, "gateway": "127.0.0.1", "port": gateway.port},
                         "strategies": strategies,
                         "execution": {"crosstrade_api_key": DEMO_TOKEN, "crosstrade_base_url": broker.url, "account": "Sim101", "dry_run": False},
                         "engine": {"journal": str(folder / "journal.db"), "reload_seconds": 1000, **engine}, "logging": {"folder": str(folder / "logs")}}
@@ -110,3 +116,176 @@ def test_twenty_reloads_lose_no_bar_and_leave_other_strategies_alone(recording, 
         changed = [answer for answer in answers if "equals" not in answer]
         assert len(changed) > len(moments) / 2 and len([message for message in events(journal) if message.startswith("applied")]) == len(changed)
         assert not events(journal, "alarm")
+
+
+# --- one session of one symbol
+
+
+def world_of(stack: ExitStack, session: Recording, folder: Path, strategies: dict, **engine) -> World:
+    folder.mkdir(exist_ok=True)
+    return World(stack, session, folder, strategies, **engine)
+
+
+def change(world: World, **strategies):
+    "Put strategies into the file, or take them out with None, and reload."
+    def act(engine):
+        for name, entry in strategies.items():
+            if entry is None: del world.content["strategies"][name]
+            else: world.content["strategies"][name] = entry
+        world.write()
+        engine.reloader.now(engine)
+    return act
+
+
+ODD = {"class": RSI, "parameters": {"timeframe": "3min", "trend_timeframe": "10min"}}   # timeframes nothing else uses
+KEPT = {"class": CCI}
+
+
+def values_of(journal: Journal, strategy: str) -> dict:
+    row = journal.one("evaluations", "strategy", strategy)
+    return json.loads(row["vals"])["values"] | {"bar_end": row["bar_end"], "ready": row["ready"]}
+
+
+@pytest.mark.parametrize("at", [401, 402, 403])   # within a period of the new timeframe, and at its end
+def test_a_strategy_added_later_sees_what_it_would_have_seen_from_the_start(session, tmp_path, at):
+    with ExitStack() as stack:
+        whole = world_of(stack, session, tmp_path / "whole", {"kept": KEPT, "late": ODD}).run()
+        world = world_of(stack, session, tmp_path / "later", {"kept": KEPT})
+        journal = world.run({at: change(world, late=ODD)})
+        assert values_of(journal, "late") == values_of(whole, "late")   # to the bit
+        assert bars(journal, {"3min", "10min"}) == bars(whole, {"3min", "10min"})
+        joined = next(row["at"] for row in journal.rows("events", "kind = 'config'"))
+        assert {row[0] for row in signals(journal, "late")} == {row[0] for row in signals(whole, "late") if row[4] > joined}
+
+
+def test_a_strategy_without_enough_history_enters_only_when_it_is_warm(session, tmp_path):
+    with ExitStack() as stack:
+        world = world_of(stack, session, tmp_path, {"kept": KEPT})
+        journal = world.run({60: change(world, late={"class": CCI, "parameters": {"length": 100}})})
+        first = min(row[4] for row in signals(journal, "late"))
+        assert first >= int(session.bars["ES.c.0"].start[0]) + 100 * 5 * 60 * 10**9
+        assert any("not ready, enters when it is" in row["message"] for row in journal.rows("events", "kind = 'warm-up'"))
+
+
+def test_changed_parameters_make_new_signal_ids_and_keep_the_position(session, tmp_path):
+    seen = {}
+    def while_long(world, length):
+        def act(engine):
+            runner = engine.runners[0]
+            if runner.position != "LONG" or not any(ledger.quantity for ledger in engine.executor.ledgers.values()): return   # not when its exit is decided
+            change(world, kept={"class": CCI, "parameters": {"length": length, "bars_held": 3}})(engine)
+            seen.update(was=runner, now=engine.runners[0], position=engine.runners[0].position, hash=runner.strategy.config_hash())
+        return act
+    with ExitStack() as stack:
+        world = world_of(stack, session, tmp_path, {"kept": {"class": CCI, "parameters": {"bars_held": 9}}})
+        tries = {at: while_long(world, 30) for at in range(500, 1200)}
+        journal = world.run({at: (lambda engine, act=act: None if seen else act(engine)) for at, act in tries.items()})
+        assert seen["position"] == "LONG" and seen["now"] is not seen["was"]
+        rows = journal.rows("signals", "strategy = 'kept'", order="bar_end, action DESC")
+        hashes = [row["config_hash"] for row in rows]
+        turn = hashes.index(next(h for h in hashes if h != seen["hash"]))
+        assert set(hashes[:turn]) == {seen["hash"]} and len(set(hashes[turn:])) == 1
+        entry, leave = rows[turn - 1], rows[turn]
+        assert (entry["action"], leave["action"]) == ("LONG_ENTRY", "LONG_EXIT")              # the position was carried over
+        assert leave["bar_end"] - entry["bar_end"] == 9 * 5 * 60 * 10**9                      # and left by the rule it was opened with
+        pairs = list(zip(rows[turn + 1::2], rows[turn + 2::2]))
+        assert pairs and {b["bar_end"] - a["bar_end"] for a, b in pairs if b["reason"] == "bars_held"} == {3 * 5 * 60 * 10**9}
+
+
+@pytest.mark.parametrize("on_remove", ["flatten", "keep"])
+def test_the_position_of_a_removed_strategy_is_handed_over(session, tmp_path, on_remove):
+    taken = []
+    def remove_when_held(world):
+        def act(engine):
+            held = {key: ledger.quantity for key, ledger in engine.executor.ledgers.items() if ledger.quantity}
+            if taken or ("gone", "ES 09-25") not in held: return
+            taken.append(held)
+            change(world, gone=None)(engine)
+        return act
+    with ExitStack() as stack:
+        world = world_of(stack, session, tmp_path, {"kept": KEPT, "gone": {"class": CCI, "parameters": {"length": 30}}}, on_remove=on_remove)
+        journal = world.run(dict.fromkeys(range(400, 1200), remove_when_held(world)))
+        assert taken, "the strategy never held a position"
+        orders = journal.rows("intents", "strategy = 'gone'")
+        left = sum(row["quantity"] * (1 if row["side"] == "BUY" else -1) for row in journal.rows("fills", "strategy = 'gone'"))
+        message = next(row for row in journal.rows("events", "kind = 'config' AND subject = 'gone:ES.c.0'"))
+        assert message["level"] == "warning" and ("closing" if on_remove == "flatten" else "keeps") in message["message"]
+        assert left == (0 if on_remove == "flatten" else 1) and (orders[-1]["purpose"] == "exit") is (on_remove == "flatten")
+        assert "gone" not in {row["strategy"] for row in journal.rows("signals") if row["at"] > message["at"]}
+
+
+# --- what is not applied
+
+
+def test_a_mistake_changes_nothing_and_is_shown_until_it_is_mended(session, tmp_path):
+    shown = []
+    with ExitStack() as stack:
+        world = world_of(stack, session, tmp_path, {"kept": KEPT}, reload_seconds=0.001)
+        def spoil(engine):
+            world.content["strategies"]["kept"] = {"class": CCI, "parameters": {"lenght": 20}}
+            world.write()
+        def mend(engine):
+            shown.append((engine.journal.status()["config"], engine.runners[0], engine.config_hash))
+            world.content["strategies"]["kept"] = KEPT
+            world.write()
+        before = []
+        journal = world.run({200: lambda engine: before.append((engine.runners[0], engine.config_hash)), 300: spoil, 600: mend})
+        document, runner, identity = shown[0]
+        assert (runner, identity) == before[0] and document["state"] == "refused" and "did you mean 'length'" in document["errors"][0]
+        assert len(alarms := events(journal, "alarm")) == 1 and "strategies.kept.parameters" in alarms[0] and "the running config stays" in alarms[0]
+        assert "the file is valid again" in events(journal) and journal.status()["config"] | {"checked": 0, "at": 0} == document | {"state": "current", "errors": [], "checked": 0, "at": 0}
+        assert journal.count("configs") == 1
+
+
+@pytest.mark.parametrize("section, name, value", [
+    ("databento", "symbols", ["ES.c.0", "NQ.c.0"]), ("execution", "account", "Sim102"), ("engine", "journal", "other.db"), ("execution", "crosstrade_api_key", "another-secret"),
+])
+def test_what_needs_a_restart_is_refused_by_name(session, tmp_path, section, name, value):
+    told = []
+    with ExitStack() as stack:
+        world = world_of(stack, session, tmp_path, {"kept": KEPT})
+        def spoil(engine):
+            world.content[section][name] = value
+            world.content["strategies"]["kept"] = {"class": CCI, "quantity": 2}   # applied neither: nothing is half done
+            world.write()
+            engine.journal.command("reload", "test")
+        def look(engine): told.append((engine.journal.rows("commands")[-1], engine.runners[0].sizing))
+        journal = world.run({200: spoil, 500: look})
+        (command, sizing), = told
+        assert command["state"] == "refused" and f"({section}.{name})" in command["answer"] and "restart the engine" in command["answer"]
+        assert sizing.quantity == 1 and "another-secret" not in command["answer"] + "".join(events(journal, "alarm"))
+
+
+def test_the_reload_command_answers_with_the_difference(session, tmp_path):
+    with ExitStack() as stack:
+        world = world_of(stack, session, tmp_path, {"kept": KEPT})
+        def ask(engine):
+            world.content["strategies"]["kept"] = {"class": CCI, "quantity": 2}
+            world.write()
+            engine.journal.command("reload", "test")
+        journal = world.run({200: ask, 400: lambda engine: engine.journal.command("reload", "test")})
+        assert [(row["state"], row["answer"]) for row in journal.rows("commands")] == [("done", "~ strategies.kept.quantity: 1 -> 2"), ("done", "the file equals the running config")]
+        event = next(row for row in journal.rows("events", "kind = 'config'"))
+        data = json.loads(event["data"])
+        assert data["changed"] == {"kept": {"quantity": [1, 2]}} and {data["before"], data["after"]} == {row["hash"] for row in journal.rows("configs")}
+        assert {row["quantity"] for row in journal.rows("signals", "at > ? AND action = 'LONG_ENTRY'", event["at"])} == {2}
+
+
+def test_edited_code_and_the_code_of_its_parent_are_taken_up(session, tmp_path, monkeypatch):
+    parent, own = tmp_path / "house_rules.py", tmp_path / "mine.py"
+    parent.write_text("from futures_algo import BaseStrategy\n\nclass House(BaseStrategy):\n    def indicators(self): return {'5min': []}\n    def entry(self, x): return x.close > x.open\n")
+    own.write_text("from house_rules import House\n\nclass Mine(House):\n    bars_held = 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    decided = []
+    with ExitStack() as stack:
+        world = world_of(stack, session, tmp_path, {"mine": {"class": f"{own}:Mine"}, "kept": KEPT}, reload_seconds=0.001)
+        def edit(file, before, after): return lambda engine: file.write_text(file.read_text().replace(before, after))
+        look = lambda engine: decided.append((engine.runners[0], engine.runners[1], engine.runners[0].strategy.bars_held))
+        journal = world.run({200: look, 201: edit(parent, "x.close > x.open", "x.close < x.open"), 500: look, 501: edit(own, "bars_held = 2", "bars_held = 4"), 800: look})
+        assert [held for *_, held in decided] == [2, 2, 4] and len({id(runner) for runner, *_ in decided}) == 3
+        assert len({id(kept) for _, kept, _ in decided}) == 1                         # the other strategy kept its very runner
+        assert [message.partition(": ")[2].split(":")[0] for message in events(journal)] == ["~ strategies.mine.code", "~ strategies.mine.code"]
+        bar = {row["end"]: row for row in journal.rows("bars", "timeframe = '5min'")}
+        entries = [bar[row["bar_end"]] for row in journal.rows("signals", "strategy = 'mine' AND action = 'LONG_ENTRY'")]
+        rising = [row["close"] > row["open"] for row in entries]
+        assert rising == sorted(rising, reverse=True) and set(rising) == {True, False}   # first on rising bars, after the edit on falling ones
