@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 from scripted import BUY, COVER, SELL, SHORT, Scripted, same_trades, scripted_bars
 
 from futures_algo import Costs, backtest
-from futures_algo.backtest import ENGINES, decisions_of
+from futures_algo.backtest import ENGINES, bars_of_sessions, decisions_of
 from futures_algo.contracts import product
 from futures_algo.core import FuturesAlgoError, InputError
 from futures_algo.indicators import CCI, MACD, SMA
@@ -200,6 +200,16 @@ def test_several_symbols_are_kept_apart_and_added_up():
         assert both.stats["net_profit_usd"] == pytest.approx(sum(one.stats["net_profit_usd"] for one in both))
         assert both.trades_frame()["exit_time"].is_monotonic_increasing and set(both.trades_frame()["symbol"]) == set(bars)
         assert max(one.stats["exposure"] for one in both) < both.stats["exposure"] <= 1
+
+
+def test_a_part_of_the_history_is_whole_sessions():
+    bars = generate_minutes("ES.c.0", sessions=8, seed=3)
+    result = backtest(RSIStrategy(), bars)
+    dates = result.record.sessions
+    assert backtest(RSIStrategy(), bars_of_sessions(bars, dates[2], dates[4])).record.sessions == dates[2:5]
+    pieces = [bars_of_sessions(bars, date, date) for date in dates]
+    assert np.array_equal(np.concatenate([piece.start for piece in pieces]), bars.start)
+    assert len(bars_of_sessions(bars)) == len(bars) == sum(map(len, (bars_of_sessions(bars, end=dates[3]), bars_of_sessions(bars, start=dates[4]))))
 
 
 # --- refusals

@@ -83,8 +83,14 @@ def test_the_verb_prints_figures_by_symbol_and_writes_the_page(recorded, capsys,
     assert run(capsys, "--strategy", "RSIStrategy", "--data", recorded, "--engine", "vectorbt")[0]["engine"].startswith("vectorbt")
 
 
+def test_the_verb_needs_no_data_and_takes_a_range_of_sessions(capsys):
+    said, _ = run(capsys, "--strategy", "RSIStrategy", "--sample", 6, "--symbol", "NQ.c.0", "--start", "2025-07-29", "--end", "2025-07-30")
+    assert list(said["symbols"]) == ["NQ.c.0"] and said["stats"]["sessions"] == 2 and said["start"].startswith("2025-07-28 22:00")
+
+
 @pytest.mark.parametrize("words, message", [(("--engine", "vectorbtt"), "vectorbt"), (("--parameters", '{"lenght": 9}'), "length"), (("--parameters", "length=9"), "JSON"),
-                                            (("--commission", "-1"), "commission_usd"), (("--quantity", "0"), "1 or more")])
+                                            (("--commission", "-1"), "commission_usd"), (("--quantity", "0"), "1 or more"), (("--symbol", "CL.c.0"), "must be in"), (("--parameters", "[1]"), "object"),
+                                            (("--start", "2031-01-01"), "must have a session in the data"), (("--end", "1 May"), "must be a session date"), (("--sample", "3"), "not both")])
 def test_bad_input_is_one_line_and_exit_code_2(recorded, capsys, words, message):
     said, code = run(capsys, "--strategy", "RSIStrategy", "--data", recorded, *words)
     assert code == 2 and message in said["error"] and "\n" not in said["error"]
