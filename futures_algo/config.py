@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from .contracts import FeedSymbol, product
 from .core import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash, did_you_mean
 
-# %% ../nbs/01_config.ipynb #c5a60963
+# %% ../nbs/01_config.ipynb #9f6d2513
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -35,6 +35,10 @@ class DatabentoConfig(_Section):
     dataset: str = "GLBX.MDP3"
     schema_: Literal["ohlcv-1s", "ohlcv-1m"] = Field("ohlcv-1s", alias="schema")
     replay_hours: float = Field(24, ge=0, le=24, description="hours of bars replayed at start to warm indicators up")
+    warmup_days: float = Field(0, ge=0, le=365, description="days of one-minute history before the replay; they cost money the first time")
+    max_cost_usd: float = Field(1.0, ge=0, description="history that costs more is not fetched, and the engine does not start")
+    store: Path = Field(Path("data"), description="folder of the history that was fetched")
+    historical_url: str | None = Field(None, description="another historical server; null is Databento's")
     gateway: str | None = Field(None, description="host of another gateway; null is Databento's")
     port: int = Field(13000, gt=0, lt=65536)
     heartbeat_s: int = Field(10, ge=5, le=60)

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from futures_algo import engine_state, handover
@@ -42,12 +42,13 @@ class Engine:
         reconcile_seconds: float = 60.0,       # between comparisons of the books
         on_turn: Callable[["Engine"], None] = lambda engine: None,   # called between events: progress, config reload
         saved: dict[str, Any] | None = None,   # `engine_state.load`: where the engine before this one stood
+        history: Callable[[], Iterable[Bar]] | None = None,   # one-minute bars before the feed's first, to warm up with when nothing was saved
         on_start: str = "flat",                # flat, adopt or align: see `handover`
         on_stop: str = "leave",                # leave, flatten or protect open positions
     ):
         self.feed, self.pipeline, self.runners, self.executor, self.journal, self.clock = feed, pipeline, runners, executor, journal, clock
         self.mode, self.config_hash, self.on_turn = mode, config_hash, on_turn
-        self.on_start, self.on_stop, self._saved = on_start, on_stop, saved
+        self.on_start, self.on_stop, self._saved, self._history = on_start, on_stop, saved, history
         self.generator = SignalGenerator(runners, executor, cooldown_s, priority)
         self.counts: Counter = Counter()       # bars_in, signals, and completed bars by timeframe
         self.feed_state = FeedState("connecting", "", 0)
@@ -57,6 +58,7 @@ class Engine:
         self._next_status, self._next_snapshot = 0.0, time.monotonic() + SNAPSHOT_SECONDS
         self._journaled: dict[tuple[str, str], int] = {}   # end of the newest bar in the journal, by symbol and timeframe
         self._latest: dict[str, Bar] = {}        # the last closed bar of each symbol
+        self._noted: dict[tuple[str, str], int] = {}   # (strategy, symbol) -> end of the evaluation in the journal
         self._is_present = False                 # the stream has reached the present once
         self._instruments: dict[str, str] = {}   # dated contract -> NinjaTrader's name
         self.reloader = None                     # what follows the config file, see `reload`
@@ -93,6 +95,9 @@ class Engine:
         if self._saved:
             self._enter("warming up")
             engine_state.restore(self, self._saved)
+        elif self._history:
+            self._enter("warming up")
+            engine_state.warm_up(self, self._history())
         self._enter("ready")
 
     def stop(self, reason: str) -> None:
@@ -161,18 +166,28 @@ class Engine:
         self._mark(instant[0])
         for bar in instant:
             self.counts[bar.timeframe] += 1
-            if bar.end > self._journaled.get((bar.symbol, bar.timeframe), 0): self.journal.add_bar(bar, received)
+            self.journal_bar(bar, received)
         signals = self.generator.on_bars(instant)
         self.counts["signals"] += len(signals)
         for signal in signals: scanner.info("%s %s %s at %s: %s", signal.strategy, signal.action, signal.contract, signal.price, signal.reason)
-        for runner in self.runners:
-            if runner.symbol == instant[0].symbol and runner.evaluation.get("bar_end") == instant[0].end: self._note(runner)
+
+    def journal_bar(self, bar: Bar, received: int) -> None:
+        "Write a bar unless an engine before this one has."
+        if bar.end > self._journaled.get((bar.symbol, bar.timeframe), 0): self.journal.add_bar(bar, received)
 
     def _mark(self, bar: Bar) -> None:
         "The latest price of a contract values what is open in it."
         self._latest[bar.symbol] = bar
         if bar.contract not in self._instruments: self._instruments[bar.contract] = instrument_of(bar.contract, bar.end) if bar.contract else ""
         if name := self._instruments[bar.contract]: self.executor.mark(name, bar.close, bar.end)
+
+    def _note_evaluations(self) -> None:
+        "What each strategy saw last, for whoever asks why it does not trade; the journal keeps one row each."
+        for runner in self.runners:
+            key, end = (runner.name, runner.symbol), runner.evaluation.get("bar_end")
+            if end is None or self._noted.get(key) == end: continue
+            self._noted[key] = end
+            self._note(runner)
 
     def _note(self, runner) -> None:
         self.journal.put("evaluations", strategy=runner.name, symbol=runner.symbol, bar_end=runner.evaluation["bar_end"], ready=runner.is_ready(),
@@ -216,6 +231,7 @@ class Engine:
         self._next_status = time.monotonic() + STATUS_SECONDS
         at = time.time_ns()
         for key, document in status_documents(self).items(): self.journal.set_status(key, at, **document)
+        self._note_evaluations()
         self.journal.flush()
 
 

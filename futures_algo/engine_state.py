@@ -82,6 +82,19 @@ def warm(
     return seen
 
 
+def warm_up(engine, minutes: Iterable[Bar]) -> None:
+    "Let pipeline and strategies see the minutes before the feed's first bar; their signals are the past's and go nowhere."
+    seen, pipeline = 0, engine.pipeline
+    for bar in minutes:
+        pipeline.symbols.setdefault(bar.symbol)
+        seen += 1
+        for moment in by_instant(pipeline.minutes.push(bar)):
+            for done in moment: engine.journal_bar(done, bar.end)
+            for runner in engine.runners:
+                if runner.symbol == bar.symbol: runner.on_bars(moment)
+    engine.journal.add_event(engine.clock.now(), "info", "warm-up", "history", f"{seen:,} one-minute bars")
+
+
 def closed(minutes: Iterable[Bar], timeframes: Iterable[str]) -> Iterator[list[Bar]]:
     "What closes, one moment at a time, when these minutes are aggregated."
     aggregator = BarAggregator(timeframes, keep=0)

@@ -6,7 +6,7 @@
 __all__ = ['LOOPBACK', 'build_strategy', 'build_runners', 'check_config', 'build_engine', 'OwnedEngine', 'daily_log',
            'LiveTradingSystem']
 
-# %% ../nbs/13_live.ipynb #6da5ecd1
+# %% ../nbs/13_live.ipynb #9bedfe2d
 import logging
 import os
 import signal as signals_of_the_system
@@ -21,7 +21,7 @@ import pandas as pd
 
 from . import engine_state
 from .config import LiveConfig, LoggingConfig, StrategyConfig, WatchConfig, config_hash, import_class, load_config, read_config
-from .core import HOUR, Clock, ConfigError, DataClock, FuturesAlgoError, InputError, Timeframe, WallClock, did_you_mean
+from .core import HOUR, MINUTE, Clock, ConfigError, DataClock, FuturesAlgoError, InputError, Timeframe, WallClock, did_you_mean
 from .crosstrade import CrossTradeClient
 from .engine import Engine
 from .execution import CrossTradeExecutor, SignalTranslator, attach_log, execution_log
@@ -32,6 +32,7 @@ from .pipeline import BarPipeline
 from .signals import signal_log
 from .strategies import BaseStrategy, StrategyRunner
 from .supervisor import RESTARTS
+from .warmup import warmup_bars
 from .watch import Watch
 
 # %% ../nbs/13_live.ipynb #669f97bd
@@ -64,7 +65,7 @@ def check_config(config: LiveConfig) -> None:
     if not build_runners(config): raise ConfigError("strategies", list(config.strategies), "must have at least one enabled", "set enabled to true", "strategies")
     Limits.of(config.execution.limits)
 
-# %% ../nbs/13_live.ipynb #442381ea
+# %% ../nbs/13_live.ipynb #3b1dd08f
 def build_engine(
     config: LiveConfig,
     content: Mapping[str, Any],      # the file's content, secrets as ${NAMES}: goes into the journal
@@ -95,7 +96,7 @@ def build_engine(
     engine = OwnedEngine(feed, pipeline, runners, executor, journal, clock=clock, mode=mode, config_hash=identity, cooldown_s=config.engine.signal_cooldown_s,
                          priority={name: entry.priority for name, entry in config.strategies.items()}, poll_seconds=execution.poll_seconds,
                          reconcile_seconds=execution.reconcile_seconds, on_turn=on_turn, handlers=handlers,
-                         saved=saved, on_start=config.engine.on_start, on_stop=config.engine.on_stop)
+                         saved=saved, history=None if saved or not data.warmup_days else lambda: warmup_bars(data, start), on_start=config.engine.on_start, on_stop=config.engine.on_stop)
     if config_path: engine.reloader = _reloader(config_path, runners)
     return engine
 
@@ -158,7 +159,7 @@ def _file(path: Path) -> logging.Handler:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler
 
-# %% ../nbs/13_live.ipynb #595a2c87
+# %% ../nbs/13_live.ipynb #bc479df4
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 class LiveTradingSystem:
@@ -181,6 +182,7 @@ class LiveTradingSystem:
         "Run until stopped by a signal, a command or the feed's end; returns why."
         clock = WallClock() if self.simulation is None else DataClock(self.simulation)
         replay = clock.now() - int(self.config.databento.replay_hours * HOUR) if self.simulation is None else self.simulation
+        replay -= replay % MINUTE   # history before it is made of whole minutes
         with Journal(self.config.engine.journal) as journal:
             self._engine = build_engine(self.config, self.content, journal, mode=self.mode, clock=clock, start=replay, config_path=self.path)
             self._listen_for_signals()

@@ -126,3 +126,25 @@ def test_open_positions_at_the_end_are_left_or_flattened_as_the_config_says(reco
         held = {}
         for row in journal.rows("fills"): held[row["strategy"], row["instrument"]] = held.get((row["strategy"], row["instrument"]), 0) + row["quantity"] * (1 if row["side"] == "BUY" else -1)
         assert any(held.values()) == bool(left)
+
+
+def test_history_and_replay_join_without_a_seam(recording, whole, tmp_path):
+    "Started in the middle with what came before fetched from the historical service, an engine decides as one that saw everything."
+    from futures_algo.aggregator import aggregate
+    from futures_algo.core import MINUTE
+    from futures_algo.history import write_dbn
+    from futures_algo.sim.historical import HistoricalServer
+    middle = (recording.start + (recording.end - recording.start) * 2 // 5) // MINUTE * MINUTE
+    write_dbn(tmp_path / "minutes.dbn.zst", {symbol: aggregate(bars, 1) for symbol, bars in recording.bars.items()})
+    with ExitStack() as stack, HistoricalServer({"ohlcv-1m": [tmp_path / "minutes.dbn.zst"]}, [DEMO_KEY]) as server:
+        world = World(stack, recording, tmp_path)
+        config = world.config()
+        feed = {"historical_url": server.url, "warmup_days": 5, "store": tmp_path / "store", "max_cost_usd": 10}
+        config = config.model_copy(update={"databento": config.databento.model_copy(update=feed)})
+        with Journal(tmp_path / "live.db") as journal:
+            engine = build_engine(config, world.demo.content, journal, mode="simulation", clock=DataClock(middle), start=middle, end=recording.end)
+            engine.run()
+            engine.close()
+            signals, bars = contents(journal)
+    assert bars == whole[1]
+    assert {row[0] for row in signals} == {row[0] for row in whole[0] if row[5] > middle}

@@ -1,0 +1,18 @@
+"""History before the feed's replay: fetched into the store at start, its price known and limited, so that slow indicators are warm when trading begins."""
+import heapq
+from collections.abc import Iterator
+
+from futures_algo.config import DatabentoConfig
+from futures_algo.core import DAY, Bar
+from futures_algo.history import BarStore, fetch, historical_client
+
+
+def warmup_bars(
+    config: DatabentoConfig,
+    until: int,               # ns UTC, a whole minute: where the feed's replay begins
+) -> Iterator[Bar]:
+    "One-minute bars of all symbols before `until`, in order of their ends; what the store lacks is fetched, or refused when it costs too much."
+    store, start = BarStore(config.store, config.dataset), until - int(config.warmup_days * DAY)
+    client = historical_client(config.api_key.get_secret_value(), config.historical_url)
+    fetch(config.symbols, start, until, client=client, store=store, schema="ohlcv-1m", max_cost_usd=config.max_cost_usd)
+    yield from heapq.merge(*(store.read(symbol, "ohlcv-1m", start, until) for symbol in config.symbols), key=lambda bar: bar.end)
