@@ -81,7 +81,7 @@ def _all_segments(group: str) -> list[Segment]:
         day += dt.timedelta(days=1)
     return found
 
-# %% ../nbs/02_sessions.ipynb #04e4b3ee
+# %% ../nbs/02_sessions.ipynb #ca4bceda
 class SessionCalendar:
     "Trading hours of one product group; get one with `SessionCalendar.of('ES.c.0')`."
     def __init__(self, group: str):
@@ -120,7 +120,7 @@ class SessionCalendar:
     def _at(self, when: int) -> int:
         "Index of the last segment that opened at or before `when`."
         if not self._opens[0] <= when < self._list[-1].close:
-            raise InputError("time", when, f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}", "regenerate the table with futures_algo.session_table")
+            raise InputError("time", str(np.datetime64(int(when), "ns"))[:19] + "Z", f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}", "regenerate the table with futures_algo.session_table")
         return bisect_right(self._opens, when) - 1
 
     def segment(self, when: int) -> Segment | None:

@@ -90,11 +90,12 @@ def sessions(
     import datetime as dt
     from futures_algo.core import DAY, InputError
     from futures_algo.sessions import EXCHANGE_ZONE, SessionCalendar
-    try: first, last = (int(dt.datetime.combine(dt.date.fromisoformat(d), dt.time(), EXCHANGE_ZONE).timestamp()) * 10**9 for d in (start, end or start))
+    try: days = [dt.date.fromisoformat(day) for day in (start, end or start)]
     except ValueError: raise InputError("date", f"{start} {end or ''}".strip(), "must be a date", "write it as 2025-11-24") from None
+    if days[1] < days[0]: raise InputError("end", end, f"must not lie before the start, {start}", "exchange the two")
+    first, last = (int(dt.datetime.combine(day, dt.time(), EXCHANGE_ZONE).timestamp()) * 10**9 for day in days)
     local = lambda ns: dt.datetime.fromtimestamp(ns // 10**9, EXCHANGE_ZONE).isoformat(timespec="minutes")
-    wanted = {start, end or start}
-    found = [s for s in SessionCalendar.of(symbol).segments(first - DAY, last + DAY) if min(wanted) <= s.session <= max(wanted)]
+    found = [s for s in SessionCalendar.of(symbol).segments(first - DAY, last + DAY) if str(days[0]) <= s.session <= str(days[1])]
     rows = [{"session": s.session, "open": local(s.open), "close": local(s.close), "minutes": (s.close - s.open) // (60 * 10**9)} for s in found]
     def show(document: dict) -> None:
         for row in document["segments"]: typer.echo(f"{row['session']}  {row['open']} -> {row['close']}  {row['minutes']:>5} min")
