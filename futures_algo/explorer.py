@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['SHOWN', 'ParameterRow', 'statistics_html', 'Debounced', 'Explorer']
 
-# %% ../nbs/10a_explorer.ipynb #c65a5c51
+# %% ../nbs/10a_explorer.ipynb #df91024d
 import asyncio
 from collections.abc import Callable, Iterable
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
@@ -17,7 +18,9 @@ import numpy as np
 from .backtest import BacktestResult
 from .bokeh_widget import BokehWidget
 from .core import FuturesAlgoError
-from .exploration import Exploration, slider_of
+from .exploration import Exploration, choices_of, slider_of
+from .explorer_save import SaveTab
+from .explorer_sweep import SweepTab
 from .indicator_base import Param
 from .performance import FIGURES, written
 from .run_chart import EquityChart, RunChart
@@ -25,13 +28,19 @@ from .strategy_base import BaseStrategy
 from .strategy_library import STRATEGIES
 from .trades import Costs
 
-# %% ../nbs/10a_explorer.ipynb #9512e397
+# %% ../nbs/10a_explorer.ipynb #25bed7e2
 class ParameterRow(w.VBox):
-    "The controls of one parameter; `changed(name, value)` is called with what is chosen."
-    def __init__(self, name: str, param: Param, value: Any, changed: Callable[[str, Any], Any]):
+    "The controls of one parameter."
+    def __init__(self,
+        name: str,
+        param: Param,
+        value: Any,
+        changed: Callable[[str, Any], Any],    # called with name and value
+        choices: tuple[str, ...] = (),         # those of the parameter's that make sense here
+    ):
         self.name, self._changed, self._quiet = name, changed, False
         title = w.HTML(f"<b>{escape(name.replace('_', ' '))}</b> <span>{escape(param.unit)}</span>")
-        self.slider, self.box = (_choice(param, value), None) if (offer := slider_of(param)) is None else _number(offer, value)
+        self.slider, self.box = (_choice(choices, value), None) if (offer := slider_of(param)) is None else _number(offer, value)
         controls = [self.slider] if self.box is None else [self.slider, self.box]
         for control in controls: control.observe(self._moved, "value"); control.tooltip = name
         super().__init__([title, w.HBox(controls, layout=w.Layout(width="100%", overflow="hidden"))])
@@ -39,6 +48,10 @@ class ParameterRow(w.VBox):
 
     @property
     def value(self) -> Any: return (self.box or self.slider).value
+
+    def _snapped(self, value: Any) -> bool:
+        "Whether a slider only reports the step nearest to the value in the box: browsers do so when a slider appears."
+        return self.box is not None and value != self.box.value and abs(value - self.box.value) <= self.slider.step * 0.500001
 
     def show(self, value: Any) -> None:
         "Show a value without telling anybody."
@@ -53,13 +66,13 @@ class ParameterRow(w.VBox):
         self.slider.value = value
 
     def _moved(self, change: Any) -> None:
-        if self._quiet: return
+        if self._quiet or (change["owner"] is self.slider and self._snapped(change["new"])): return
         self.show(change["new"])
         self._changed(self.name, change["new"])
 
-def _choice(param: Param, value: Any) -> w.Widget:
+def _choice(choices: tuple[str, ...], value: Any) -> w.Widget:
     "A list of choices, or a box to tick."
-    return w.Dropdown(options=param.choices, value=value, layout=w.Layout(width="100%")) if param.choices else w.Checkbox(value=value, indent=False)
+    return w.Dropdown(options=tuple(dict.fromkeys((*choices, value))), value=value, layout=w.Layout(width="100%")) if choices else w.Checkbox(value=value, indent=False)
 
 def _number(offer: Any, value: Any) -> tuple[w.Widget, w.Widget]:
     "A slider over the probable range and a box over the possible one."
@@ -100,7 +113,7 @@ class Debounced:
         if self._waiting: self._waiting.cancel()
         self._waiting = None
 
-# %% ../nbs/10a_explorer.ipynb #2e423e89
+# %% ../nbs/10a_explorer.ipynb #b50ff93a
 _STYLE = """<style>
 .fa-explorer { color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-ui-font-family, system-ui) }
 .fa-parameter { margin-bottom: 2px; width: 100% } .fa-explorer .jp-Accordion-contents, .fa-explorer .lm-AccordionPanel > * { padding: 8px 10px; overflow: hidden } .fa-parameter .widget-html-content { line-height: 18px; font-size: 13px } .fa-parameter span { color: var(--jp-ui-font-color2, #777); font-size: 11px }
@@ -109,6 +122,8 @@ _STYLE = """<style>
 .fa-figures span, .fa-figures i { font-size: 11px; font-style: normal; color: var(--jp-ui-font-color2, #777) } .fa-figures b { font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums }
 .fa-figures b.down { color: #d6524a } .fa-old { opacity: .4 }
 .fa-error:not(:empty) { background: #b3261e; color: #fff; border-radius: 6px; padding: 5px 10px; line-height: 1.35; white-space: pre-line }
+.fa-difference { font-size: 12px; line-height: 1.4; max-height: 420px; overflow: auto; border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 8px }
+.fa-added { color: #138a5b } .fa-removed { color: #d6524a } .fa-same { color: var(--jp-ui-font-color2, #777) }
 .fa-soft { color: var(--jp-ui-font-color2, #777); font-size: 12px }
 </style>"""
 _MISTAKES = (FuturesAlgoError, ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError)   # what a strategy being written raises
@@ -121,7 +136,9 @@ class Explorer(w.VBox):
         costs: Costs = Costs(),
         quantity: int = 1,                                                # contracts an entry
         strategies: Iterable[type[BaseStrategy]] = STRATEGIES,            # to choose from
+        config: "str | Path" = "config/live_trading_config.json",         # where Save writes
     ):
+        self._config = config
         self.exploration = Exploration(bars, strategy, costs, quantity, strategies)
         self.redraw, self._row, self._chart_of = Debounced(self._draw), None, None
         super().__init__([w.HTML(_STYLE), self._top(), w.HBox([self._left(), self._right()], layout=w.Layout(width="100%", align_items="flex-start"))], layout=w.Layout(width="100%"))
@@ -166,13 +183,15 @@ class Explorer(w.VBox):
         steps = [w.Button(description=text, layout=w.Layout(width="auto")) for text in ("◀ Trade", "Trade ▶", "Latest")]
         for button, move in zip(steps, (-1, 1, 0)): button.on_click(lambda _, move=move: self._step(move))
         run = w.VBox([w.HBox([*steps, self.place]), self.price, self.equity])
-        self.tabs = w.Tab([run], titles=("Run",))
+        self.sweep, self.save = SweepTab(self.exploration, self.choose_parameters), SaveTab(self.exploration, self._config)
+        self.tabs = w.Tab([run, self.sweep, self.save], titles=("Run", "Sweep", "Save"))
+        self.tabs.observe(lambda change: self.sweep.estimate() if change["new"] == 1 else None, "selected_index")
         return w.VBox([self.error, self.figures, self.tabs], layout=w.Layout(flex="1 1 auto", min_width="0"))
 
     def _list_parameters(self) -> None:
         "Rows for the strategy's parameters."
         kind, values = self.exploration.kind, self.exploration.parameters
-        self.rows = {name: ParameterRow(name, param, values[name], self._set) for name, param in kind.params.items()}
+        self.rows = {name: ParameterRow(name, param, values[name], self._set, choices_of(param, self.exploration.market)) for name, param in kind.params.items()}
         self.parameters.children = [row for name, row in self.rows.items() if name not in BaseStrategy.exit_params]
         self.exits.children = [row for name, row in self.rows.items() if name in BaseStrategy.exit_params]
         self.about.value = f"<span class='fa-soft'>{escape((kind.__doc__ or '').strip())}</span>"
@@ -191,7 +210,14 @@ class Explorer(w.VBox):
     def _choose(self, **choice: str) -> None:
         self.exploration.choose(**choice)
         self._row = None
-        if "strategy" in choice: self._list_parameters()
+        self._list_parameters(), self.sweep.list_parameters(), self.save.rename()
+        self.refresh()
+
+    def choose_parameters(self, parameters: dict[str, Any]) -> None:
+        "Show the run of a combination."
+        self.exploration.set(**parameters)
+        self.show_parameters()
+        self.tabs.selected_index = 0
         self.refresh()
 
     def _forget(self) -> None:
