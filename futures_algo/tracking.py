@@ -106,7 +106,7 @@ class Tracked:
     @property
     def broker_id(self) -> str: return next((name for name in self.names if name != self.order_id), "")
 
-# %% ../nbs/12b_tracking.ipynb #d61772c9
+# %% ../nbs/12b_tracking.ipynb #418c1e1d
 _MANY = 3   # from so many orders on, the list is asked once instead of each order
 
 class Tracker:
@@ -236,7 +236,7 @@ class Tracker:
         So is one that ended with fills we did not book: a process may die between the two."""
         booked: Counter = Counter()
         for fill in self.journal.rows("fills"): booked[fill["order_id"]] += fill["quantity"]
-        said = {event["order_id"]: event for event in self.journal.rows("order_events", "filled > 0 OR state = 'Filled'")}   # the last of each order
+        said = {event["order_id"]: event for event in self.journal.rows("order_events")}   # the last of each order
         for row in self.journal.rows("intents"):
             if row["state"] not in ENDED: self.take_up(row)
             elif event := said.get(row["order_id"]): self._take_up_ended(row, event, booked[row["order_id"]])
