@@ -123,7 +123,7 @@ class TestParquet:
         "The NQ file lacks the regular hours of every Tuesday: 158 bars from 08:50 UTC to the halt."
         report = validate_bars(read_parquet(shared_data / "bars_5m/NQ_5m.parquet", "NQ.v.0", tz="UTC"))
         large = [gap for gap in report.gaps if gap.missing > 12]
-        assert len(large) == report.counts["gap"] == 106
+        assert len(large) == report.counts["gap"] == 105
         assert sum(pd.Timestamp(gap.start, tz="UTC").day_name() == "Tuesday" for gap in large) >= 100
         assert report.empty == 2
 
