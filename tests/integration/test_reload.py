@@ -31,7 +31,7 @@ def recorded(folder: Path, sessions: int, *symbols: str) -> Recording:
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory) -> Recording: return recorded(tmp_path_factory.mktemp("both"), 2, *SYMBOLS)
+def recording(tmp_path_factory, campaign) -> Recording: return recorded(tmp_path_factory.mktemp("both"), campaign(1, full=4), *SYMBOLS)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +52,12 @@ class World:
 
     def write(self, text: str = "") -> None: self.path.write_text(text or json.dumps(self.content))
 
-    def run(self, moments: dict | None = None) -> Journal:
-        "The whole recording; each of the `moments`, bars in -> function of the engine, is met once, at the first turn from that bar on."
+    def run(self, moments: dict | None = None, always=lambda engine: None) -> Journal:
+        "The whole recording; each of the `moments`, bars in -> function of the engine, is met once and in a turn of its own, from that bar on."
         waiting = sorted((moments or {}).items())
         def watch(engine):
-            while waiting and engine.counts["bars_in"] >= waiting[0][0]: waiting.pop(0)[1](engine)
+            always(engine)
+            if waiting and engine.counts["bars_in"] >= waiting[0][0]: waiting.pop(0)[1](engine)
         config = load_config(self.path)
         with Journal(config.engine.journal) as journal:
             engine = build_engine(config, read_config(self.path), journal, mode="simulation", clock=DataClock(self.recording.start), start=self.recording.start,
@@ -69,8 +70,8 @@ class World:
 
 @pytest.fixture(autouse=True)
 def many_turns(monkeypatch):
-    "Commands are looked at after nearly every event, so that a change may fall between any two."
-    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.01)
+    "The engine looks up after every few events, so that a change may fall between any two."
+    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.004)
 
 
 def bars(journal: Journal, timeframes: set[str]) -> list[tuple]:
@@ -169,17 +170,16 @@ def test_a_strategy_without_enough_history_enters_only_when_it_is_warm(session, 
 
 def test_changed_parameters_make_new_signal_ids_and_keep_the_position(session, tmp_path):
     seen = {}
-    def while_long(world, length):
+    def while_long(world):
         def act(engine):
             runner = engine.runners[0]
-            if runner.position != "LONG" or not any(ledger.quantity for ledger in engine.executor.ledgers.values()): return   # not when its exit is decided
-            change(world, kept={"class": CCI, "parameters": {"length": length, "bars_held": 3}})(engine)
+            if seen or engine.counts["bars_in"] < 300 or runner.position != "LONG" or not any(ledger.quantity for ledger in engine.executor.ledgers.values()): return   # not when its exit is decided
+            change(world, kept={"class": CCI, "parameters": {"length": 30, "bars_held": 3}})(engine)
             seen.update(was=runner, now=engine.runners[0], position=engine.runners[0].position, hash=runner.strategy.config_hash())
         return act
     with ExitStack() as stack:
         world = world_of(stack, session, tmp_path, {"kept": {"class": CCI, "parameters": {"bars_held": 9}}})
-        tries = {at: while_long(world, 30) for at in range(500, 1200)}
-        journal = world.run({at: (lambda engine, act=act: None if seen else act(engine)) for at, act in tries.items()})
+        journal = world.run(always=while_long(world))
         assert seen["position"] == "LONG" and seen["now"] is not seen["was"]
         rows = journal.rows("signals", "strategy = 'kept'", order="bar_end, action DESC")
         hashes = [row["config_hash"] for row in rows]
@@ -204,7 +204,7 @@ def test_the_position_of_a_removed_strategy_is_handed_over(session, tmp_path, on
         return act
     with ExitStack() as stack:
         world = world_of(stack, session, tmp_path, {"kept": KEPT, "gone": {"class": CCI, "parameters": {"length": 30}}}, on_remove=on_remove)
-        journal = world.run(dict.fromkeys(range(400, 1200), remove_when_held(world)))
+        journal = world.run(always=remove_when_held(world))
         assert taken, "the strategy never held a position"
         orders = journal.rows("intents", "strategy = 'gone'")
         left = sum(row["quantity"] * (1 if row["side"] == "BUY" else -1) for row in journal.rows("fills", "strategy = 'gone'"))
