@@ -69,7 +69,7 @@ def _put_back(name: str, module: Any) -> None:
     package, _, child = name.rpartition(".")
     if package in sys.modules: setattr(sys.modules[package], child, module)
 
-# %% ../nbs/13a_strategy_loader.ipynb #a6e3d2af
+# %% ../nbs/13a_strategy_loader.ipynb #3c56ac2a
 @dataclass(frozen=True)
 class Loaded:
     "A config file read and checked, with the strategies it describes."
@@ -119,14 +119,15 @@ def compare(before: Loaded, after: Loaded) -> Changes:
                    _differences(_settings(before.config), _settings(after.config)), sorted(needed_timeframes(after) - needed_timeframes(before), key=lambda t: t.seconds))
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple]:
-    return {name: (before.get(name), after.get(name)) for name in [*before, *(n for n in after if n not in before)] if before.get(name) != after.get(name)}
+    names = ["enabled"] if before.get("enabled") != after.get("enabled") else [*before, *(name for name in after if name not in before)]
+    return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
 
 def _entry(loaded: Loaded, name: str) -> dict[str, Any]:
     "What one strategy's entry means, flat. Parameters count only while it is enabled: nothing else says what a disabled one's defaults are."
     entry, strategy = loaded.config.strategies[name], loaded.strategies.get(name)
     if strategy is None: return {"enabled": False}
     meant = {"enabled": True, "class": entry.class_, "code": loaded.code[name], "symbols": loaded.config.symbols_of(name), "quantity": entry.quantity,
-             "risk_per_trade_usd": entry.risk_per_trade_usd, "priority": entry.priority}
+             "risk_per_trade_usd": entry.risk_per_trade_usd, "priority": entry.priority, "scenario": entry.scenario["hash"] if isinstance(entry.scenario, dict) else None}
     return meant | {f"parameters.{key}": value for key, value in strategy.parameters().items()}
 
 def _settings(config: LiveConfig) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _settings(config: LiveConfig) -> dict[str, Any]:
     return found
 
 def _flat(path: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping) and value: return {k: v for key, part in value.items() for k, v in _flat(f"{path}.{key}", part).items()}
+    if isinstance(value, Mapping): return {k: v for key, part in value.items() for k, v in _flat(f"{path}.{key}", part).items()}
     if hasattr(value, "get_secret_value"): value = f"(hidden {content_hash(value.get_secret_value())[:4]})"
     return {path: str(value) if isinstance(value, Path) else value}
 
