@@ -79,6 +79,24 @@ def test_an_engine_does_not_start_on_a_file_somebody_edited(bars, tmp_path):
     assert not (tmp_path / "run" / "journal.db").exists()
 
 
+@pytest.mark.parametrize("length", [11, 25], ids=["found again", "found anew"])
+def test_next_weeks_scenario_reaches_a_running_engine_and_its_journal(bars, tmp_path, length):
+    from contextlib import ExitStack
+
+    from test_reload import World
+    found = [make_scenario("mine", SimpleBullishCCIStrategy(length=n), generate_minutes("ES.c.0", sessions=sessions), Costs(), class_path=CLASS, accepted=True) for n, sessions in ((11, 2), (length, 3))]
+    file = write_scenario(tmp_path / "live_scenario_config.json", found[0])
+    def next_week(engine):
+        write_scenario(file, found[1])
+        engine.reloader.now(engine)
+    with ExitStack() as stack:
+        journal = World(stack, recorded([bars], tmp_path), tmp_path, {"mine": {"scenario": file.name}}).run({200: next_week})
+    noted = journal.rows("events", "kind = 'scenario'")
+    assert [json.loads(event["data"])["hash"] for event in noted] == [one.hash for one in found]
+    contents = [json.loads(row["content"])["strategies"]["mine"] for row in journal.rows("configs")]
+    assert [(entry["scenario"]["hash"], entry["parameters"]["length"]) for entry in contents] == [(found[0].hash, 11), (found[1].hash, length)]
+
+
 # --- the job
 
 GRID = '{"length": [10, 20], "bars_held": [4, 8]}'
