@@ -161,7 +161,7 @@ def _equities(portfolio: Any, fills: Sequence[Fills], cash: float) -> dict[str, 
     nanos = value.index.as_unit("ns").asi8
     return {one.base.symbol: value[one.base.symbol].to_numpy()[np.searchsorted(nanos, one.base.end)] - cash for one in fills}
 
-# %% ../nbs/08b_vectorbt_adapter.ipynb #4054e2b9
+# %% ../nbs/08b_vectorbt_adapter.ipynb #2fb22f93
 def _trades_of(records, fills: Fills) -> Trades:
     "The symbol's rows of `records_readable`."
     own = records[records["Column"] == fills.base.symbol]
@@ -174,14 +174,13 @@ def _columns_of(own, fills: Fills) -> Trades:
     "Closed trades, or the open one, whose exit is the last bar."
     base, kind = fills.base, product(fills.base.symbol)
     entry, exit = (_fill_index(own, name, fills) for name in ("Entry", "Exit"))
-    done = exit < len(fills.made)
     pick = lambda at, values, last, dtype=np.int64: np.array([values[k] if k < len(fills.made) else last for k in at], dtype)
     at = [fill.at for fill in fills.made]
     return Trades(
         pick(entry, fills.row, 0), pick(exit, fills.row, len(base)), pick(entry, at, 0), pick(exit, at, base.end[-1]),
         np.where(own["Direction"] == "Long", 1, -1).astype(np.int64), np.rint(own["Size"].to_numpy(float) / kind.point_value).astype(np.int64),
         own["Avg Entry Price"].to_numpy(float), own["Avg Exit Price"].to_numpy(float),
-        own["Entry Fees"].to_numpy(float) + np.where(done, own["Exit Fees"].to_numpy(float), 0.0), own["PnL"].to_numpy(float),
+        (own["Entry Fees"] + own["Exit Fees"]).to_numpy(float), own["PnL"].to_numpy(float),
         np.array([REASONS.index(fills.made[k].reason) if k < len(fills.made) else 0 for k in exit], np.int64),
         np.array([base.contract[fills.made[k].decided] for k in entry], np.int64), base.symbol, base.contracts)
 
