@@ -92,3 +92,12 @@ def test_two_years_of_es_hours_from_five_minutes(shared_data):
         assert made.start[~equal].tolist() == [to_nanos(at) for at in ("2026-02-12T06:00Z", "2026-02-17T23:00Z", "2026-02-23T05:00Z")]
         missing = np.setdiff1d(theirs.start, made.start)
         assert not np.isin(missing, five.start // HOUR * HOUR).any()
+
+
+@pytest.mark.parametrize("root", ["ES", "NQ", "CL", "GC"])
+def test_two_years_with_their_rolls_and_holes_come_out_of_arrays_as_out_of_a_stream(root, shared_data):
+    bars = read_parquet(shared_data / f"bars_5m/{root}_5m.parquet", f"{root}.v.0", tz="UTC")
+    lengths = (15, 35, 240)
+    aggregator = BarAggregator(lengths)
+    done = [made for bar in bars for made in aggregator.push(bar)]
+    for length in lengths: assert [made for made in done if made.timeframe == f"{length}min"] == list(aggregate(bars, length))

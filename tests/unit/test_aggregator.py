@@ -194,6 +194,12 @@ def test_a_timeframe_the_base_does_not_divide_is_refused():
     with pytest.raises(InputError, match="whole multiple"): BarAggregator([7]).push(bar(OPEN, step=5 * MINUTE))
 
 
+def test_bars_beyond_the_calendar_are_refused_by_both_forms():
+    late = bar(to_nanos("2040-01-02T12:00Z"))
+    with pytest.raises(InputError, match="2040-01-02T12:00:00Z.*2008 to 2030"): BarAggregator([5]).push(late)
+    with pytest.raises(InputError, match="2040-01-02T12:00:00Z.*2008 to 2030"): aggregate(Bars.from_bars([bar(OPEN), late]), 5)
+
+
 def test_process_bar_takes_the_seeds_dictionary():
     fields = {"timestamp": OPEN, "open": 1, "high": 2, "low": 0.5, "close": 1.5, "volume": 3}
     done = BarAggregator([1]).process_bar("ES.c.0", fields)
