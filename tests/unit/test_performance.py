@@ -71,6 +71,11 @@ def test_by_hand():
     assert stats["calmar"] == pytest.approx(40 * 252 / 40) and stats["winning_sessions"] == pytest.approx(2 / 3)
 
 
+def test_a_drawdown_that_never_ended_counts_to_the_end():
+    assert performance(record([10, 5, 20, 19, 18, 17, 16]))["max_drawdown_days"] == 4
+    assert performance(record([-5, -4, -6, -7]))["max_drawdown_days"] == 3
+
+
 def test_the_first_loss_is_a_drawdown_from_zero():
     assert drawdown(np.array([-5.0, -3.0, 2.0, 1.0])).tolist() == [5, 3, 0, 1]
 
