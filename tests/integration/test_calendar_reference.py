@@ -98,7 +98,8 @@ class TestRecordedBarsDecide:
     def test_no_recorded_bar_lies_outside_our_sessions(self, root, recorded):
         assert "session" not in validate_bars(recorded[root]).counts
 
-    @pytest.mark.parametrize("root, holes", [("ES", {"2025-06-27T21:00": 276, "2025-11-28T02:50": 128}), ("CL", {"2025-06-27T21:00": 276, "2026-02-11T04:40": 208})])
+    @pytest.mark.parametrize("root, holes", [("ES", {"2025-06-27T21:00": 276, "2025-11-28T02:50": 128}),
+                                             ("CL", {"2025-06-27T21:00": 276, "2026-02-11T04:40": 208})])
     def test_the_only_holes_of_more_than_an_hour_are_the_files_own_and_the_outage_of_2025_11_28(self, root, holes, recorded):
         large = [gap for gap in validate_bars(recorded[root]).gaps if gap.missing > 12]
         assert {f"{pd.Timestamp(gap.start):%Y-%m-%dT%H:%M}": gap.missing for gap in large} == holes

@@ -162,7 +162,8 @@ def test_a_roll_inside_a_period_ends_it_and_flags_both_parts():
 def test_a_roll_in_mid_minute_loses_no_second_though_markers_have_passed_it():
     pipeline = BarPipeline([5])
     seconds = [bar(OPEN + i * SECOND, step=SECOND, contract="ESZ5" if i < 31 else "ESH6") for i in range(60)]
-    instants = [instant for one in seconds for part in (pipeline.advance(one.start), pipeline.push(one)) for instant in part] + list(pipeline.advance(OPEN + 5 * MINUTE))
+    instants = [instant for one in seconds for part in (pipeline.advance(one.start), pipeline.push(one)) for instant in part]
+    instants += pipeline.advance(OPEN + 5 * MINUTE)
     made = [(one.contract, one.timeframe, one.volume) for instant in instants for one in instant]
     assert made == [("ESZ5", "1min", 310), ("ESZ5", "5min", 310), ("ESH6", "1min", 290), ("ESH6", "5min", 290)]
 
