@@ -117,7 +117,7 @@ class Books:
 
     def halt(self, reason: str) -> None: self.trading, self.trading_reason = "HALTED", reason
 
-# %% ../nbs/12a_gate.ipynb #12a_gate-011-df73
+# %% ../nbs/12a_gate.ipynb #a3259ac5
 class Gate:
     "Judges a signal; `None` lets it pass."
     def __init__(self, limits: Limits = Limits()): self.limits = limits
@@ -190,6 +190,6 @@ class Gate:
         fall = books.day_best_usd - books.day_pnl_usd
         if limits.max_daily_drawdown_usd is not None and fall >= limits.max_daily_drawdown_usd: yield Denial.DRAWDOWN, f"${fall:,.2f} below the day's best"
         since = now - books.last_loss.get(signal.strategy, -10**19)
-        if since < limits.cool_down_s * SECOND: yield Denial.COOL_DOWN, f"{since / SECOND:.0f} s after a loss"
+        if limits.cool_down_s and since < limits.cool_down_s * SECOND: yield Denial.COOL_DOWN, f"{since / SECOND:.0f} s after a loss"
         streak = books.stop_streak.get(signal.strategy, 0)
         if limits.max_stop_streak is not None and streak >= limits.max_stop_streak: yield Denial.STOP_STREAK, f"{streak} in a row"

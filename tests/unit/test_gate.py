@@ -85,6 +85,7 @@ NEAR = {
     "no limit on position": {"limits": {"max_position_contract": None, "max_position_account": None}, "state": books(by_ledger={("other", ES): 50})},
     "a smaller loss": {"limits": {"max_daily_loss_usd": 500.0}, "state": books(day_pnl_usd=-499.99)},
     "the cool-down is over": {"limits": {"cool_down_s": 60}, "state": books(last_loss={"mine": NOW - MINUTE})},
+    "no cool-down, and a loss that the broker dates ahead of our clock": {"state": books(last_loss={"mine": NOW + SECOND})},
     "reversing its own position": {"state": books(by_ledger={KEY: -5}), "reversing": True},
 }
 
