@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ENGINES', 'backtest', 'bars_of_sessions', 'contracts_of', 'decisions_of', 'BacktestResult', 'BacktestResults']
 
-# %% ../nbs/08_backtest.ipynb #11e40ade
+# %% ../nbs/08_backtest.ipynb #d537f654
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,10 @@ from .strategy_base import BaseStrategy
 from .strategy_columns import Market, as_market, decisions, known_columns
 from .trades import Costs, Trades, equity_curve, trades_of
 
-if TYPE_CHECKING: from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from futures_algo.remarks import Remark
 
 # %% ../nbs/08_backtest.ipynb #dbd52fcf
 ENGINES = ("model", "replay", "vectorbt")
@@ -122,7 +125,7 @@ def decisions_of(base: Bars, signals: Sequence[Signal]) -> np.ndarray:
         else: out[row, EXIT_REASON], out[row, EXIT_SIDE], out[row, EXIT_CONTRACT] = REASONS.index(signal.reason), side, base.contracts.index(signal.contract)
     return out
 
-# %% ../nbs/08_backtest.ipynb #bfef83e0
+# %% ../nbs/08_backtest.ipynb #d7fb12c9
 class _Judged:
     "What one symbol's result and several together have in common: figures and pictures of a `record`."
     record: Record
@@ -131,6 +134,12 @@ class _Judged:
     def stats(self) -> dict[str, float]:
         "All figures by name, as `performance.FIGURES` explains them; NaN is undefined."
         return performance(self.record)
+
+    @cached_property
+    def remarks(self) -> "list[Remark]":
+        "What is worth a worry about this run."
+        from futures_algo.remarks import remarks
+        return [one for one in remarks(self.by_symbol()) if one.raised]
 
     @property
     def time(self) -> np.ndarray: return self.record.time
@@ -147,13 +156,15 @@ class _Judged:
 
     def as_dict(self) -> dict[str, Any]:
         "For JSON: what was run and the figures; undefined and infinite ones are None."
-        return self.about() | {"stats": {name: value if np.isfinite(value) else None for name, value in self.stats.items()}}
+        known = lambda values: {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in values.items()}
+        return self.about() | {"stats": known(self.stats), "remarks": [known(one._asdict()) for one in self.remarks]}
 
-    def __str__(self) -> str: return "\n".join(f"{name:<20} {value}" for name, value in self._shown().items())
+    def __str__(self) -> str:
+        return "\n".join([*(f"{name:<20} {value}" for name, value in self._shown().items()), *(f"{'note':<20} {one.text}; {one.advice}" for one in self.remarks)])
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><td>{name}</td><td style='text-align:right'>{value}</td></tr>" for name, value in self._shown().items())
-        return f"<table>{rows}</table>"
+        return f"<table>{rows}</table>" + "".join(f"<p>{one.text}; {one.advice}</p>" for one in self.remarks)
 
     def _shown(self) -> dict[str, str]:
         "What was run and the figures, for people: of the declared exits only those in use."
@@ -161,7 +172,7 @@ class _Judged:
         texts = self.about() | {"parameters": ", ".join(f"{name} {value}" for name, value in own.items()) or "none"}
         return {**texts, **{name: written(name, value) for name, value in self.stats.items()}}
 
-# %% ../nbs/08_backtest.ipynb #e1cde994
+# %% ../nbs/08_backtest.ipynb #68617716
 @dataclass(repr=False)
 class BacktestResult(_Judged):
     "What a strategy made of one symbol's bars."
@@ -177,6 +188,9 @@ class BacktestResult(_Judged):
 
     @property
     def symbol(self) -> str: return self.base.symbol
+    def by_symbol(self) -> "list[BacktestResult]":
+        "Of one symbol: itself."
+        return [self]
 
     @cached_property
     def record(self) -> Record: return record_of(self.base, self.trades, self.equity, self.calendar, self.slippage_usd)
@@ -215,7 +229,7 @@ def _about(result: "BacktestResult | BacktestResults", symbol: str, bars: int, s
             "start": str(to_timestamp(start)), "end": str(to_timestamp(int(result.time[-1]))), "bars": bars,
             "costs": f"${costs.commission_usd:g} a contract and side, {costs.slippage_ticks:g} tick{'' if costs.slippage_ticks == 1 else 's'} a fill"}
 
-# %% ../nbs/08_backtest.ipynb #f4a39bff
+# %% ../nbs/08_backtest.ipynb #80d303a0
 class BacktestResults(_Judged):
     "What a strategy made of several symbols; `results['ES.c.0']` is one of them."
     def __init__(self, results: "dict[str, BacktestResult]"):
@@ -227,6 +241,9 @@ class BacktestResults(_Judged):
         raise InputError("symbol", symbol, f"must be one of {', '.join(self.symbols)}", did_you_mean(symbol, self.symbols))
     def __iter__(self): return iter(self.results.values())
     def __len__(self) -> int: return len(self.results)
+    def by_symbol(self) -> list[BacktestResult]:
+        "The results of the symbols."
+        return list(self)
 
     @property
     def symbol(self) -> str: return ", ".join(self.symbols)

@@ -168,23 +168,19 @@ def draw_hours(axis: "Axes", result: Any) -> None:
     axis.set_xticks(range(24), [f"{hour:02d}" for hour in table.index])
     _dollars(axis)
 
-# %% ../nbs/08d_backtest_plots.ipynb #6ddfaf40
+# %% ../nbs/08d_backtest_plots.ipynb #4c2733d7
 def overview(
     result: Any,                                # BacktestResult or BacktestResults
     size: tuple[float, float] = (10.0, 7.5),    # inches
 ) -> "Figure":
     "Price with trades, equity and drawdown over each other."
-    parts = _parts(result)
+    parts = result.by_symbol()
     figure, axes = _figure(len(parts) + 2, size if len(parts) == 1 else (size[0], size[1] + 3 * (len(parts) - 1)), [3.2] * len(parts) + [2, 1.3])
     for axis, part in zip(axes, parts): draw_price(axis, part.base, part.trades_frame())
     draw_equity(axes[-2], result)
     draw_drawdown(axes[-1], result)
     for axis in axes[:-1] if len(parts) == 1 else axes[-2:-1]: axis.set_xticklabels([])   # the same rows as the panel below
     return figure
-
-def _parts(result: Any) -> list[Any]:
-    "A result of its own, or those of several symbols."
-    return list(getattr(result, "results", {"": result}).values())
 
 def _figure(rows: int, size: tuple[float, float], heights: list[float]) -> tuple["Figure", Any]:
     "A figure no notebook shows twice."
@@ -193,12 +189,12 @@ def _figure(rows: int, size: tuple[float, float], heights: list[float]) -> tuple
     pyplot.close(figure)
     return figure, axes[:, 0]
 
-# %% ../nbs/08d_backtest_plots.ipynb #7487e872
+# %% ../nbs/08d_backtest_plots.ipynb #74d3bc73
 _STYLE = """body{font:14px/1.45 system-ui,sans-serif;color:#22303c;margin:0 auto;max-width:1080px;padding:24px}h1{font-size:22px;margin:0}h2{font-size:15px;margin:28px 0 6px}
 p{color:#5b6b78;margin:4px 0 12px}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(112px,1fr));gap:8px;margin:16px 0}.card{border:1px solid #e3e7eb;border-radius:8px;padding:8px 12px}
 .card b{display:block;font-size:16px}.card span,small{color:#5b6b78;font-size:12px}img{width:100%;display:block}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 td,th{padding:3px 8px;border-bottom:1px solid #eef1f4;text-align:right;font-weight:400}td:first-child,th:first-child{text-align:left}th{color:#5b6b78;font-size:12px}
-.bad{color:#c0392b}.columns{columns:2;column-gap:32px}@media(max-width:760px){.columns{columns:1}}@media print{body{padding:0}h2{break-after:avoid}}"""
+.bad{color:#c0392b}.note{border-left:3px solid #d9a441;padding:2px 10px;margin:6px 0}.note b{color:#22303c;font-weight:600}.columns{columns:2;column-gap:32px}@media(max-width:760px){.columns{columns:1}}@media print{body{padding:0}h2{break-after:avoid}}"""
 _CARDS = ("net_profit_usd", "max_drawdown_usd", "trades", "win_rate", "profit_factor", "average_trade_usd", "sharpe", "exposure")
 
 def tearsheet(
@@ -209,7 +205,7 @@ def tearsheet(
     "The whole result as one HTML page."
     about = result._shown()
     title = f"{about['strategy']} on {about['symbol']}"
-    body = [f"<h1>{html.escape(title)}</h1><p>{html.escape(_subtitle(about))}</p>", _cards(result.stats), _picture(overview(result), "Price with trades, equity and drawdown"),
+    body = [f"<h1>{html.escape(title)}</h1><p>{html.escape(_subtitle(about))}</p>", _cards(result.stats), _notes(result), _picture(overview(result), "Price with trades, equity and drawdown"),
             _picture(_calendar_figure(result), "Profit by month and by hour"), _extremes(result), "<h2>Figures</h2>", _figures(result.stats), _symbols(result),
             f"<h2>Hours of entry, exchange time</h2>{_html_table(hourly_table(result).query('trades > 0'))}", _trade_list(result, last_trades)]
     page = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>" \
@@ -230,7 +226,7 @@ def _calendar_figure(result: Any) -> "Figure":
 
 def _extremes(result: Any) -> str:
     "The best trade and the worst one: is it the strategy's idea, or a fill nobody would have had?"
-    trades, parts = list(result.trades_frame().itertuples(index=False)), {part.symbol: part for part in _parts(result)}
+    trades, parts = list(result.trades_frame().itertuples(index=False)), {part.symbol: part for part in result.by_symbol()}
     if len(trades) < 2: return ""
     figure, axes = _figure(2, (10, 5.6), [1, 1])
     for axis, trade in zip(axes, (max(trades, key=lambda t: t.pnl_usd), min(trades, key=lambda t: t.pnl_usd))): draw_trade(axis, parts[trade.symbol].base, trade)
@@ -241,10 +237,14 @@ def _picture(figure: "Figure", label: str) -> str:
     figure.savefig(held, format="png", dpi=140)
     return f"<img alt='{label}' src='data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}'>"
 
-# %% ../nbs/08d_backtest_plots.ipynb #192c348b
+# %% ../nbs/08d_backtest_plots.ipynb #fc66742b
 def _cards(stats: dict[str, float]) -> str:
     tone = lambda name: " class='bad'" if stats[name] < 0 else ""
     return "<div class='cards'>" + "".join(f"<div class='card'><b{tone(name)}>{written(name, stats[name])}</b><span>{_words(name)}</span></div>" for name in _CARDS) + "</div>"
+
+def _notes(result: Any) -> str:
+    "What is worth a worry."
+    return "".join(f"<p class='note'><b>{html.escape(one.text)}</b>: {html.escape(one.advice)}</p>" for one in result.remarks)
 
 def _words(name: str) -> str: return name.removesuffix("_usd").replace("_", " ")
 
@@ -259,7 +259,7 @@ def _html_table(table: "pd.DataFrame", index: bool = True) -> str:
 
 def _symbols(result: Any) -> str:
     "Figures by symbol, where there are several."
-    if len(parts := _parts(result)) == 1: return ""
+    if len(parts := result.by_symbol()) == 1: return ""
     head = "".join(f"<th>{part.symbol}</th>" for part in parts)
     rows = "".join(f"<tr><td>{_words(name)}</td>{''.join(f'<td>{written(name, part.stats[name])}</td>' for part in parts)}</tr>" for name in _CARDS)
     return f"<h2>By symbol</h2><table><tr><th></th>{head}</tr>{rows}</table>"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scripted import BUY, COVER, SELL, SHORT, Scripted, same_trades, scripted_bars
 
-from futures_algo import Costs, backtest
+from futures_algo import Costs, backtest, evaluate
 from futures_algo.backtest import ENGINES, bars_of_sessions, decisions_of
 from futures_algo.contracts import product
 from futures_algo.core import FuturesAlgoError, InputError
@@ -92,6 +92,15 @@ def test_a_risk_budget_buys_what_it_pays_for(engine):
     bars = scripted_bars("ES.c.0", [100, 101, 102, 103], [100, 102, 102, 103], [BUY, SELL, 0, 0])
     assert backtest(Scripted(stop_ticks=10), bars, Costs(), Sizing(risk_usd=400), engine).trades.quantity.tolist() == [3]
     assert len(backtest(Scripted(stop_ticks=40), bars, Costs(), Sizing(risk_usd=400), engine).trades) == 0
+
+
+def test_a_budget_against_a_trailing_stop_in_atr_buys_what_the_signals_say():
+    bars = generate_minutes("ES.c.0", sessions=3, seed=2)
+    bought = {signal.bar_end: signal.quantity for signal in evaluate(VWAPReversion(), "x", bars, Sizing(risk_usd=2000)) if signal.is_entry and signal.quantity}
+    trades = backtest(VWAPReversion(), bars, quantity=Sizing(risk_usd=2000)).trades
+    assert len(set(trades.quantity)) > 1
+    ends = backtest(VWAPReversion(), bars).base.end
+    assert [bought[int(ends[row - 1])] for row in trades.entry_row] == trades.quantity.tolist()
 
 
 # --- the three engines
@@ -181,7 +190,6 @@ def test_vectorbt_from_the_raw_conditions_finds_the_models_trades():
 def test_signals_say_the_same_as_decisions():
     bars = generate_minutes("ES.c.0", sessions=3, seed=2)
     result = backtest(VWAPReversion(), bars)
-    from futures_algo import evaluate
     found = decisions_of(result.base, evaluate(VWAPReversion(), "x", bars))
     on = result.decided.any(axis=1) & ((result.decided[:, 0] != 0) | (result.decided[:, 2] != 0))
     np.testing.assert_array_equal(found[on][:, :3], result.decided[on][:, :3])

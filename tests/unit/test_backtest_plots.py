@@ -50,6 +50,14 @@ def test_the_page_is_one_file_that_loads_nothing(result, tmp_path):
     assert f"{result.stats['trades']:,}" in page and "RSIStrategy on ES.c.0" in page and len(page) < 3_000_000
 
 
+def test_what_is_worth_a_worry_is_said_everywhere(result):
+    "A month's trades are too few to know anything."
+    said = {one["name"] for one in result.as_dict()["remarks"]}
+    assert "too_few_trades" in said or result.stats["trades"] >= 100
+    assert said == {one.name for one in result.remarks} and all(one.text in str(result) for one in result.remarks)
+    assert result.tearsheet().count("class='note'") == len(result.remarks) > 0
+
+
 def test_nothing_happened_is_drawn_too():
     page = backtest(Scripted(), scripted_bars("ES.c.0", [100, 101], [100, 101], [0, 0])).tearsheet()
     assert "undefined" in page
