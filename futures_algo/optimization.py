@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['FACTORS', 'RANKED_BY', 'Plan', 'default_grid', 'plan_of', 'plans_of', 'sample_bars', 'recorded_bars', 'Optimization',
-           'optimize', 'mean_table', 'best_row', 'keep', 'plateau', 'plot_plateau']
+           'optimize', 'fastest_search', 'mean_table', 'keep', 'plateau', 'plot_plateau']
 
-# %% ../nbs/09d_optimization.ipynb #1eb939d7
+# %% ../nbs/09d_optimization.ipynb #6d65f621
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ from .contracts import root_of
 from .core import Bars, ConfigError, DataError, InputError, did_you_mean
 from .scenario import DEFAULT_SCENARIOS, Scenario, class_in_file, make_scenario, plain, read_scenario, write_scenario
 from .strategy_base import BaseStrategy, flat_parameters
+from .strategy_columns import Market
 from .trades import Costs
+from .walkforward import best_row, one_by_one, walk_forward
 
 if TYPE_CHECKING: import pandas as pd
 
@@ -102,7 +104,7 @@ def plans_of(
     by_name = any(isinstance(value, Mapping) for value in (grids or {}).values())
     return [plan_of(name, strategies[name], folder, feed, (grids or {}).get(name) if by_name else grids) for name in chosen]
 
-# %% ../nbs/09d_optimization.ipynb #93d9b93c
+# %% ../nbs/09d_optimization.ipynb #65854de7
 def sample_bars(
     symbols: Sequence[str],
     sessions: int = 60,
@@ -113,28 +115,33 @@ def sample_bars(
     return {symbol: generate_minutes(symbol, sessions, seed=seed) for symbol in symbols}
 
 def recorded_bars(
-    sources: Sequence["str | Path"],    # DBN files, or folders of a bar store
+    sources: Sequence["str | Path"],    # DBN files, folders of a bar store, or "ES.c.0=bars.parquet" for a CSV or Parquet file
     symbols: Sequence[str],
+    tz: str | None = None,              # zone of times without one, in CSV and Parquet
 ) -> dict[str, Bars]:
     "Bars of the symbols; a file that names contracts (ESU4) gives them as their root's front (ES.c.0)."
     found: dict[str, Bars] = {}
-    for source in map(Path, sources):
-        for symbol, bars in _read(source, symbols).items():
-            if symbol in found: raise DataError("symbol", symbol, "must stand in one file only", "join the files with import first", str(source))
+    for source in map(str, sources):
+        for symbol, bars in _read(source, symbols, tz).items():
+            if symbol in found: raise DataError("symbol", symbol, "must stand in one file only", "join the files with import first", source)
             found[symbol] = bars
     for symbol in symbols:
         if symbol not in found or not len(found[symbol]): raise DataError("symbol", symbol, "must have bars in the data", f"the data has {', '.join(sorted(found)) or 'none'}")
     return {symbol: found[symbol] for symbol in symbols}
 
-def _read(source: Path, symbols: Sequence[str]) -> dict[str, Bars]:
-    from futures_algo.history import read_dbn
+def _read(source: str, symbols: Sequence[str], tz: str | None) -> dict[str, Bars]:
+    from futures_algo.history import read_bars, read_dbn
     from futures_algo.history_store import BarStore
-    if not source.exists(): raise DataError("data", str(source), "must exist", "name a DBN file, or the folder fetch keeps its bars in")
-    if source.is_dir(): return {symbol: BarStore(source).read(symbol) for symbol in symbols}
-    named = {symbol if "." in symbol else f"{root_of(symbol)}.c.0": bars for symbol, bars in read_dbn(source).items()}
-    return {symbol: replace(bars, symbol=symbol) for symbol, bars in named.items() if symbol in symbols}
+    symbol, named, file = source.rpartition("=")
+    path = Path(file)
+    if not path.exists(): raise DataError("data", source, "must exist", "name a DBN file, the folder fetch keeps its bars in, or ES.c.0=bars.parquet")
+    if path.is_dir(): return {symbol: BarStore(path).read(symbol) for symbol in symbols}
+    if named: return {symbol: read_bars(path, symbol, **({"tz": tz} if tz else {}))}
+    if not path.name.endswith((".dbn", ".dbn.zst")): raise DataError("data", source, "must say whose bars they are", f"write ES.c.0={file}")
+    fronts = {symbol if "." in symbol else f"{root_of(symbol)}.c.0": bars for symbol, bars in read_dbn(path).items()}
+    return {symbol: replace(bars, symbol=symbol) for symbol, bars in fronts.items() if symbol in symbols}
 
-# %% ../nbs/09d_optimization.ipynb #f26d6e03
+# %% ../nbs/09d_optimization.ipynb #bc6a6050
 RANKED_BY = ("sharpe", "net_profit_usd", "profit_factor", "average_trade_usd", "win_rate")   # more is better
 
 @dataclass
@@ -146,15 +153,15 @@ class Optimization:
     tables: "dict[str, pd.DataFrame]"           # the same by symbol
     walks: dict[str, Any]                       # WalkForwardResult by symbol
     scenario: Scenario
-    strategy: BaseStrategy = field(repr=False, default=None)
+    strategy: BaseStrategy                      # the one chosen
 
     @property
     def passed(self) -> bool: return self.scenario.passed
 
     def as_dict(self) -> dict[str, Any]:
         "The numbers a report shows."
-        best = plain(self.table.loc[self.table[self.metric].idxmax()].to_dict())
-        return {"passed": self.passed, "combinations": len(self.table), "metric": self.metric, "best": {name: best[name] for name in self.plan.grid}, "value": best[self.metric],
+        chosen = self.strategy.parameters()
+        return {"passed": self.passed, "combinations": len(self.table), "metric": self.metric, "best": {name: chosen[name] for name in self.plan.grid}, "value": plain(self.table[self.metric].max()),
                 "gates": [gate.model_dump() for gate in self.scenario.gates], "hash": self.scenario.hash, "created": self.scenario.created}
 
 def optimize(
@@ -168,29 +175,34 @@ def optimize(
     accepted: bool = False,            # a person says yes whatever the gates say
     created: str = "",
     progress: Callable[[str], None] = lambda text: None,
+    search: Callable | None = None,    # `fastest_search` when omitted
     **walking: Any,                    # further arguments of walk_forward
 ) -> Optimization:
     "Search the grid, walk forward, judge, and describe the result as a scenario."
     if metric not in RANKED_BY: raise InputError("metric", metric, "must be one to rank by", did_you_mean(metric, RANKED_BY))
     if folds < 1: raise InputError("folds", folds, "must be at least 1", "4 is usual")
-    from futures_algo.strategy_columns import Market
-    from futures_algo.sweep import sweep
-    from futures_algo.walkforward import walk_forward
+    search = search or fastest_search()
     markets = {symbol: Market(bars[symbol]) for symbol in plan.symbols}
     tables, walks = {}, {}
     for symbol, market in markets.items():
         progress(f"{plan.name} {symbol}: {plan.combinations} combinations")
-        tables[symbol] = sweep(plan.strategy_class, market, plan.grid, costs, plan.quantity, metric=metric).table
-        progress(f"{plan.name} {symbol}: walking forward, {folds} folds")
-        walks[symbol] = walk_forward(plan.strategy_class, market, plan.grid, costs, folds=folds, metric=metric, **walking)
+        tables[symbol] = search(plan.strategy_class, market, plan.grid, costs, plan.quantity, metric=metric).table
+        walks[symbol] = walk_forward(plan.strategy_class, market, plan.grid, costs, plan.quantity, folds=folds, metric=metric, search=search,
+                                     progress=lambda text, symbol=symbol: progress(f"{plan.name} {symbol}: {text}"), **walking)
     table = mean_table(tables, list(plan.grid))
-    row = best_row(table, metric)
+    if (row := best_row(table, metric)) is None: raise InputError(metric, "undefined for every combination", "must be defined for one", "use more bars, or a grid with trades in it")
     strategy = plan.strategy_class(**{name: plain(table[name].iloc[row]) for name in plan.grid})
     scenario = make_scenario(
-        plan.name, strategy, [bars[symbol] for symbol in plan.symbols], costs, class_path=plan.class_path, quantity=plan.quantity, note=note, accepted=accepted, created=created,
+        plan.name, strategy, [bars[symbol] for symbol in plan.symbols], costs, class_path=plan.class_path, quantity=plan.quantity, engine=f"{search.__module__}.{search.__name__}", note=note, accepted=accepted, created=created,
         search={"grid": plan.grid, "combinations": plan.combinations, "metric": metric}, gates=[{"symbol": symbol, **_gate(gate)} for symbol, walk in walks.items() for gate in walk.gates],
         statistics={symbol: found.drop(columns=list(plan.grid)).iloc[row].to_dict() for symbol, found in tables.items()}, walk_forward={symbol: walk.as_dict() for symbol, walk in walks.items()})
     return Optimization(plan, metric, table, tables, walks, scenario, strategy)
+
+def fastest_search() -> Callable:
+    "The compiled sweep, or one combination after the other where this version has none."
+    try: from futures_algo.sweep import sweep
+    except ModuleNotFoundError: return one_by_one
+    return sweep
 
 def mean_table(tables: "Mapping[str, pd.DataFrame]", parameters: Sequence[str]) -> "pd.DataFrame":
     "One table of several symbols': parameters as they are, figures as their means; undefined where one symbol's is."
@@ -200,12 +212,6 @@ def mean_table(tables: "Mapping[str, pd.DataFrame]", parameters: Sequence[str]) 
     together = first.copy()
     together[figures] = np.mean([table[figures].to_numpy(np.float64) for table in tables.values()], axis=0)
     return together
-
-def best_row(table: "pd.DataFrame", metric: str) -> int:
-    "The row with the highest value, the first of equal ones."
-    values = table[metric].to_numpy(np.float64)
-    if np.isnan(values).all(): raise InputError(metric, "undefined for every combination", "must be defined for one", "use more bars, or a grid with trades in it")
-    return int(np.nanargmax(values))
 
 def _gate(gate: Any) -> dict[str, Any]:
     return {name: plain(getattr(gate, name)) for name in ("name", "value", "limit", "passed", "reason")}

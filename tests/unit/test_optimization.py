@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from futures_algo.core import ConfigError, DataError, InputError
+from futures_algo.core import ConfigError, DataError
 from futures_algo.history import write_dbn
 from futures_algo.history_store import BarStore
-from futures_algo.optimization import best_row, default_grid, mean_table, plan_of, plans_of, plateau, recorded_bars, sample_bars
+from futures_algo.optimization import default_grid, mean_table, plan_of, plans_of, plateau, recorded_bars, sample_bars
 from futures_algo.scenario import bars_hash, make_scenario, write_scenario
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, SimpleBullishCCIStrategy
 from futures_algo.trades import Costs
+from futures_algo.walkforward import best_row
 
 CCI, RSI = (f"futures_algo.strategies.{name}" for name in ("SimpleBullishCCIStrategy", "RSIStrategy"))
 
@@ -98,6 +99,9 @@ def test_a_symbol_comes_from_one_source_and_must_be_there(tmp_path, bars):
     for name in ("a", "b"): write_dbn(tmp_path / f"{name}.dbn.zst", {"ES.c.0": bars})
     with pytest.raises(DataError, match="one file only"): recorded_bars([tmp_path / "a.dbn.zst", tmp_path / "b.dbn.zst"], ["ES.c.0"])
     with pytest.raises(DataError, match="must have bars in the data; the data has ES.c.0"): recorded_bars([tmp_path / "a.dbn.zst"], ["ES.c.0", "NQ.c.0"])
+    bars.to_frame().to_parquet(tmp_path / "es.parquet")
+    with pytest.raises(DataError, match="must say whose bars they are; write ES.c.0="): recorded_bars([tmp_path / "es.parquet"], ["ES.c.0"])
+    assert bars_hash(recorded_bars([f"ES.c.0={tmp_path / 'es.parquet'}"], ["ES.c.0"])["ES.c.0"]) == bars_hash(bars)
     with pytest.raises(DataError, match="must exist"): recorded_bars([tmp_path / "none.dbn.zst"], ["ES.c.0"])
 
 
@@ -109,14 +113,6 @@ def test_sample_bars_are_the_same_every_time():
 # --- which combination
 
 def table(*sharpe: float, **more) -> pd.DataFrame: return pd.DataFrame({"length": range(len(sharpe)), "sharpe": sharpe, **more})
-
-
-@pytest.mark.parametrize("values, row", [((1, 3, 2), 1), ((np.nan, -2, -1), 2), ((2, 2, 1), 0), ((1, np.inf, np.nan), 1)])
-def test_the_best_is_the_highest_and_the_first_of_equals(values, row): assert best_row(table(*values), "sharpe") == row
-
-
-def test_nothing_is_best_when_nothing_traded():
-    with pytest.raises(InputError, match="use more bars"): best_row(table(np.nan, np.nan), "sharpe")
 
 
 def test_several_symbols_count_alike_and_one_that_is_undefined_leaves_the_combination_out():
