@@ -71,7 +71,7 @@ def _facts(result: "BacktestResult", thresholds: Thresholds) -> _Facts:
 def _joined(facts: "Sequence[_Facts]") -> _Facts:
     return _Facts(*(np.concatenate([getattr(one, name) for one in facts]) for name in _Facts._fields[:-1]), sum(one.tick_fills for one in facts))
 
-# %% ../nbs/09g_remarks.ipynb #9111a079
+# %% ../nbs/09g_remarks.ipynb #b6345c3b
 def remarks(
     results: "BacktestResult | Sequence[BacktestResult]",
     thresholds: Thresholds = Thresholds(),
@@ -99,12 +99,15 @@ def _of_fills(facts: _Facts, limit: Thresholds) -> list[Remark]:
     "Whether the fills could have been had, and at what price."
     thin, rolls = _share(facts.contract_share > limit.volume_share), _share(facts.in_roll)
     spare = float(facts.pnl.sum()) / facts.tick_fills if facts.tick_fills else math.nan
+    left = f"{spare:.2f} more ticks a fill and the profit is gone" if spare > 0 else "nothing is left after costs" if spare <= 0 else "there are no fills"
+    seen = f"{thin:.1%} of fills are more" if thin == thin else "no fill is more"
+    near = f"{rolls:.1%} of trades fill" if rolls == rolls else "no trade fills"
     return [
-        Remark("fills_in_thin_minutes", thin, limit.thin_fills, thin > limit.thin_fills, f"{thin:.1%} of fills are more than {limit.volume_share:.1%} of their bar's volume",
+        Remark("fills_in_thin_minutes", thin, limit.thin_fills, thin > limit.thin_fills, f"{seen} than {limit.volume_share:.1%} of their bar's volume",
                "keep to the hours with volume, trade less, or take more slippage into account"),
-        Remark("trades_in_the_roll_window", rolls, limit.roll_trades, rolls > limit.roll_trades, f"{rolls:.1%} of trades fill within {limit.roll_days:g} days of a roll",
+        Remark("trades_in_the_roll_window", rolls, limit.roll_trades, rolls > limit.roll_trades, f"{near} within {limit.roll_days:g} days of a roll",
                "the live gate refuses entries there: leave those days out and look again"),
-        Remark("cost_sensitivity", spare, limit.spare_ticks, spare < limit.spare_ticks, f"{spare:.2f} more ticks a fill and the profit is gone" if spare > 0 else "nothing is left after costs",
+        Remark("cost_sensitivity", spare, limit.spare_ticks, spare < limit.spare_ticks, left,
                "trade less often, for larger moves; measure the slippage of live fills before trusting this")]
 
 def _of_concentration(facts: _Facts, limit: Thresholds) -> list[Remark]:
@@ -113,20 +116,20 @@ def _of_concentration(facts: _Facts, limit: Thresholds) -> list[Remark]:
     largest = float(facts.pnl.max(initial=0.0)) / net if net > 0 else math.nan
     hour, of_hour = _largest_part(facts.hour, facts.pnl)
     session, of_session = _largest_part(facts.session, facts.pnl)
+    tell = lambda made, share: f"{made} {share:.0%} of the net profit" if share == share else "there is no profit to share out"
     return [
-        Remark("one_trade_carries_the_result", largest, limit.largest_trade_share, largest > limit.largest_trade_share, f"the best trade is {_percent(largest)} of the net profit",
+        Remark("one_trade_carries_the_result", largest, limit.largest_trade_share, largest > limit.largest_trade_share, tell("the best trade is", largest),
                "take it away and look at what is left; ask whether it could come again"),
-        Remark("profit_in_one_hour", of_hour, limit.hour_share, of_hour > limit.hour_share, f"entries from {hour}:00 exchange time made {_percent(of_hour)} of the net profit",
+        Remark("profit_in_one_hour", of_hour, limit.hour_share, of_hour > limit.hour_share, tell(f"entries from {hour}:00 exchange time made", of_hour),
                "trade that hour only, if there is a reason for it; otherwise doubt it"),
-        Remark("profit_in_one_session", of_session, limit.session_share, of_session > limit.session_share, f"session {session} made {_percent(of_session)} of the net profit",
+        Remark("profit_in_one_session", of_session, limit.session_share, of_session > limit.session_share, tell(f"session {session} made", of_session),
                "look at what happened that day, and at the result without it")]
 
 def _share(flags: np.ndarray) -> float: return float(flags.mean()) if flags.size else math.nan
-def _percent(value: float) -> str: return "an undefined part" if math.isnan(value) else f"{value:.0%}"
 
 def _largest_part(groups: np.ndarray, pnl: np.ndarray) -> tuple[object, float]:
     "The group that made most, and its share of the whole where there is a profit."
-    if not len(pnl) or pnl.sum() <= 0: return "no", math.nan
+    if not len(pnl) or pnl.sum() <= 0: return None, math.nan
     names, place = np.unique(groups, return_inverse=True)
     sums = np.bincount(place, pnl)
     return names[sums.argmax()], float(sums.max() / pnl.sum())
