@@ -96,8 +96,8 @@ def test_a_risk_budget_buys_what_it_pays_for(engine):
 
 def test_a_budget_against_a_trailing_stop_in_atr_buys_what_the_signals_say():
     bars = generate_minutes("ES.c.0", sessions=3, seed=2)
-    bought = {signal.bar_end: signal.quantity for signal in evaluate(VWAPReversion(), "x", bars, Sizing(risk_usd=2000)) if signal.is_entry and signal.quantity}
-    trades = backtest(VWAPReversion(), bars, quantity=Sizing(risk_usd=2000)).trades
+    bought = {signal.bar_end: signal.quantity for signal in evaluate(VWAPReversion(), "x", bars, Sizing(risk_usd=100_000)) if signal.is_entry and signal.quantity}
+    trades = backtest(VWAPReversion(), bars, quantity=Sizing(risk_usd=100_000)).trades
     assert len(set(trades.quantity)) > 1
     ends = backtest(VWAPReversion(), bars).base.end
     assert [bought[int(ends[row - 1])] for row in trades.entry_row] == trades.quantity.tolist()

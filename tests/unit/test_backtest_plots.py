@@ -54,7 +54,7 @@ def test_what_is_worth_a_worry_is_said_everywhere(result):
     "A month's trades are too few to know anything."
     said = {one["name"] for one in result.as_dict()["remarks"]}
     assert "too_few_trades" in said or result.stats["trades"] >= 100
-    assert said == {one.name for one in result.remarks} and all(one.text in str(result) for one in result.remarks)
+    assert all(one.raised for one in result.remarks) and said == {one.name for one in result.remarks} and all(one.text in str(result) for one in result.remarks)
     assert result.tearsheet().count("class='note'") == len(result.remarks) > 0
 
 

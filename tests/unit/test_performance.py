@@ -61,6 +61,8 @@ def test_a_session_ends_with_its_last_bar_and_a_halt_inside_it_ends_nothing():
     rows, dates = session_ends(start, calendar)
     assert (rows.tolist(), dates) == ([1, 3, 4], ["2025-09-15", "2025-09-16", "2025-09-17"])
     assert session_ends(start[:0], calendar)[1] == []
+    around_a_halt = np.array([to_nanos(f"2021-06-21T{at}:00-05:00") for at in ("15:00", "15:35", "17:00")])   # stock indices paused from 15:15 to 15:30 until that week
+    assert session_ends(around_a_halt, calendar)[1] == ["2021-06-21", "2021-06-22"]
 
 
 def test_by_hand():
