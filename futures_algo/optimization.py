@@ -141,7 +141,7 @@ def _read(source: str, symbols: Sequence[str], tz: str | None) -> dict[str, Bars
     fronts = {symbol if "." in symbol else f"{root_of(symbol)}.c.0": bars for symbol, bars in read_dbn(path).items()}
     return {symbol: replace(bars, symbol=symbol) for symbol, bars in fronts.items() if symbol in symbols}
 
-# %% ../nbs/09d_optimization.ipynb #bc6a6050
+# %% ../nbs/09d_optimization.ipynb #4b6760c2
 RANKED_BY = ("sharpe", "net_profit_usd", "profit_factor", "average_trade_usd", "win_rate")   # more is better
 
 @dataclass
@@ -195,7 +195,8 @@ def optimize(
     scenario = make_scenario(
         plan.name, strategy, [bars[symbol] for symbol in plan.symbols], costs, class_path=plan.class_path, quantity=plan.quantity, engine=f"{search.__module__}.{search.__name__}", note=note, accepted=accepted, created=created,
         search={"grid": plan.grid, "combinations": plan.combinations, "metric": metric}, gates=[{"symbol": symbol, **_gate(gate)} for symbol, walk in walks.items() for gate in walk.gates],
-        statistics={symbol: found.drop(columns=list(plan.grid)).iloc[row].to_dict() for symbol, found in tables.items()}, walk_forward={symbol: walk.as_dict() for symbol, walk in walks.items()})
+        statistics={symbol: {name: found[name].iloc[row] for name in found if name not in plan.grid} for symbol, found in tables.items()},
+        walk_forward={symbol: {name: value for name, value in walk.as_dict().items() if name not in _SAID} for symbol, walk in walks.items()})
     return Optimization(plan, metric, table, tables, walks, scenario, strategy)
 
 def fastest_search() -> Callable:
@@ -212,6 +213,8 @@ def mean_table(tables: "Mapping[str, pd.DataFrame]", parameters: Sequence[str]) 
     together = first.copy()
     together[figures] = np.mean([table[figures].to_numpy(np.float64) for table in tables.values()], axis=0)
     return together
+
+_SAID = ("strategy", "data", "grid", "costs", "quantity", "metric", "gates", "passed")   # what the scenario says already
 
 def _gate(gate: Any) -> dict[str, Any]:
     return {name: plain(getattr(gate, name)) for name in ("name", "value", "limit", "passed", "reason")}

@@ -302,7 +302,7 @@ def test_the_difference_is_shown_before_anything_is_written(folder, scenario, ba
     better = make_scenario("mine", SimpleBullishCCIStrategy(length=25), bars, Costs(), class_path=CLASS, accepted=True)
     difference = save_to_live(better, config, write=False)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    assert '-          "value": 18' in difference and '+          "value": 25' in difference
+    assert '-        "length": {"type": "int", "value": 18}' in difference and '+        "length": {"type": "int", "value": 25}' in difference
 
 
 def test_a_run_somebody_chose_is_saved_as_accepted_without_gates(folder, bars):
@@ -340,3 +340,14 @@ def test_a_scenario_that_live_would_refuse_is_not_saved(folder, bars):
 def test_the_text_of_a_file_is_json_with_scenarios_by_name(tmp_path, scenario):
     assert list(json.loads(scenarios_text(tmp_path / "none.json", scenario))["scenarios"]) == ["mine"]
     assert typed_parameters(SimpleBullishCCIStrategy())["timeframe"].type == "str"
+
+
+# --- the one that is shipped
+
+def test_the_shipped_scenario_is_an_example_that_says_so_and_is_not_enabled(monkeypatch):
+    for name, value in KEYS.items(): monkeypatch.setenv(name, value)
+    folder = Path(__file__).resolve().parents[2] / "config"
+    entry = load_config(folder / "live_trading_config.json").strategies["rsi_es"]
+    shipped = read_scenario(folder / "live_scenario_config.json", "rsi_es")
+    assert not entry.enabled and entry.scenario["hash"] == shipped.hash and "generated sample bars, not from a market" in shipped.note
+    assert shipped.code == code_hash(shipped.class_), "RSIStrategy changed: futures-algo optimize --strategy rsi_es --sample 120 --accept makes the example anew"
