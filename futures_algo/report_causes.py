@@ -22,6 +22,7 @@ _CODES = {
     # orders
     "waiting": "the signal still waited for an order under way",
     "sizing": "the size came from risk_per_trade_usd",
+    "ledger_held": "an exit closes what the ledger holds, which was not what the strategy counted",
     "reversal": "the entry was against the position, which was closed first",
     "flatten": "a person, or the engine at its end, closed what was held",
     "on_start": "engine.on_start acted when the stream reached the present",

@@ -35,7 +35,7 @@ class Break(NamedTuple):
     cause: str               # restart, config_change or reload
     detail: str
     who: str = ""            # the strategy, or "name:symbol"; "" is all of them
-    continues: bool = False  # the state was restored bit for bit
+    how: str = "replay"      # continue: restored bit for bit; warm: from the journal's bars; take_over: so, with the position it had; replay: from what the feed replays; told: see the others
 
 
 class BarRow(NamedTuple):
@@ -119,9 +119,9 @@ def read_facts(
         tables["carried"] = [row for intent in tables["intents"] if intent["signal_id"] and (row := journal.one("signals", "id", intent["signal_id"]))]
         tables["filled_intents"] = [row for fill in tables["fills"] if fill["order_id"] and (row := journal.one("intents", "order_id", fill["order_id"]))]
         tables["all_fills"] = [row for row in journal.rows("fills", order="at, rowid") if row["at"] <= start or trading_day(row["at"]) <= trading_day(end - 1)]
-        everything = journal.rows("events", "kind IN ('engine', 'warm-up', 'reload', 'config', 'feed') AND at <= ?", end, order="seq")
+        everything = _in_time(journal.rows("events", "kind IN ('engine', 'warm-up', 'config', 'feed') AND at <= ?", end, order="seq"))
         configs = _configs(journal, everything, config)
-        return Facts(session, start, end, bars, received, duplicates, tables, journal.rows("runs"), configs, _breaks(everything, configs), everything)
+        return Facts(session, start, end, bars, received, duplicates, tables, journal.rows("runs"), configs, _breaks(everything), everything)
 
 
 def _newest_session(journal: Journal, symbols: list[str]) -> str:
@@ -177,6 +177,15 @@ def _session_rows(journal: Journal, name: str, start: int, end: int) -> list[dic
 
 # --- what happened to the engine
 
+def _in_time(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    "An engine over recorded bars begins with an old clock: its events count from where the one before it stood."
+    latest = 0
+    for event in events:
+        latest = max(latest, event["at"])
+        if event["kind"] != "feed": event["at"] = latest
+    return events
+
+
 def _configs(journal: Journal, events: list[dict], given: dict | None) -> list[dict[str, Any]]:
     "Configs in the order they came into force: at a run's start, and where a reload took one up."
     if given is not None: return [{"at": 0, "hash": "given", "content": given}]
@@ -184,30 +193,36 @@ def _configs(journal: Journal, events: list[dict], given: dict | None) -> list[d
     of_run = {row["run_id"]: row["config_hash"] for row in journal.rows("runs")}
     found = [(row["at"], row["hash"]) for row in journal.rows("configs")]
     found += [(event["at"], of_run[event["subject"]]) for event in events if event["kind"] == "engine" and event["message"] == "recovering" and event["subject"] in of_run]
-    found += [(event["at"], identity) for event in events if event["kind"] in ("reload", "config") and (identity := _hash_in(event)) in known]
+    found += [(event["at"], identity) for event in events if event["kind"] == "config" and (identity := _hash_in(event)) in known]
     return [{"at": at, "hash": identity, "content": known[identity]} for at, identity in sorted(found, key=lambda pair: pair[0]) if identity in known]
 
 
 def _hash_in(event: dict[str, Any]) -> str:
+    "The config an event says was taken up."
+    return str(json.loads(event["data"] or "{}").get("after", ""))
+
+
+def _breaks(events: list[dict]) -> list[Break]:
+    "What happened to strategies' states: starts after the first, and reloads; in order."
+    found, state, starts, told = [], "", 0, False
+    for event in events:
+        if event["kind"] == "engine":
+            state, starts = event["message"], starts + (event["message"] == "recovering")
+            if state == "recovering": told = False
+            if state == "ready" and starts > 1 and not told: found.append(Break(event["at"], "restart", f"run {event['subject']} began without a saved state", how="replay"))
+        elif event["kind"] == "warm-up":
+            told, goes_on = True, event["message"].startswith("continues")
+            reloaded = state == "ready"
+            found.append(Break(event["at"], "config_change" if reloaded else "restart", event["message"], event["subject"], "continue" if goes_on else "take_over" if reloaded else "warm"))
+        elif event["kind"] == "config": found += _changes_of(event)
+    return found
+
+
+def _changes_of(event: dict[str, Any]) -> list[Break]:
+    "The strategies a reload changed; code that changed under equal parameters is a reload of its own kind."
     data = json.loads(event["data"] or "{}")
-    return str(data.get("config_hash") or data.get("hash") or event["subject"])
-
-
-def _breaks(events: list[dict], configs: list[dict]) -> list[Break]:
-    "Starts after the first, changes of the config, reloads; in order."
-    starts = [event for event in events if event["kind"] == "engine" and event["message"] == "recovering"]
-    warm = [event for event in events if event["kind"] == "warm-up"]
-    found = [Break(event["at"], "restart", f"run {event['subject']}") for event in starts[1:] if not _warm_after(event, starts, warm)]
-    found += [Break(event["at"], "restart", event["message"], event["subject"], event["message"].startswith("continues")) for event in warm]
-    found += [Break(event["at"], "reload", event["message"], event["subject"]) for event in events if event["kind"] == "reload"]
-    found += [Break(now["at"], "config_change", f"{before['hash']} to {now['hash']}") for before, now in zip(configs, configs[1:]) if now["hash"] != before["hash"]]
-    return sorted(found, key=lambda one: one.at)
-
-
-def _warm_after(start: dict, starts: list[dict], warm: list[dict]) -> bool:
-    "Whether the run that began here said how its strategies were warmed."
-    following = next((other["seq"] for other in starts if other["seq"] > start["seq"]), 1 << 62)
-    return any(start["seq"] < event["seq"] < following for event in warm)
+    changed = {name: "reload" if set(what) == {"code"} else "config_change" for name, what in data.get("changed", {}).items()}
+    return [Break(event["at"], cause, event["message"], name, "told") for name, cause in (changed | dict.fromkeys([*data.get("added", ()), *data.get("removed", ())], "config_change")).items()]
 
 
 # --- strategies

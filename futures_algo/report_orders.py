@@ -82,20 +82,24 @@ class Desk:
             side = "BUY" if signed(row["action"]) > 0 else "SELL"
             if order["action"] != side: self._note("order", order["order_id"], order["at"], Cause.UNEXPLAINED, what=f"{order['action']} for {row['action']}")
         if (quantity := orders[0]["quantity"]) != row["quantity"]:
-            self._note("order", orders[0]["order_id"], orders[0]["at"], self._why_sized(row), what="quantity", signal=row["quantity"], order=quantity)
+            self.check.causes[row["id"]] = cause = self._why_sized(row, orders[0])
+            self._note("order", orders[0]["order_id"], orders[0]["at"], cause, what="quantity", signal=row["quantity"], order=quantity)
         for before, order in zip(orders, orders[1:]):
             cause = Cause.RETRY if self._filled(before) < before["quantity"] and before["state"] in _ENDS else Cause.UNEXPLAINED
             self.check.duplicates += cause is Cause.UNEXPLAINED
             self._note("order", order["order_id"], order["at"], cause, what="another order for the signal", signal_id=row["id"], before=before["order_id"], state=before["state"])
 
-    def _why_sized(self, row: dict[str, Any]) -> Cause:
-        "Why an order is not of its signal's size."
-        entry = self.facts.config_at(row["bar_end"]).get("strategies", {}).get(row["strategy"], {})
-        if entry.get("risk_per_trade_usd"): return Cause.SIZING
-        if row["action"].endswith("ENTRY"): return Cause.UNEXPLAINED
-        own = [order for order in self.facts.tables["intents"] if order["strategy"] == row["strategy"] and order["at"] <= row["at"]]
-        if any(0 < self._filled(order) < order["quantity"] for order in own): return Cause.PARTIAL_FILL
-        return Cause.MANUAL_TRADE if any(fill["strategy"] == row["strategy"] and not fill["order_id"] for fill in self.facts.tables["all_fills"]) else Cause.UNEXPLAINED
+    def _why_sized(self, row: dict[str, Any], order: dict[str, Any]) -> Cause:
+        "Why an order is not of its signal's size: an entry is sized by risk; an exit must close what the ledger holds."
+        if row["action"].endswith("ENTRY"):
+            entry = self.facts.config_at(row["bar_end"]).get("strategies", {}).get(row["strategy"], {})
+            return Cause.SIZING if entry.get("risk_per_trade_usd") else Cause.UNEXPLAINED
+        own = [fill for fill in self.facts.tables["all_fills"] if (fill["strategy"], fill["instrument"]) == (order["strategy"], order["instrument"]) and fill["order_id"] != order["order_id"]]
+        before = [fill for fill in own if fill["at"] <= order["at"]]
+        if abs(sum(fill["quantity"] * (1 if fill["side"] == "BUY" else -1) for fill in before)) != order["quantity"]: return Cause.UNEXPLAINED
+        if any(not fill["order_id"] for fill in before): return Cause.MANUAL_TRADE
+        short = [one for one in self.facts.tables["intents"] if one["strategy"] == row["strategy"] and one["at"] <= order["at"] and 0 < self._filled(one) < one["quantity"]]
+        return Cause.PARTIAL_FILL if short else Cause.LEDGER_HELD
 
     def _filled(self, order: dict[str, Any]) -> int: return sum(fill["quantity"] for fill in self.fills.get(order["order_id"], []))
 

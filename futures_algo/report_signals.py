@@ -97,29 +97,44 @@ class Line:
     def breaks(self) -> list[Break]:
         "What happened to this strategy's state."
         mine = ("", self.name, f"{self.name}:{self.symbol}")
-        changed = {one.since for one in self.versions}
-        return [one for one in self.facts.breaks if one.who in mine and not one.continues and (one.cause != "config_change" or one.at in changed)]
+        return [one for one in self.facts.breaks if one.who in mine and one.how != "continue"]
 
     @cached_property
-    def replayed(self) -> dict[str, Signal]:
-        "Bar by bar over the bars as they were written, begun anew at every break."
-        return {signal.id: signal for one in self.versions for signal in self._replay(one) if one.since < signal.bar_end <= one.until}
+    def replayed(self) -> list[dict[str, Signal]]:
+        "Bar by bar over the bars as they were written, with the starts and reloads in their places; a bar that ended at the very moment of one counts before it, or after."
+        return [{signal.id: signal for signal in self._replay(side)} for side in ("right", "left")]
 
-    def _replay(self, one: Version) -> Iterator[Signal]:
-        runner, moments = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity), self._moments(one)
-        ends = np.array([moment[0].end for moment in moments], np.int64)
-        cuts = [0, *(int(np.searchsorted(ends, max(at.at, 1), "left")) for at in self.breaks), len(moments)]
-        for begin, end, at in zip(cuts, cuts[1:], [None, *self.breaks]):
-            if at is not None:
-                runner.reset()
-                for moment in moments[self._warmed_from(ends, at):begin]: yield from runner.on_bars(moment)
+    def _replay(self, side: str) -> Iterator[Signal]:
+        runner = None
+        for moments, begin, end, one, how, at in self._stretches(side):
+            if runner is None or how != "sizing": runner = self._begin(runner, one, how, moments, begin, at)
+            else: runner.sizing = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity).sizing
             for moment in moments[begin:end]: yield from runner.on_bars(moment)
 
-    def _warmed_from(self, ends: np.ndarray, begun: Break) -> int:
-        "The first moment a strategy begun anew saw: what the feed replayed, or the journal's bars it was warmed from."
-        if begun.detail.startswith("warmed from"): return 0
-        hours = float(self.facts.config_at(begun.at).get("databento", {}).get("replay_hours", 24))
-        return int(np.searchsorted(ends, begun.at - int(hours * HOUR)))
+    def _begin(self, old: "StrategyRunner | None", one: Version, how: str, moments: list[list[Bar]], begin: int, at: int) -> StrategyRunner:
+        "A runner as the engine made it then."
+        runner = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity)
+        hours = float(self.facts.config_at(at).get("databento", {}).get("replay_hours", 24)) if how == "replay" else 1e6
+        for moment in moments[:begin]:
+            if moment[0].end > at - hours * HOUR: runner.on_bars(moment)
+        if how == "take_over" and old is not None: runner.take_over(old)
+        return runner
+
+    def _stretches(self, side: str) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int]]:
+        "Between two breaks: the moments of the version in force, from which to which, and how it began."
+        cuts = {one.since: self._how_begun(one) for one in self.versions} | {one.at: one.how for one in self.breaks if one.how != "told"}
+        times = sorted(cuts)
+        for at, until in zip(times, [*times[1:], 1 << 62]):
+            one = next((one for one in self.versions if one.since <= at < one.until), None)
+            if one is None: continue
+            moments = self._moments(one)
+            ends = np.array([moment[0].end for moment in moments], np.int64)
+            yield moments, int(np.searchsorted(ends, at, side)), int(np.searchsorted(ends, min(until, one.until), side)), one, cuts[at], at
+
+    def _how_begun(self, version: Version) -> str:
+        "A version that follows another of equal parameters differs in size alone."
+        before = next((one for one in self.versions if one.until == version.since), None)
+        return "sizing" if before and before.strategy.config_hash() == version.strategy.config_hash() else "warm"
 
     def _moments(self, one: Version) -> list[list[Bar]]:
         "The journal's bars of the strategy's timeframes that closed together."
@@ -156,12 +171,13 @@ class Line:
         if row and not model and row["config_hash"] not in {one.strategy.config_hash() for one in self.versions}: return self._of_unknown_code(at)
         if self.theirs and _same(self.journal_model.get(identity), row): return self._of_bars(at)
         if model and not row and self._is_cooled(model): return Cause.COOLDOWN, ""
-        if self.breaks and self.breaks[0].at < at and (broken := self._of_break(identity, row, at, agreed)): return broken
+        if any(one.cause == "reload" and one.at >= at for one in self.breaks): return Cause.RELOAD, "the code was another then"
+        if self.breaks and self.breaks[0].at <= at and (broken := self._of_break(identity, row, at, agreed)): return broken
         if not self._is_warm(at) and self._knew_more(): return Cause.WARM_UP, "the engine was warmed from history that the journal does not hold"
         return Cause.UNEXPLAINED, "equal bars, parameters and state give another signal"
 
     def _of_unknown_code(self, at: int) -> tuple[Cause, str]:
-        changed = [one for one in self.facts.breaks if one.cause in ("config_change", "reload") and one.at <= at + HOUR]
+        changed = [one for one in self.breaks if one.cause in ("config_change", "reload") and one.at <= at + HOUR]
         return (Cause.__members__[changed[-1].cause.upper()], changed[-1].detail) if changed else (Cause.CODE_CHANGE, "no config of the journal gives these parameters")
 
     def _of_bars(self, at: int) -> tuple[Cause, str]:
@@ -177,10 +193,9 @@ class Line:
         return model.is_entry and any(0 < model.bar_end - row["bar_end"] < seconds * SECOND and row["action"] == model.action for row in self.live.values())
 
     def _of_break(self, identity: str, row: "dict | None", at: int, agreed: int) -> "tuple[Cause, str] | None":
-        "A strategy begun anew at the breaks decides as the engine did; or a break lies after the last signal both agree on."
-        last = next(one for one in reversed(self.breaks) if one.at < at)
-        if _same(self.replayed.get(identity), row): return Cause.__members__[last.cause.upper()], f"proven by replay; {last.detail}"
-        if last.cause != "restart" and last.at >= agreed: return Cause.__members__[last.cause.upper()], f"nothing agreed since; {last.detail}"
+        "A strategy begun anew at the breaks decides as the engine did; or its code was another until a break."
+        last = next(one for one in reversed(self.breaks) if one.at <= at)
+        if any(_same(way.get(identity), row) for way in self.replayed): return Cause.__members__[last.cause.upper()], f"proven by replay; {last.detail}"
         return None
 
     def _knew_more(self) -> bool:

@@ -40,7 +40,7 @@ class World:
         self.hash = config_hash(self.config)
         self.journal.add_once("configs", hash=self.hash, at=at, content=self.config)
         self.journal.add("runs", run_id=f"run{self.run}", started=at, pid=1, mode="live", account=ACCOUNT, config_hash=self.hash, version="0")
-        self.journal.add_event(at, "info", "engine", f"run{self.run}", "recovering")
+        for state in ("recovering", "ready"): self.journal.add_event(at, "info", "engine", f"run{self.run}", state)
         self.journal.add_event(at, "info", "feed", "live", "")
         self.pipeline = BarPipeline([5], "ohlcv-1m")
         self.begin_strategy()

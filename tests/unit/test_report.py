@@ -188,7 +188,7 @@ def test_a_restart_that_forgot_its_state_is_proven_by_replay(tmp_path):
 def test_a_restart_with_its_state_restored_explains_nothing(journal):
     at = newest(journal, offset=12)["bar_end"]
     seq = sql(journal, "SELECT max(seq) FROM events")[0][0]
-    for number, (kind, subject, message) in enumerate([("engine", "run2", "recovering"), ("warm-up", f"cci:{SYMBOL}", "continues from yesterday")], seq + 1):
+    for number, (kind, subject, message) in enumerate([("engine", "run2", "recovering"), ("warm-up", f"cci:{SYMBOL}", "continues from yesterday"), ("engine", "run2", "ready")], seq + 1):
         sql(journal, "INSERT INTO events (seq, at, level, kind, subject, message, data) VALUES (?, ?, 'info', ?, ?, ?, '{}')", number, at, kind, subject, message)
     assert session_report(journal).ok
     sql(journal, "DELETE FROM signals WHERE id = ?", newest(journal, offset=6)["id"])
@@ -288,6 +288,24 @@ def test_a_partial_fill_is_named(tmp_path):
     sql(path, "UPDATE fills SET quantity = 2 WHERE order_id = ?", row["order_id"])
     report = session_report(path)
     assert causes(report, "fill") == {"partial_fill": 1} and "partial_fill" in report.pnl[0]["causes"] and report.pnl[0]["left_usd"] == 0
+
+
+def test_an_exit_of_another_size_must_be_what_the_ledger_holds(journal):
+    row = newest(journal, "intents", "purpose = 'exit'")
+    sql(journal, "UPDATE signals SET quantity = 2 WHERE id = ?", row["signal_id"])
+    assert causes(session_report(journal), "order") == {"ledger_held": 1}
+    sql(journal, "UPDATE intents SET quantity = 3 WHERE order_id = ?", row["order_id"])
+    assert causes(session_report(journal), "order") == {"unexplained": 1}
+
+
+def test_an_entry_of_another_size_needs_a_risk_budget(journal):
+    row = newest(journal, "intents", "purpose = 'entry'")
+    for table, name in (("intents", "order_id"), ("fills", "order_id")): sql(journal, f"UPDATE {table} SET quantity = 2 WHERE {name} = ?", row["order_id"])
+    assert causes(session_report(journal), "order")["unexplained"] == 1
+    changed = json.loads(newest(journal, "configs", offset=0)["content"])
+    changed["strategies"]["cci"]["risk_per_trade_usd"] = 500
+    sql(journal, "UPDATE configs SET content = ?", json.dumps(changed))
+    assert causes(session_report(journal), "order")["sizing"] == 1
 
 
 def test_a_second_order_for_a_decision_is_a_duplicate_unless_the_first_failed(journal):
