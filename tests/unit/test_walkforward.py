@@ -138,11 +138,10 @@ def test_a_position_decided_on_before_the_test_is_not_carried_in(bars):
     rows = folds_of(bars, 3)[0].test
     said = np.full(len(bars), 16)
     said[rows.start - 1] |= BUY            # would be filled by the test's first open
+    said[rows.start + 20] |= BUY           # could not enter if that position were still held
     said[rows.start + 50] |= SELL
-    said[rows.start + 100] |= BUY
-    said[rows.start + 110] |= SELL
     found = run_on(Scripted(), Market(dataclasses.replace(bars, volume=said)), rows)
-    assert found.trades.entry_time.tolist() == [bars.start[rows.start + 101]] and len(found.base) == rows.stop - rows.start
+    assert found.trades.entry_time.tolist() == [bars.start[rows.start + 21]] and len(found.base) == rows.stop - rows.start
 
 
 def test_a_strategy_without_indicators_is_tested_as_its_own_bars_alone_would_be(bars, market):
