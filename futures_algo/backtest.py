@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from futures_algo.remarks import Remark
 
-# %% ../nbs/08_backtest.ipynb #dbd52fcf
+# %% ../nbs/08_backtest.ipynb #3fd126c4
 ENGINES = ("model", "replay", "vectorbt")
 
 def backtest(
@@ -47,7 +47,10 @@ def backtest(
     "Run a strategy over recorded bars."
     _refuse_arguments(strategy, costs, engine)
     if isinstance(bars, (Bars, Market)): return _simulated(strategy, [as_market(bars, calendar)], costs, quantity, engine)[0]
-    markets = [as_market(one, calendar) for one in (bars.values() if isinstance(bars, Mapping) else bars)]
+    several = list(bars.values()) if isinstance(bars, Mapping) else bars
+    if not isinstance(several, Sequence) or not all(isinstance(one, (Bars, Market)) for one in several):
+        raise InputError("bars", type(bars).__name__, "must be Bars, or several as a list or by symbol", "read them with read_dbn, or futures_algo.history.read_csv or read_parquet")
+    markets = [as_market(one, calendar) for one in several]
     if not markets: raise InputError("bars", "none", "must hold at least one symbol", "pass Bars, or a list of them")
     symbols = [market.symbol for market in markets]
     if len(set(symbols)) < len(symbols): raise InputError("symbols", ", ".join(symbols), "must differ", "give each symbol's bars once")

@@ -100,7 +100,7 @@ def _placed(length: int, at: np.ndarray, values: np.ndarray, default: Any) -> np
     column[at] = values
     return column
 
-# %% ../nbs/08b_vectorbt_adapter.ipynb #849054fc
+# %% ../nbs/08b_vectorbt_adapter.ipynb #9b328c16
 class Simulated(NamedTuple):
     "What vectorbt made of the fills."
     portfolio: Any                 # its Portfolio, one column a symbol, in dollars
@@ -117,7 +117,7 @@ def simulate(
     found = found or find_vectorbt()
     symbols = [one.base.symbol for one in fills]
     if len(set(symbols)) < len(symbols): raise InputError("symbols", symbols, "must differ", "give each symbol once")
-    cash = _ample_cash(fills)
+    cash = _ample_cash(fills, costs)
     portfolio = found.module.Portfolio.from_signals(**_shared_axis(symbols, [signal_columns(one, costs) for one in fills]), init_cash=cash,
                                                     freq=f"{min(one.base.timeframe.seconds for one in fills)}s")
     _refuse_missing_orders(portfolio, fills)
@@ -133,11 +133,14 @@ def _shared_axis(symbols: list[str], frames: list) -> dict[str, Any]:
     def column(frame, name: str): return frame[name].reindex(axis, fill_value=rest[name]) if name in rest else frame[name].reindex(axis, method="ffill").bfill()
     return {name: pd.DataFrame({symbol: column(frame, name) for symbol, frame in zip(symbols, frames)}) for name in frames[0].columns}
 
-def _ample_cash(fills: Sequence[Fills]) -> float:
-    "More dollars than the largest position and all losses could take."
-    each = [(float(one.base.close.max()), float(np.ptp(one.base.close)), int(one.quantity.max(initial=1)), product(one.base.symbol).point_value) for one in fills]
-    need = max(quantity * point_value * (10 * price + 100 * spread) for price, spread, quantity, point_value in each)
-    return 10.0 ** np.ceil(np.log10(max(need, 1e6)))
+def _ample_cash(fills: Sequence[Fills], costs: Costs) -> float:
+    "More dollars than the largest position, all losses and all costs could take."
+    return 10.0 ** np.ceil(np.log10(max(1e6, *(_need(one, costs) for one in fills))))
+
+def _need(one: Fills, costs: Costs) -> float:
+    kind, most = product(one.base.symbol), int(one.quantity.max(initial=1))
+    a_fill = costs.commission_usd + costs.slippage_ticks * kind.tick_size * kind.point_value
+    return most * (kind.point_value * (10 * float(one.base.close.max()) + 100 * float(np.ptp(one.base.close))) + len(one.made) * a_fill)
 
 # %% ../nbs/08b_vectorbt_adapter.ipynb #146692a0
 def _value(attribute: Any) -> Any:

@@ -228,6 +228,7 @@ def test_refusals_name_value_rule_and_remedy():
         ((RSIStrategy, bars), "write RSIStrategy(...)"), (("RSI", bars), "must be a BaseStrategy"), ((RSIStrategy(), bars, {"commission": 1}), "must be Costs"),
         ((RSIStrategy(), bars, Costs(), 0), "1 or more"), ((RSIStrategy(), bars, Costs(), 1.5), "whole number"), ((RSIStrategy(), bars, Costs(), {"NQ.c.0": 1}), "quantity of ES.c.0"),
         ((RSIStrategy(), bars, Costs(), 1, "vectorbtt"), "vectorbt"), ((RSIStrategy(), bars[:0]), "at least one bar"), ((RSIStrategy(), {}), "at least one symbol"),
+        ((RSIStrategy(), bars.to_frame()), "read_parquet"), ((RSIStrategy(), "bars.csv"), "read_csv"),
         ((RSIStrategy(), [bars, bars], Costs(), 1, "model"), "must differ"), ((MACDCCIStrategy(), backtest(RSIStrategy(), bars).base), "1min"),
     ]:
         with pytest.raises(FuturesAlgoError, match=words.replace("(", r"\(").replace(")", r"\)").replace(".", r"\.")): backtest(*arguments)

@@ -100,6 +100,13 @@ def test_an_order_the_package_drops_or_shrinks_is_an_error(traded):
     with pytest.raises(FuturesAlgoError, match="asked were"): simulate([fills_of(bars, decided)], Costs(), Found("vectorbtpro", "2026", SimpleNamespace(Portfolio=Poor)))
 
 
+def test_costs_that_eat_any_capital_are_paid_all_the_same():
+    rows = 400
+    bars = scripted_bars("ES.c.0", [100] * rows, [100] * rows, [BUY, SHORT] * (rows // 2))
+    result = backtest(Scripted(), bars, Costs(2_000, 0), engine="vectorbt")
+    assert len(result.trades) == rows - 2 and result.trades.pnl_usd == pytest.approx(-4_000)
+
+
 def test_negative_prices_are_refused_by_vectorbt_and_traded_by_the_model():
     "CL on 20 April 2020."
     bars = scripted_bars("CL.c.0", [1.0, 0.5, -20.0, -37.63], [1.0, 0.2, -30.0, -37.63], [SHORT, 0, COVER, 0])
