@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CONDITIONS', 'POSITIONS', 'flat_parameters', 'BaseStrategy']
 
-# %% ../nbs/07d_strategy_base.ipynb #07d_strategy-003-8945
-from collections.abc import Mapping
+# %% ../nbs/07d_strategy_base.ipynb #08db9e72
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,7 +47,7 @@ def flat_parameters(
                 raise ConfigError(name, value, f"must not contradict {found[name]!r} given elsewhere", "give it once", f"indicators_by_timeframe.{timeframe}.{key}.parameters.{name}")
     return found
 
-# %% ../nbs/07d_strategy_base.ipynb #07d_strategy-007-424a
+# %% ../nbs/07d_strategy_base.ipynb #7600a361
 CONDITIONS = ("entry", "exit", "short_entry", "short_exit")
 POSITIONS = ("FLAT", "LONG", "SHORT")
 
@@ -152,18 +152,18 @@ class BaseStrategy:
         "The declared exits in points of the symbol."
         return ExitRules.of(**{name: getattr(self, name) for name in self.exit_params}, tick_size=product(symbol).tick_size, timeframe=self.base_timeframe)
 
-    def conditions(self, x: Values) -> dict[str, Any]:
+    def conditions(self, x: Values, there: Callable[[list], Any] = all_there) -> dict[str, Any]:
         "The four decisions on these values; False where one is not defined or read a value that is not there yet."
-        return {name: self._ask(name, Values(x._known)) for name in CONDITIONS}
+        return {name: self._ask(name, Values(x._known), there) for name in CONDITIONS}
 
-    def _ask(self, name: str, x: Values) -> Any:
+    def _ask(self, name: str, x: Values, there: Callable[[list], Any]) -> Any:
         if getattr(type(self), name) is getattr(BaseStrategy, name): return False
         try: answer = getattr(self, name)(x)
         except (ValueError, TypeError) as error: raise _explained(error, f"{type(self).__name__}.{name}") from error
         if answer is None: return False
         if not isinstance(answer, (bool, np.bool_)) and (answer := np.asarray(answer)).dtype != bool:
             raise InputError(f"{type(self).__name__}.{name}", answer.dtype.name, "must be made of comparisons", "write x.cci > 0 rather than x.cci")
-        return answer & all_there(x._reads)
+        return answer & there(x._reads)
 
     # --- the seeds' interface: one strategy asked bar by bar, told its position
 
