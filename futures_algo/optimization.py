@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FACTORS', 'RANKED_BY', 'Plan', 'default_grid', 'plan_of', 'plans_of', 'sample_bars', 'recorded_bars', 'Optimization',
-           'optimize', 'fastest_search', 'mean_table', 'keep', 'plateau', 'plot_plateau']
+           'optimize', 'mean_table', 'keep', 'plateau', 'plot_plateau']
 
-# %% ../nbs/09d_optimization.ipynb #6d65f621
+# %% ../nbs/09d_optimization.ipynb #ee058d64
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,13 @@ from .core import Bars, ConfigError, DataError, InputError, did_you_mean
 from .scenario import DEFAULT_SCENARIOS, Scenario, class_in_file, make_scenario, plain, read_scenario, write_scenario
 from .strategy_base import BaseStrategy, flat_parameters
 from .strategy_columns import Market
+from .sweep import checked_grid, sweep
 from .trades import Costs
-from .walkforward import best_row, one_by_one, walk_forward
+from .walkforward import best_row, walk_forward
 
 if TYPE_CHECKING: import pandas as pd
 
-# %% ../nbs/09d_optimization.ipynb #0e1ca122
+# %% ../nbs/09d_optimization.ipynb #965ed6af
 FACTORS = (0.75, 1.0, 1.25)
 
 @dataclass(frozen=True)
@@ -64,23 +65,15 @@ def plan_of(
     entry: Mapping[str, Any],               # its entry, as the file has it
     folder: Path,                           # of the config, for its scenario
     feed: Sequence[str] = (),               # the feed's symbols, for an entry that names none
-    grid: Mapping[str, Sequence] | None = None,
+    grid: Mapping[str, Any] | None = None,  # values by parameter: [10, 20], or "10:40:5"
 ) -> Plan:
     "The plan for a strategy of the live config; a scenario it has is where the search starts."
     path = entry.get("class") or class_in_file(folder / str(entry.get("scenario")), name)
     given = flat_parameters({"parameters": {}, **entry}) or _former(name, entry, folder)
     strategy = import_class(path).from_config(name, {"parameters": given})
     fixed = {parameter: [value] for parameter, value in given.items() if value != strategy.params[parameter].default}
-    chosen = {**fixed, **_checked(strategy, grid)} if grid else default_grid(strategy)
+    chosen = {**fixed, **checked_grid(type(strategy), grid)} if grid else default_grid(strategy)
     return Plan(name, path, list(entry.get("symbols") or feed), chosen, int(entry.get("quantity", 1)))
-
-def _checked(strategy: BaseStrategy, grid: Mapping[str, Any]) -> dict[str, list]:
-    "The grid's values in their parameters' types."
-    kind = type(strategy).__name__
-    for parameter, values in grid.items():
-        if parameter not in strategy.params: raise InputError("grid", parameter, f"must name a parameter of {kind}", did_you_mean(parameter, strategy.params))
-        if not isinstance(values, (list, tuple)) or not values: raise InputError(f"grid {parameter}", values, "must be a list of values to try", f'write {{"{parameter}": [10, 20]}}')
-    return {parameter: [strategy.params[parameter].check(value, f"{kind} {parameter}") for value in values] for parameter, values in grid.items()}
 
 def _former(name: str, entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     "Parameters of the scenario there is, where it can be read."
@@ -141,7 +134,7 @@ def _read(source: str, symbols: Sequence[str], tz: str | None) -> dict[str, Bars
     fronts = {symbol if "." in symbol else f"{root_of(symbol)}.c.0": bars for symbol, bars in read_dbn(path).items()}
     return {symbol: replace(bars, symbol=symbol) for symbol, bars in fronts.items() if symbol in symbols}
 
-# %% ../nbs/09d_optimization.ipynb #4b6760c2
+# %% ../nbs/09d_optimization.ipynb #1ebc980c
 RANKED_BY = ("sharpe", "net_profit_usd", "profit_factor", "average_trade_usd", "win_rate")   # more is better
 
 @dataclass
@@ -175,35 +168,26 @@ def optimize(
     accepted: bool = False,            # a person says yes whatever the gates say
     created: str = "",
     progress: Callable[[str], None] = lambda text: None,
-    search: Callable | None = None,    # `fastest_search` when omitted
     **walking: Any,                    # further arguments of walk_forward
 ) -> Optimization:
     "Search the grid, walk forward, judge, and describe the result as a scenario."
     if metric not in RANKED_BY: raise InputError("metric", metric, "must be one to rank by", did_you_mean(metric, RANKED_BY))
     if folds < 1: raise InputError("folds", folds, "must be at least 1", "4 is usual")
-    search = search or fastest_search()
     markets = {symbol: Market(bars[symbol]) for symbol in plan.symbols}
     tables, walks = {}, {}
     for symbol, market in markets.items():
-        progress(f"{plan.name} {symbol}: {plan.combinations} combinations")
-        tables[symbol] = search(plan.strategy_class, market, plan.grid, costs, plan.quantity, metric=metric).table
-        walks[symbol] = walk_forward(plan.strategy_class, market, plan.grid, costs, plan.quantity, folds=folds, metric=metric, search=search,
-                                     progress=lambda text, symbol=symbol: progress(f"{plan.name} {symbol}: {text}"), **walking)
+        say = lambda text, symbol=symbol: progress(f"{plan.name} {symbol}: {text}")
+        tables[symbol] = sweep(plan.strategy_class, market, plan.grid, costs, plan.quantity, metric=metric, announce=say).table
+        walks[symbol] = walk_forward(plan.strategy_class, market, plan.grid, costs, plan.quantity, folds=folds, metric=metric, search=sweep, progress=say, **walking)
     table = mean_table(tables, list(plan.grid))
     if (row := best_row(table, metric)) is None: raise InputError(metric, "undefined for every combination", "must be defined for one", "use more bars, or a grid with trades in it")
     strategy = plan.strategy_class(**{name: plain(table[name].iloc[row]) for name in plan.grid})
     scenario = make_scenario(
-        plan.name, strategy, [bars[symbol] for symbol in plan.symbols], costs, class_path=plan.class_path, quantity=plan.quantity, engine=f"{search.__module__}.{search.__name__}", note=note, accepted=accepted, created=created,
-        search={"grid": plan.grid, "combinations": plan.combinations, "metric": metric}, gates=[{"symbol": symbol, **_gate(gate)} for symbol, walk in walks.items() for gate in walk.gates],
+        plan.name, strategy, [bars[symbol] for symbol in plan.symbols], costs, class_path=plan.class_path, quantity=plan.quantity, note=note, accepted=accepted, created=created,
+        search={"grid": plan.grid, "combinations": len(table), "metric": metric}, gates=[{"symbol": symbol, **_gate(gate)} for symbol, walk in walks.items() for gate in walk.gates],
         statistics={symbol: {name: found[name].iloc[row] for name in found if name not in plan.grid} for symbol, found in tables.items()},
         walk_forward={symbol: {name: value for name, value in walk.as_dict().items() if name not in _SAID} for symbol, walk in walks.items()})
     return Optimization(plan, metric, table, tables, walks, scenario, strategy)
-
-def fastest_search() -> Callable:
-    "The compiled sweep, or one combination after the other where this version has none."
-    try: from futures_algo.sweep import sweep
-    except ModuleNotFoundError: return one_by_one
-    return sweep
 
 def mean_table(tables: "Mapping[str, pd.DataFrame]", parameters: Sequence[str]) -> "pd.DataFrame":
     "One table of several symbols': parameters as they are, figures as their means; undefined where one symbol's is."
