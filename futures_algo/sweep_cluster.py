@@ -54,7 +54,7 @@ def run_parts(
     done: Callable[[tuple[int, int], np.ndarray], None],  # called with each part's figures, in whatever order
 ) -> None:
     "Run the parts on a cluster; returns when all are done."
-    with _client(address) as client:
+    with _client(address) as client, client.as_current():
         _send_code(job.kind)
         left = dict(parts)
         for _ in range(TRIES):
@@ -68,7 +68,7 @@ def run_parts(
 def _client(address: str) -> Any:
     try: from distributed import Client
     except ModuleNotFoundError: raise InputError("cluster", address, "needs dask.distributed, which is not installed", "pip install 'futures-algo[cluster]'") from None
-    try: return Client(address, timeout=10, set_as_default=False)
+    try: return Client(address, timeout=5, set_as_default=False)
     except (OSError, ValueError): raise InputError("cluster", address, "must be a scheduler that answers", "start one with: dask scheduler, then dask worker tcp://...") from None
 
 
