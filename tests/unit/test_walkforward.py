@@ -17,6 +17,7 @@ from futures_algo.sessions import SessionCalendar
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import BaseStrategy, RSIStrategy, SimpleBullishCCIStrategy
 from futures_algo.strategy_columns import Market
+from futures_algo.sweep import sweep
 from futures_algo.trades import Costs
 from futures_algo.walkforward import best_row, folds_of, one_by_one, run_on, walk_forward
 
@@ -90,15 +91,17 @@ def test_folds_that_cannot_be_are_refused_in_one_line(bars, how, said):
 
 @pytest.mark.parametrize("grid, how, said", [
     ({}, {}, "at least one parameter"), ({"lenght": [5]}, {}, "did you mean 'length'"), ({"length": 5}, {}, "must be a list"), ({"length": []}, {}, "must be a list"),
-    ({"length": "15"}, {}, "must be a list"), ({"length": [5, 0]}, {}, "length was 0"), (GRID, {"metric": "sharp"}, "did you mean 'sharpe'"),
+    ({"length": "many"}, {}, "must be numbers"), ({"length": [5, 0]}, {}, "length was 0"), (GRID, {"metric": "sharp"}, "did you mean 'sharpe'"),
 ])
 def test_a_grid_that_cannot_be_searched_is_refused_before_any_search(bars, grid, how, said):
     with pytest.raises(InputError, match=said): walk_forward(SimpleBullishCCIStrategy, bars, grid, search=None, **how)
 
 
-def test_an_invalid_combination_of_valid_values_is_refused(bars):
-    with pytest.raises(InputError, match="trend_timeframe"):
-        walk_forward(RSIStrategy, bars, {"timeframe": ["5min", "30min"], "trend_timeframe": ["30min"]}, folds=2)
+def test_impossible_combinations_of_valid_values_are_left_out_and_counted(bars):
+    grid = {"timeframe": ["5min", "30min"], "trend_timeframe": ["30min"]}
+    found = walk_forward(RSIStrategy, bars, grid, folds=2).as_dict()
+    assert (found["combinations"], found["impossible"]) == (1, 1) and {fold["timeframe"] for fold in found["folds"]} == {"5min"}
+    with pytest.raises(InputError, match="trend_timeframe"): walk_forward(RSIStrategy, bars, {**grid, "timeframe": ["30min"]}, folds=2, search=None)
 
 
 def test_no_bars_are_refused(bars):
@@ -166,6 +169,15 @@ def test_indicators_are_warm_on_the_test_s_first_bar(bars, market):
     assert warm.entry_time[0] < begin + 180 * MINUTE < begin + 33 * 60 * MINUTE < cold.entry_time[0]
 
 
+@pytest.mark.parametrize("kind, grid", [(SimpleBullishCCIStrategy, GRID), (RSIStrategy, {"length": [7, 14], "oversold": [35.0, 45.0]})])
+def test_the_compiled_sweep_and_backtests_one_by_one_choose_alike(bars, kind, grid):
+    how = {"folds": 3, "anchored": True, "purge": 7, "embargo": 11}
+    fast, plain = (walk_forward(kind, bars, grid, Costs(2.25, 1), 2, search=search, **how) for search in (sweep, one_by_one))
+    for one, other in zip(fast.results, plain.results):
+        assert one.parameters == other.parameters and one.trained == pytest.approx(other.trained, nan_ok=True, rel=1e-9)
+        same_trades(one.test.trades, other.test.trades)
+
+
 # --- figures
 
 class Always(BaseStrategy):
@@ -201,7 +213,7 @@ def test_the_choice_is_the_best_of_the_training_by_the_metric_asked_for():
     found = walk_forward(Always, bars, {"side": [-1, 1]}, folds=3, train=1.0, metric="net_profit_usd")
     assert [one.parameters["side"] for one in found.results] == [1, -1, 1]
     table = one_by_one(Always, bars[found.results[1].fold.train], {"side": [-1, 1]}).table
-    assert found.results[1].trained["net_profit_usd"] == table["net_profit_usd"].max()
+    assert found.results[1].trained["net_profit_usd"] == pytest.approx(table["net_profit_usd"].max())
     assert table["side"][best_row(table, "max_drawdown_usd")] == table["side"][table["max_drawdown_usd"].idxmin()] == -1
 
 
