@@ -68,6 +68,32 @@ def test_dollars_are_those_of_the_fills(faultless):
     assert report.pnl[0]["account_usd"] == pytest.approx((cash + held * faultless.minutes.close[-1]) * 50, abs=0.01)
 
 
+def test_the_equity_curves_end_at_the_dollars_of_the_table(faultless):
+    report = session_report(faultless.path)
+    row, curve = report.pnl[0], report.equity
+    assert curve["model_usd"][-1] == pytest.approx(row["model_usd"]) and curve["account_usd"][-1] == pytest.approx(row["account_usd"]) and curve["net_usd"][-1] == pytest.approx(row["net_usd"])
+    assert curve["model_usd"] != curve["account_usd"] or len(set(curve["account_usd"])) > 100
+
+
+def test_a_missed_trade_is_one_cause_though_its_exit_finds_nothing_to_close(tmp_path):
+    denied = {"on": False}
+    def verdict(signal):
+        if signal.is_entry: denied["on"] = int(signal.id[0], 16) % 2 == 0
+        return ("sent", "", "") if not denied["on"] else ("denied", "LOCKED" if signal.is_entry else "NOTHING_TO_EXIT", "")
+    report = session_report(whole(tmp_path / "journal.db", verdict=verdict).path)
+    assert {"gate_locked", "gate_nothing_to_exit"} == set(report.causes) and set(report.pnl[0]["causes"]) <= {"gate_locked", "carried_position"} and report.pnl[0]["left_usd"] == 0
+
+
+def test_the_pictures_are_drawn(tmp_path):
+    import matplotlib
+    matplotlib.use("Agg")
+    from futures_algo import report_plots
+    report = session_report(whole(tmp_path / "journal.db", slip=0.25).path)
+    assert len(report_plots.plot_equity(report).lines) >= 3
+    assert [label.get_text() for label in report_plots.plot_money(report).get_xticklabels()] == ["model", "slippage", "commission", "net"]
+    assert len(report_plots.plot_slippage(report).patches) == 3 * len(report.slippage)
+
+
 def test_an_earlier_session_is_asked_for_by_its_date(faultless):
     from futures_algo.sessions import SessionCalendar
     first = SessionCalendar.of(SYMBOL).session_date(int(faultless.minutes.start[0]))
