@@ -84,7 +84,7 @@ def test_a_setting_is_told_and_secrets_are_not(file):
     assert "execution.crosstrade_api_key" in str(loader.errors[0]) and "quite-another-token" not in str(loader.errors[0])
     del file.content["execution"]["crosstrade_api_key"]
     file.write()
-    assert loader.look() and lines(loader) == ["~ execution.limits.max_position_contract: null -> 2", '~ engine.on_remove: "flatten" -> "keep"']
+    assert loader.look() and sorted(lines(loader)) == ['~ engine.on_remove: "flatten" -> "keep"', "~ execution.limits.max_position_contract: null -> 2"]
 
 
 # --- when it looks
