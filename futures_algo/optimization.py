@@ -134,7 +134,7 @@ def _read(source: str, symbols: Sequence[str], tz: str | None) -> dict[str, Bars
     fronts = {symbol if "." in symbol else f"{root_of(symbol)}.c.0": bars for symbol, bars in read_dbn(path).items()}
     return {symbol: replace(bars, symbol=symbol) for symbol, bars in fronts.items() if symbol in symbols}
 
-# %% ../nbs/09d_optimization.ipynb #1ebc980c
+# %% ../nbs/09d_optimization.ipynb #c7299c3c
 RANKED_BY = ("sharpe", "net_profit_usd", "profit_factor", "average_trade_usd", "win_rate")   # more is better
 
 @dataclass
@@ -178,7 +178,7 @@ def optimize(
     for symbol, market in markets.items():
         say = lambda text, symbol=symbol: progress(f"{plan.name} {symbol}: {text}")
         tables[symbol] = sweep(plan.strategy_class, market, plan.grid, costs, plan.quantity, metric=metric, announce=say).table
-        walks[symbol] = walk_forward(plan.strategy_class, market, plan.grid, costs, plan.quantity, folds=folds, metric=metric, search=sweep, progress=say, **walking)
+        walks[symbol] = walk_forward(plan.strategy_class, market, plan.grid, costs, plan.quantity, folds=folds, metric=metric, progress=say, **walking)
     table = mean_table(tables, list(plan.grid))
     if (row := best_row(table, metric)) is None: raise InputError(metric, "undefined for every combination", "must be defined for one", "use more bars, or a grid with trades in it")
     strategy = plan.strategy_class(**{name: plain(table[name].iloc[row]) for name in plan.grid})

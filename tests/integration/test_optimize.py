@@ -136,6 +136,20 @@ def test_the_same_search_gives_the_same_file_but_for_the_time(tmp_path):
     assert {a.split(":")[0].strip() for a, b in zip(*texts, strict=True) if a != b} <= {'"created"'}
 
 
+def test_two_real_years_end_with_a_verdict_on_both_symbols_and_the_same_bytes(shared_data, tmp_path):
+    config = tmp_path / "live.json"
+    config.write_text(json.dumps({"databento": {"symbols": ["ES.c.0", "NQ.c.0"]}, "strategies": {"rsi": {"class": "futures_algo.strategies.RSIStrategy"}}}))
+    sources = [part for symbol in ("ES", "NQ") for part in ("--data", f"{symbol}.c.0={shared_data / 'bars_5m' / f'{symbol}_5m.parquet'}")]
+    contents = []
+    for name in ("a.json", "b.json"):
+        said = futures_algo("optimize", "--config", config, *sources, "--tz", "UTC", "--grid", '{"length": [8, 14, 20], "oversold": [30, 40]}', "--accept", "--out", tmp_path / name)
+        contents.append([line for line in (tmp_path / name).read_text().splitlines() if '"created"' not in line])
+    assert contents[0] == contents[1] and "ES.c.0 retention_mean" in said and "NQ.c.0 retention_mean" in said
+    scenario = read_scenario(tmp_path / "a.json", "rsi")
+    assert [(one.symbol, one.timeframe, one.bars > 120_000) for one in scenario.data] == [("ES.c.0", "5min", True), ("NQ.c.0", "5min", True)] and len(scenario.gates) == 18
+    assert {name: len(walk["folds"]) for name, walk in scenario.walk_forward.items()} == {"ES.c.0": 4, "NQ.c.0": 4}
+
+
 @pytest.mark.parametrize("arguments, words", [
     ((), "must be given, or --sample"),
     (("--sample", "20", "--data", "none.dbn.zst"), "not both"),
