@@ -113,17 +113,18 @@ class Debounced:
         if self._waiting: self._waiting.cancel()
         self._waiting = None
 
-# %% ../nbs/10a_explorer.ipynb #b50ff93a
+# %% ../nbs/10a_explorer.ipynb #bb66f53a
 _STYLE = """<style>
 .fa-explorer { color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-ui-font-family, system-ui) }
 .fa-parameter { margin-bottom: 2px; width: 100% } .fa-explorer .jp-Accordion-contents, .fa-explorer .lm-AccordionPanel > * { padding: 8px 10px; overflow: hidden } .fa-parameter .widget-html-content { line-height: 18px; font-size: 13px } .fa-parameter span { color: var(--jp-ui-font-color2, #777); font-size: 11px }
-.fa-figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(118px, 1fr)); gap: 6px; line-height: 1.25 }
-.fa-figures > div { border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 5px 9px; display: flex; flex-direction: column }
+.fa-figures { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 6px; line-height: 1.25 }
+.fa-figures > div { border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 4px 9px 1px; display: flex; flex-direction: column; overflow: hidden; white-space: nowrap }
 .fa-figures span, .fa-figures i { font-size: 11px; font-style: normal; color: var(--jp-ui-font-color2, #777) } .fa-figures b { font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums }
 .fa-figures b.down { color: #d6524a } .fa-old { opacity: .4 }
 .fa-error:not(:empty) { background: #b3261e; color: #fff; border-radius: 6px; padding: 5px 10px; line-height: 1.35; white-space: pre-line }
 .fa-difference { font-size: 12px; line-height: 1.4; max-height: 420px; overflow: auto; border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 8px }
 .fa-added { color: #138a5b } .fa-removed { color: #d6524a } .fa-same { color: var(--jp-ui-font-color2, #777) }
+.fa-line { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; line-height: 28px } .fa-rank { padding: 0 }
 .fa-soft { color: var(--jp-ui-font-color2, #777); font-size: 12px }
 </style>"""
 _MISTAKES = (FuturesAlgoError, ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError)   # what a strategy being written raises
@@ -178,9 +179,9 @@ class Explorer(w.VBox):
         self.error, self.figures, self.price, self.place = w.HTML(), w.HTML(), BokehWidget(), w.HTML()
         self.error.add_class("fa-message")
         self.equity_chart = EquityChart()
-        self.equity = BokehWidget(self.equity_chart.view)
         self.equity_chart.on_pick(self._go_to)
-        steps = [w.Button(description=text, layout=w.Layout(width="auto")) for text in ("◀ Trade", "Trade ▶", "Latest")]
+        self.equity = BokehWidget(self.equity_chart.view)
+        steps = [w.Button(description=text, layout=w.Layout(width="auto")) for text in ("◀ Trade", "Trade ▶", "Last trade")]
         for button, move in zip(steps, (-1, 1, 0)): button.on_click(lambda _, move=move: self._step(move))
         run = w.VBox([w.HBox([*steps, self.place]), self.price, self.equity])
         self.sweep, self.save = SweepTab(self.exploration, self.choose_parameters), SaveTab(self.exploration, self._config)
@@ -251,7 +252,7 @@ class Explorer(w.VBox):
         "Candles and equity of the last run."
         self.redraw.cancel()
         result, market = self.exploration.result, self.exploration.market
-        row = len(result.base) - 1 if self._row is None else min(self._row, len(result.base) - 1)
+        row = self._last(result) if self._row is None else min(self._row, len(result.base) - 1)
         shape = (type(result.strategy), tuple(result.strategy.outputs.items()), result.symbol)
         if shape != self._chart_of:
             self.chart, self._chart_of = RunChart(result, market), shape
@@ -259,6 +260,11 @@ class Explorer(w.VBox):
         stretch = self.chart.draw(result, market, row, keep_view=self._row is not None and row == self._row)
         self.equity_chart.draw(result), self.equity_chart.mark(stretch)
         self._say_place(result, row)
+
+    def _last(self, result: BacktestResult) -> int:
+        "The bar to look at first: a little after the last trade's exit, or the last of all."
+        end = len(result.base) - 1
+        return min(end, int(result.trades.exit_row[-1]) + 20) if len(result.trades) else end
 
     def _say_place(self, result: BacktestResult, row: int) -> None:
         moment = np.datetime_as_string(result.base.end[row].astype("M8[ns]"), "m").replace("T", " ")
@@ -269,7 +275,7 @@ class Explorer(w.VBox):
         if self.exploration.result is None: return
         self._row = None
         self._row, result = row, self.exploration.result
-        at = len(result.base) - 1 if row is None else row
+        at = self._last(result) if row is None else row
         self.equity_chart.mark(self.chart.draw(result, self.exploration.market, at))
         self._say_place(result, at)
 
@@ -277,10 +283,10 @@ class Explorer(w.VBox):
         self._go(int(min(np.searchsorted(self.exploration.result.base.end, moment), len(self.exploration.result.base) - 1)))
 
     def _step(self, move: int) -> None:
-        "To the trade before or after the place, or to the end."
+        "To the trade before or after the place, or to the last one."
         result = self.exploration.result
         if result is None or not move or not len(result.trades): return self._go(None)
-        seen = len(result.base) - 1 if self._row is None else self._row
-        exits = np.minimum(result.trades.exit_row + self.chart.shown // 4, len(result.base) - 1)
+        seen = self._last(result) if self._row is None else self._row
+        exits = np.minimum(result.trades.exit_row + 20, len(result.base) - 1)
         found = exits[exits < seen] if move < 0 else exits[exits > seen]
         if len(found): self._go(int(found[-1] if move < 0 else found[0]))

@@ -78,14 +78,16 @@ class RunChart(CandleChart):
         closes = market.session_closes(stretch.bars.timeframe)[stretch.first:stretch.first + len(stretch.bars)]
         return (np.flatnonzero(np.diff(closes)) + stretch.first + 0.5).tolist()
 
-# %% ../nbs/10d_run_chart.ipynb #baf6c334
+# %% ../nbs/10d_run_chart.ipynb #45394960
 class EquityChart:
     "Equity of a run over time; `.view` is the figure."
     def __init__(self, height: int = 150):
         self.source = ColumnDataSource(dict(time=[], equity=[], high=[]))
         self.band = ColumnDataSource(dict(left=[], right=[]))
-        self.view = fig = figure(height=height, x_axis_type="datetime", x_range=Range1d(0, 1), y_range=Range1d(0, 1), tools="", y_axis_location="right", sizing_mode="stretch_width")
+        self.view = fig = figure(height=height, x_axis_type="datetime", x_range=Range1d(0, 1), y_range=Range1d(0, 1), tools="", y_axis_location="right", sizing_mode="stretch_width",
+                                 title="Equity in dollars, falls below its highest shaded; click to bring the candles there")
         _style(fig)
+        fig.title.update(text_font_size="11px", text_font_style="normal", text_color=INK)
         fig.varea("time", "equity", "high", source=self.source, fill_color=FALLING, fill_alpha=0.18)
         fig.hspan(0, line_color=GRID, line_alpha=0.7)
         fig.line("time", "equity", source=self.source, line_color="#3d8bd4", line_width=1.6)
