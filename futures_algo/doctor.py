@@ -154,7 +154,7 @@ def config(patient: Patient) -> Iterator[Check]:
     from futures_algo.live import check_config
     try:
         patient.content = read_config(patient.config_path)
-        variables = environment(patient.config_path.parent.parent)
+        variables = environment(patient.config_path.parent)
         patient.secrets = {name: variables.get(name, "").strip() for name in variables_of(patient.content)}
         patient.config = parse_config(patient.content, variables | {name: value or "missing" for name, value in patient.secrets.items()}, patient.config_path.name, patient.config_path.parent)
         check_config(patient.config)
@@ -180,7 +180,7 @@ def keys(patient: Patient) -> Iterator[Check]:
             patient.secrets[name] = given
             yield Check(f"key {name}", WARN, "is written in the config file itself", f'write "${{{name}}}" there and set the variable')
         elif value: yield Check(f"key {name}", OK, "is set")
-        else: yield Check(f"key {name}", FAIL, "is not set", f"export {name}=... or write it into .env")
+        else: yield Check(f"key {name}", FAIL, "is not set", f"export {name}=... or write it into {patient.config_path.parent.name}/.env")
 
 
 # --- the journal

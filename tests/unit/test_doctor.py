@@ -153,7 +153,7 @@ def test_a_key_written_into_the_config_is_warned_about_and_not_shown(project):
 
 def test_a_key_in_the_env_file_counts(project, monkeypatch):
     monkeypatch.delenv("DATABENTO_API_KEY")
-    (project.parent.parent / ".env").write_text(f"DATABENTO_API_KEY={KEY}\n")
+    (project.parent / ".env").write_text(f"DATABENTO_API_KEY={KEY}\n")
     assert one(examine(project, offline=True, port=free_port()), "key DATABENTO_API_KEY").status == OK
 
 
