@@ -121,7 +121,7 @@ def moments(
     scaled = (profit - profit.mean()) / spread
     return Moments(float(profit.mean() / profit.std(ddof=1)), count, float((scaled**3).mean()), float((scaled**4).mean()))
 
-# %% ../nbs/09e_validation.ipynb #42fd34dc
+# %% ../nbs/09e_validation.ipynb #2046564c
 class Plateau(NamedTuple):
     "The best combination and its neighbours."
     best: float
@@ -137,16 +137,23 @@ def plateau_of(
     metric: str = "sharpe",                # higher is better
 ) -> Plateau:
     "How the best combination's neighbours did."
-    if metric not in table: raise InputError("metric", metric, "must be a column of the table", did_you_mean(metric, list(table.columns)))
-    shape = tuple(map(len, grid.values()))
-    if math.prod(shape) != len(table): raise InputError("table", len(table), f"must have a row for each of the grid's {math.prod(shape)} combinations", "pass the grid it was made of")
-    values = table[metric].to_numpy(np.float64).reshape(shape)
+    values = _cells(table, grid, metric)
     if np.isnan(values).all(): return Plateau(math.nan, {}, 0, math.nan, math.nan, math.nan)
-    at = np.unravel_index(int(np.nanargmax(values)), shape)
-    best, around = float(values[at]), np.array([values[cell] for cell in _around(at, shape)])
+    at = np.unravel_index(int(np.nanargmax(values)), values.shape)
+    best, around = float(values[at]), np.array([values[cell] for cell in _around(at, values.shape)])
     around = around[~np.isnan(around)]
     mean, worst = (float(around.mean()), float(around.min())) if len(around) else (math.nan, math.nan)
     return Plateau(best, {name: grid[name][place] for name, place in zip(grid, at)}, len(around), mean, worst, mean / best if best > 0 else math.nan)
+
+def _cells(table: "pd.DataFrame", grid: Mapping[str, Sequence], metric: str) -> np.ndarray:
+    "The metric as an array with one axis a parameter; NaN where the table has no row, as of combinations that cannot be."
+    for name in (metric, *grid):
+        if name not in table: raise InputError("column", name, "must be in the table", did_you_mean(name, list(table.columns)))
+    values, place = np.full(tuple(map(len, grid.values())), np.nan), [{value: at for at, value in enumerate(own)} for own in grid.values()]
+    for value, *row in zip(table[metric], *(table[name] for name in grid)):
+        if any(own not in known for own, known in zip(row, place)): raise InputError("table", dict(zip(grid, row)), "must be of combinations in the grid", "pass the grid it was made of")
+        values[tuple(known[own] for own, known in zip(row, place))] = value
+    return values
 
 def _around(at: tuple, shape: tuple) -> "list[tuple[int, ...]]":
     "Cells at most one step away in every direction, corners included."
@@ -157,8 +164,8 @@ def heat_map(table: "pd.DataFrame", grid: Mapping[str, Sequence], metric: str = 
     "The metric over the first two parameters that vary, the mean over the others; the best combination is marked. A matplotlib figure."
     from matplotlib.figure import Figure
     varied = [name for name, values in grid.items() if len(values) > 1][:2] or list(grid)[:1]
-    shape, axes_of = tuple(map(len, grid.values())), [list(grid).index(name) for name in varied]
-    values = np.ma.masked_invalid(table[metric].to_numpy(np.float64).reshape(shape)).mean(axis=tuple(set(range(len(shape))) - set(axes_of))).reshape([shape[axis] for axis in axes_of] + [1] * (2 - len(varied)))
+    cells, shown = np.ma.masked_invalid(_cells(table, grid, metric)), [list(grid).index(name) for name in varied]
+    values = cells.mean(axis=tuple(set(range(cells.ndim)) - set(shown))).reshape([cells.shape[axis] for axis in shown] + [1] * (2 - len(varied)))
     figure = Figure(figsize=(6.4, 1.8 + 0.4 * values.shape[0]), layout="constrained")
     axes = figure.subplots()
     figure.colorbar(axes.imshow(values, cmap="viridis", aspect="auto"), ax=axes, label=metric)

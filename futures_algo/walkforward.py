@@ -6,7 +6,7 @@
 __all__ = ['Fold', 'folds_of', 'run_on', 'Searched', 'one_by_one', 'best_row', 'FoldResult', 'walk_forward', 'joined',
            'WalkForwardResult']
 
-# %% ../nbs/09a_walkforward.ipynb #eb5c960d
+# %% ../nbs/09a_walkforward.ipynb #52f97464
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ from .strategy_columns import Market, as_market, columns, condition_columns, dec
 from .sweep import LOWER_IS_BETTER, checked_grid, combinations_of, sweep
 from .sweep_kernel import METRICS
 from .trades import Costs, equity_curve, trades_of
-from .validation import bootstrap, deflated_sharpe, moments, monte_carlo, probabilistic_sharpe
+from .validation import bootstrap, deflated_sharpe, moments, monte_carlo, plateau_of, probabilistic_sharpe
 
 if TYPE_CHECKING: import pandas as pd
 
@@ -113,7 +113,7 @@ def best_row(
     if np.isnan(values).all(): return None
     return int(np.nanargmin(values) if metric in LOWER_IS_BETTER else np.nanargmax(values))
 
-# %% ../nbs/09a_walkforward.ipynb #a9a043be
+# %% ../nbs/09a_walkforward.ipynb #466882c2
 @dataclass
 class FoldResult:
     "What one fold chose, and what became of it."
@@ -122,6 +122,7 @@ class FoldResult:
     trained: dict[str, float]             # figures of the choice on the training bars
     test: BacktestResult
     deflated: float                       # deflated Sharpe ratio of the choice in training
+    plateau: float                        # mean of the choice's neighbours in the grid over its own value, in training
 
     @property
     def retention(self) -> float:
@@ -129,16 +130,17 @@ class FoldResult:
         sharpe = self.trained.get("sharpe", math.nan)
         return self.test.stats["sharpe"] / sharpe if sharpe > 0 else math.nan
 
-# %% ../nbs/09a_walkforward.ipynb #285b4988
+# %% ../nbs/09a_walkforward.ipynb #8db3abea
 def _run_fold(fold: Fold, strategy_class: type[BaseStrategy], market: Market, grid: Mapping[str, Sequence], costs: Costs, quantity: int, metric: str, warmup: int | None, search: Callable) -> FoldResult:
     "Choose on the training rows, run on the test rows."
     training, rows = _window(market, fold.train, warmup)
     table = search(strategy_class, training, grid, costs, quantity, metric=metric, rows=rows).table
-    if (row := best_row(table, metric)) is None: return FoldResult(fold, None, {}, _nothing(strategy_class, market, fold, table, grid, costs), math.nan)
+    if (row := best_row(table, metric)) is None: return FoldResult(fold, None, {}, _nothing(strategy_class, market, fold, table, grid, costs), math.nan, math.nan)
     chosen = _chosen(table, grid, row)
     strategy = strategy_class(**chosen)
     figures = {name: float(table[name].iloc[row]) for name in table.columns if name not in grid}
-    return FoldResult(fold, chosen, figures, run_on(strategy, market, fold.test, costs, quantity, warmup), _deflated(run_on(strategy, training, rows, costs, quantity), table))
+    plateau = math.nan if metric in LOWER_IS_BETTER else plateau_of(table, grid, metric).ratio
+    return FoldResult(fold, chosen, figures, run_on(strategy, market, fold.test, costs, quantity, warmup), _deflated(run_on(strategy, training, rows, costs, quantity), table), plateau)
 
 def _nothing(strategy_class: type[BaseStrategy], market: Market, fold: Fold, table: "pd.DataFrame", grid: Mapping[str, Sequence], costs: Costs) -> BacktestResult:
     "A test in which nothing is traded."
@@ -191,7 +193,7 @@ def walk_forward(
         done.append(_run_fold(fold, strategy_class, market, kept, costs, quantity, metric, warmup, search))
     return WalkForwardResult(strategy_class, market, kept, costs, quantity, how | {"warmup": warmup, "metric": metric, "combinations": len(chosen), "impossible": len(skipped)}, done, limits, thresholds)
 
-# %% ../nbs/09a_walkforward.ipynb #fe9c986d
+# %% ../nbs/09a_walkforward.ipynb #392b4d9a
 def joined(results: Sequence[BacktestResult]) -> Record:
     "One record of runs that follow each other."
     parts = [one.record for one in results]
@@ -227,7 +229,7 @@ class WalkForwardResult:
         row |= one.parameters or dict.fromkeys(self.grid)
         figures = dict.fromkeys((self.how["metric"], "sharpe", "net_profit_usd", "max_drawdown_usd", "profit_factor", "trades"))
         for side, found in (("train", one.trained), ("test", one.test.stats)): row |= {f"{side}_{name}": found.get(name, math.nan) for name in figures}
-        return row | {"train_deflated_sharpe": one.deflated, "retention": one.retention}
+        return row | {"train_deflated_sharpe": one.deflated, "train_plateau": one.plateau, "retention": one.retention}
 
     @property
     def retention(self) -> np.ndarray:

@@ -82,9 +82,10 @@ def _show(document: dict[str, Any]) -> None:
 def walk_forward(
     strategy: str = typer.Option(..., help="A shipped one by its name, package.module.Class, or my/file.py:MyStrategy"),
     grid: str = typer.Option(..., help='JSON or a file of it: {"length": [10, 15, 20]}'),
-    data: Path | None = typer.Option(None, help="DBN file of bars."),
+    data: list[Path] = typer.Option([], help="DBN file of bars; or CSV or Parquet files, each with its --symbol."),
     sample: int = typer.Option(0, help="Sessions of generated bars instead of data, to try it out."),
-    symbol: list[str] = typer.Option([], help="Feed symbols; all of the file by default."),
+    symbol: list[str] = typer.Option([], help="Feed symbols; all of a DBN file by default."),
+    tz: str | None = typer.Option(None, help="Zone of a table's times without one: America/New_York"),
     folds: int = typer.Option(6, help="Tests, one after the other."),
     train: float = typer.Option(3.0, help="Length of the (first) training, in tests."),
     anchored: bool = typer.Option(False, "--anchored", help="Train on everything before the test, not on the same length every time."),
@@ -99,7 +100,6 @@ def walk_forward(
     json: bool = Json,
 ) -> None:
     "Choose parameters on past bars, judge them on the bars that follow, fold by fold, and end with the gates' verdict."
-    from futures_algo.commands.research import _bars as bars_of
     from futures_algo.research_gates import Limits
     from futures_algo.strategies import strategy_class
     from futures_algo.trades import Costs
@@ -107,12 +107,25 @@ def walk_forward(
     kind, tried, held, costs = strategy_class(strategy), _grid(grid), Limits.of(_grid(limits, "limits", '{"sharpe": 1.0}')), Costs(commission, slippage)
     say = (lambda text: None) if json else lambda text: typer.echo(text, err=True)
     results = {}
-    for name, bars in bars_of(data, sample, symbol).items():
+    for name, bars in _series(data, sample, symbol, tz).items():
         results[name] = walk(kind, bars, tried, costs, quantity, folds=folds, train=train, anchored=anchored, purge=purge, embargo=embargo, metric=metric, limits=held,
                              progress=lambda text, name=name: say(f"{name}: {text}"))
     document = {"passed": all(result.passed for result in results.values()), "symbols": {name: result.as_dict() for name, result in results.items()}}
     if out: out.write_text(json_module.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     finish(document, json, lambda _: _show_walks(results, document["passed"]), finding=not document["passed"])
+
+
+def _series(data: list[Path], sample: int, symbols: list[str], tz: str | None) -> dict[str, Any]:
+    "Bars by symbol, of DBN files, of tables, or generated."
+    from futures_algo.commands.research import _bars as bars_of
+    from futures_algo.core import InputError
+    from futures_algo.history import read_bars
+    tables = [path for path in data if not path.name.endswith((".dbn", ".dbn.zst"))]
+    if not tables and len(data) < 2: return bars_of(data[0] if data else None, sample, symbols)
+    if sample: raise InputError("sample", sample, "must not be given beside data", "leave one of them out")
+    if len(symbols) != len(data) or len(set(symbols)) < len(symbols):
+        raise InputError("symbol", symbols, f"must be one for each of the {len(data)} files", "write --data ES.parquet --symbol ES.c.0 --data NQ.parquet --symbol NQ.c.0")
+    return {symbol: read_bars(path, symbol, **({"tz": tz} if path in tables else {})) for path, symbol in zip(data, symbols)}
 
 
 def _show_walks(results: dict[str, Any], passed: bool) -> None:

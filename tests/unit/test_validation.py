@@ -126,7 +126,15 @@ def test_a_best_cell_in_a_corner_or_at_a_loss():
     corner = plateau_of(table([3.0, 2.0, 0, 0, 1.0, 1.5, 0, 0, 9e-9, 0, 0, 0]), GRID)
     assert corner.neighbours == 3 and corner.neighbours_mean == 1.5 and corner.ratio == 0.5
     assert math.isnan(plateau_of(table([-1.0] * 12), GRID).ratio) and plateau_of(table([math.nan] * 12), GRID).parameters == {}
-    with pytest.raises(InputError, match="12 combinations"): plateau_of(table([1.0] * 12)[:11], GRID)
+
+
+def test_combinations_that_cannot_be_are_holes_and_strange_ones_are_refused():
+    rows = table(list(range(12)))
+    whole, holes = plateau_of(rows, GRID), plateau_of(rows.drop(index=[6, 10]), GRID)
+    assert whole.neighbours == 3 and whole.neighbours_mean == pytest.approx((6 + 7 + 10) / 3) and (holes.best, holes.neighbours, holes.neighbours_mean) == (11, 1, 7)
+    assert heat_map(rows.drop(index=[6]), GRID).axes[0].images[0].get_array().mask.sum() == 1
+    with pytest.raises(InputError, match="combinations in the grid"): plateau_of(rows, {**GRID, "length": [5, 10]})
+    with pytest.raises(InputError, match="did you mean 'sharpe'"): plateau_of(rows, GRID, "sharp")
 
 
 @pytest.mark.parametrize("grid", [GRID, {"length": [5, 10, 15]}, {"length": [5, 10], "fixed": [1], "threshold": [1, 2], "width": [0.5, 1.0]}])

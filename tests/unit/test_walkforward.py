@@ -275,11 +275,28 @@ def test_the_verb_ends_with_the_verdict_and_its_exit_code(capsys, tmp_path):
     assert code == 2 and "did you mean 'length'" in refused["error"]
 
 
-@pytest.mark.parametrize("root", ["ES", "NQ"])
-def test_two_real_years_of_five_minute_bars_end_with_the_verdict_twice_the_same(root, shared_data, campaign):
-    from futures_algo.history import read_parquet
-    bars = read_parquet(shared_data / f"bars_5m/{root}_5m.parquet", f"{root}.v.0", tz="UTC")[-campaign(30_000, 10**9):]
-    one, two = (walk_forward(RSIStrategy, bars, {"length": [7, 14], "oversold": [35.0, 40.0]}, folds=campaign(3, 6), purge=36).as_dict() for _ in range(2))
-    assert json.dumps(one) == json.dumps(two)
-    assert len(one["gates"]) == 9 and all(gate["reason"] for gate in one["gates"]) and one["passed"] == all(gate["passed"] for gate in one["gates"])
-    assert one["out_of_sample"]["trades"] > 30 and all(fold["test_start"] >= fold["train_end"] for fold in one["folds"])
+def test_tables_of_bars_are_read_with_a_symbol_each(capsys, tmp_path, bars):
+    path = tmp_path / "minutes.parquet"
+    bars.to_frame().to_parquet(path)
+    words = ["walk-forward", "--strategy", "SimpleBullishCCIStrategy", "--grid", '{"length": [5, 15]}', "--folds", "2", "--data", str(path)]
+    code, found = run([*words, "--symbol", "ES.c.0"], capsys)
+    assert code == 1 and list(found["symbols"]) == ["ES.c.0"] and found["symbols"]["ES.c.0"]["data"]["bars"] == len(bars)
+    for wrong, said in (([], "one for each of the 1 files"), (["--symbol", "ES.c.0", "--sample", "5"], "must not be given beside data"),
+                        (["--symbol", "ES.c.0", "--data", str(path), "--symbol", "ES.c.0"], "one for each of the 2 files")):
+        code, refused = run([*words, *wrong], capsys)
+        assert code == 2 and said in refused["error"]
+
+
+def test_two_real_years_of_five_minute_bars_end_with_the_verdict_and_the_same_file_again(shared_data, campaign, capsys, tmp_path):
+    "ES and NQ with their rolls, through the verb; in full with more combinations and anchored too."
+    grid = {"minutes": [15, 60], "last_entry": [120, 180]} if campaign(1, 2) == 1 else {"minutes": [15, 30, 45, 60], "last_entry": [90, 120, 180], "stop_ticks": [0, 40, 80]}
+    words = ["walk-forward", "--strategy", "OpeningRangeBreakout", "--tz", "UTC", "--grid", json.dumps(grid), "--purge", "36", "--embargo", "12"]
+    for root in ("ES", "NQ"): words += ["--data", str(shared_data / f"bars_5m/{root}_5m.parquet"), "--symbol", f"{root}.v.0"]
+    for scheme in [[], ["--anchored"]][:campaign(1, 2)]:
+        (code, found), _ = (run([*words, *scheme, "--out", str(tmp_path / name)], capsys) for name in ("one", "two"))
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+        assert code == (0 if found["passed"] else 1) and list(found["symbols"]) == ["ES.v.0", "NQ.v.0"]
+        for symbol in found["symbols"].values():
+            assert len(symbol["gates"]) == 9 and all(gate["reason"] for gate in symbol["gates"]) and symbol["passed"] == all(gate["passed"] for gate in symbol["gates"])
+            assert symbol["data"]["bars"] > 130_000 and symbol["out_of_sample"]["trades"] > 200 and len(symbol["folds"]) == 6
+            assert all(fold["test_start"] > fold["train_end"] for fold in symbol["folds"])
