@@ -11,11 +11,18 @@ import test_restart
 from test_restart import recording  # noqa: F401
 
 from futures_algo import engine as engine_module
+from futures_algo.config import load_config, read_config
+from futures_algo.core import HOUR, DataClock
+from futures_algo.demo import DEMO_KEY, DEMO_TOKEN
 from futures_algo.journal import Journal
+from futures_algo.live import build_engine
 from futures_algo.report import Report, session_report
 from futures_algo.report_facts import _sessions
+from futures_algo.sim.broker import PaperBroker
+from futures_algo.sim.gateway import Fault, LoopbackGateway
 
 FAULTS = ("lost_after", "lost_before", "addon_timeout", "reject_after_success", "partial", "server_error_after", "rate_limited", "refuse", "id_not_echoed", "html")
+FEED_FAULTS = ("fin", "rst", "error", "garbage", "skipped", "slow_reader", "refuse", "close_auth", "close_before_metadata")   # those that are noticed at once
 
 
 def reports(path: Path, recording) -> list[Report]:
@@ -90,6 +97,65 @@ def test_broker_faults_have_their_causes(recording, tmp_path, campaign):
     found = reports(tmp_path / "journal.db", recording)
     whole(found)
     assert happened >= 10 and {"broker_reject", "not_sent", "retry", "outcome_unknown"} & {cause for report in found for cause in report.causes}
+
+
+class Week:
+    "Five sessions, one config file that changes, a feed that breaks, a broker that errs, and engines that die."
+    def __init__(self, stack: ExitStack, folder: Path, chance: random.Random, feed_faults: int, broker_faults: int, reloads: int, crashes: int):
+        self.recording = test_reload.recorded(folder, 5, "ES.c.0", "NQ.c.0")
+        self.world, self.chance, self.folder = test_reload.World(stack, self.recording, folder, test_reload.base()), chance, folder
+        begin, end = self.recording.start, self.recording.end
+        moment = lambda: chance.randrange(begin + HOUR, end - HOUR)
+        faults = [Fault(moment(), chance.choice(FEED_FAULTS), hold=0.02) for _ in range(feed_faults)]
+        self.gateway = gateway = stack.enter_context(LoopbackGateway({self.recording.schema: [self.recording.path]}, [DEMO_KEY], faults=faults))
+        self.broker = stack.enter_context(PaperBroker(self.recording.bars, DataClock(begin), "Sim101", DEMO_TOKEN))
+        self.world.content["databento"]["port"], self.world.content["execution"]["crosstrade_base_url"] = gateway.port, self.broker.url
+        self.world.write()
+        self.acts = sorted([(moment(), self._reload) for _ in range(reloads)] + [(moment(), self._die) for _ in range(crashes)], key=lambda act: act[0])
+        for number in range(broker_faults): self.broker.faults.add(FAULTS[number % len(FAULTS)], path="/place", method="POST", seconds=0.01, form="float", skip=chance.randrange(25))
+
+    def _reload(self, engine) -> None:
+        moved = self.world.content["strategies"]["moved"]
+        moved["parameters"]["length"] = self.chance.randint(5, 60)
+        if self.chance.random() < 0.3: moved["quantity"] = 3 - moved.get("quantity", 1)
+        self.world.write()
+        engine.reloader.now(engine)
+
+    def _die(self, engine) -> None: raise test_restart.Died
+
+    def run(self) -> None:
+        "Engine after engine, to the end of the week."
+        def watch(engine):
+            if self.acts and engine.clock.now() >= self.acts[0][0]: self.acts.pop(0)[1](engine)
+        while True:
+            config = load_config(self.world.path)
+            journal = Journal(config.engine.journal)
+            engine = build_engine(config, read_config(self.world.path), journal, mode="simulation", clock=DataClock(self.recording.start), start=self.recording.start,
+                                  end=self.recording.end, on_turn=watch, config_path=self.world.path)
+            try:
+                engine.run()
+                return
+            except test_restart.Died: journal._waiting = []   # what was not committed is lost with the process
+            finally:
+                engine.close()
+                engine.feed.shutdown()
+                journal.close()
+
+
+def test_five_sessions_with_everything_going_wrong(tmp_path, monkeypatch, campaign):
+    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.004)
+    monkeypatch.setattr(engine_module, "SNAPSHOT_SECONDS", 0.2)
+    for seed in range(campaign(1, full=12)):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        with ExitStack() as stack:
+            week = Week(stack, folder, random.Random(seed), feed_faults=6, broker_faults=15, reloads=5, crashes=4)
+            week.run()
+        found = reports(folder / "journal.db", week.recording)
+        whole(found)
+        assert not week.acts and len(found) == 5 and sum(week.broker.faults.happened.values()) >= 8 and len(week.gateway.struck) >= 4
+        with Journal(folder / "journal.db", readonly=True) as journal:
+            assert len(journal.rows("runs")) == 5 and len(journal.rows("configs")) > 3
 
 
 def test_a_report_that_is_wrong_is_told(recording, tmp_path):
