@@ -24,14 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from .contracts import FeedSymbol, product
 from .core import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash, did_you_mean
 
-# %% ../nbs/01_config.ipynb #9f6d2513
+# %% ../nbs/01_config.ipynb #220265df
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 class DatabentoConfig(_Section):
     "Where bars come from."
     api_key: SecretStr = Field(SecretStr("${DATABENTO_API_KEY}"), validate_default=True, description="a ${VARIABLE}, never the key itself")
-    symbols: list[str] = Field(min_length=1, description="continuous feed symbols, e.g. ES.c.0")
+    symbols: list[str] = Field(min_length=1, description='continuous feed symbols: ["ES.c.0", "NQ.c.0"]')
     dataset: str = "GLBX.MDP3"
     schema_: Literal["ohlcv-1s", "ohlcv-1m"] = Field("ohlcv-1s", alias="schema")
     replay_hours: float = Field(24, ge=0, le=24, description="hours of bars replayed at start to warm indicators up")
@@ -40,8 +40,8 @@ class DatabentoConfig(_Section):
     store: Path = Field(Path("data"), description="folder of the history that was fetched")
     historical_url: str | None = Field(None, description="another historical server; null is Databento's")
     gateway: str | None = Field(None, description="host of another gateway; null is Databento's")
-    port: int = Field(13000, gt=0, lt=65536)
-    heartbeat_s: int = Field(10, ge=5, le=60)
+    port: int = Field(13000, gt=0, lt=65536, strict=True)
+    heartbeat_s: int = Field(10, ge=5, le=60, strict=True)
 
     @field_validator("symbols")
     @classmethod
@@ -52,16 +52,16 @@ class DatabentoConfig(_Section):
 
 class StrategyConfig(_Section):
     "One strategy: its class, where it trades and with which parameters."
-    enabled: bool = True
+    enabled: bool = Field(True, strict=True)
     class_: str = Field("", alias="class", validate_default=True, description="package.module.Class, or path/to/file.py:Class; left away when a scenario gives it")
     scenario: str | dict[str, Any] | None = Field(None, description="file of best parameters that optimize wrote, beside this config; gives class and parameters")
-    symbols: list[str] | None = Field(None, description="feed symbols; null is all of the feed's")
+    symbols: list[str] | None = Field(None, min_length=1, description="feed symbols; null is all of the feed's")
     timeframes: list[int | str] = Field(default=[], description="checked against what the strategy's indicators use")
-    indicators_by_timeframe: dict[str, dict[str, Any]] = {}
+    indicators_by_timeframe: dict[str, dict[str, dict[str, Any]]] = Field({}, description='{"6min": {"cci": {"parameters": {"length": 35}}}}')
     parameters: dict[str, Any] = {}
-    quantity: int = Field(1, ge=1, description="contracts an entry")
+    quantity: int = Field(1, ge=1, strict=True, description="contracts an entry")
     risk_per_trade_usd: float | None = Field(None, gt=0, description="dollars one trade may lose at its stop; sizes the entry, may give 0")
-    priority: int = Field(0, description="smaller goes first among entries of one moment")
+    priority: int = Field(0, strict=True, description="smaller goes first among entries of one moment")
 
     @field_validator("class_")
     @classmethod
@@ -69,9 +69,24 @@ class StrategyConfig(_Section):
         if not path: raise InputError("class", None, "is required", "add it, or a scenario that gives it")
         return path
 
-    @field_validator("timeframes", mode="after")
+    @field_validator("timeframes", mode="before")
     @classmethod
-    def _readable(cls, timeframes: list) -> list[str]: return [Timeframe(t) for t in timeframes]
+    def _readable(cls, timeframes: Any) -> Any: return [Timeframe(t) for t in timeframes] if isinstance(timeframes, list) else timeframes
+
+    @field_validator("symbols")
+    @classmethod
+    def _once_each(cls, symbols: list[str] | None) -> list[str] | None:
+        if symbols and len(set(symbols)) < len(symbols): raise InputError("symbols", symbols, "must not repeat", "name each symbol once")
+        return symbols
+
+    @field_validator("indicators_by_timeframe")
+    @classmethod
+    def _well_formed(cls, found: dict) -> dict:
+        for timeframe, indicators in found.items():
+            Timeframe(timeframe)
+            for indicator, spec in indicators.items():
+                if not isinstance(given := spec.get("parameters", {}), dict): raise InputError("parameters", given, f"must be an object, at {timeframe} {indicator}", 'write {"length": 35}')
+        return found
 
     def all_parameters(self) -> dict[str, Any]:
         "Parameters from both places, flat; the same name given twice with different values is an error of the config."
@@ -88,7 +103,7 @@ class ExecutionConfig(_Section):
     crosstrade_api_key: SecretStr = Field(SecretStr("${CROSSTRADE_API_KEY}"), validate_default=True)
     crosstrade_base_url: str = "https://app.crosstrade.io/v1/api"
     account: str = Field("Sim101", min_length=1, description="NinjaTrader account Name, not its display name")
-    dry_run: bool = True
+    dry_run: bool = Field(True, strict=True, description="true sends nothing; going live also takes --live")
     poll_seconds: float = Field(1.0, gt=0, description="how often open orders are looked at")
     reconcile_seconds: float = Field(60.0, gt=0, description="how often both books are compared")
     limits: dict[str, Any] = Field({}, description="the gate's limits; see the table of denials")
@@ -105,9 +120,9 @@ class EngineConfig(_Section):
     metrics_port: int | None = Field(None, ge=0, lt=65536, description="Prometheus text on loopback; null is off")
     alerts: list[str] = Field([], description="apprise URLs, best given as ${VARIABLES}")
 
-    @field_validator("timeframes", mode="after")
+    @field_validator("timeframes", mode="before")
     @classmethod
-    def _readable(cls, timeframes: list) -> list[str]: return [Timeframe(t) for t in timeframes]
+    def _readable(cls, timeframes: Any) -> Any: return [Timeframe(t) for t in timeframes] if isinstance(timeframes, list) else timeframes
 
 class LoggingConfig(_Section):
     folder: Path = Path("logs")
@@ -141,14 +156,18 @@ class LiveConfig(_Section):
         "Feed symbols a strategy trades."
         return self.strategies[strategy].symbols or self.databento.symbols
 
-# %% ../nbs/01_config.ipynb #01_config-007-511b
+# %% ../nbs/01_config.ipynb #85b38196
 class ConfigErrors(FuturesAlgoError, ValueError):
     "Everything wrong with a config file."
     def __init__(self, errors: list[ConfigError], source: str = "config"):
         self.errors = errors
         super().__init__("\n".join(f"{source}: {error}" for error in errors))
 
-_RULES = {"missing": "is required", "bool_parsing": "must be true or false", "int_parsing": "must be a whole number"}
+_RULES = {"bool_type": "must be true or false", "bool_parsing": "must be true or false", "int_type": "must be a whole number", "int_parsing": "must be a whole number",
+          "int_from_float": "must be a whole number", "float_type": "must be a number", "float_parsing": "must be a number", "finite_number": "must be a finite number",
+          "string_type": "must be a text", "string_too_short": "must not be empty", "too_short": "must not be empty", "list_type": "must be a list", "dict_type": "must be an object",
+          "model_type": "must be an object", "greater_than": "must be above {gt}", "greater_than_equal": "must be at least {ge}", "less_than": "must be below {lt}",
+          "less_than_equal": "must be at most {le}", "literal_error": "must be {expected}", "path_type": "must be the name of a file"}
 
 def _field_names(path: tuple) -> list[str]:
     "Names allowed where an unknown key was found."
@@ -160,16 +179,39 @@ def _field_names(path: tuple) -> list[str]:
         if model == dict[str, StrategyConfig]: model = StrategyConfig
     return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
 
+def _field(path: tuple) -> Any:
+    "The field a path leads to, None inside what is not modelled."
+    model, field = LiveConfig, None
+    for step in path:
+        if model is StrategyConfig and field is None: field = model; continue   # the name of a strategy
+        known = {(f.alias or name): f for name, f in getattr(model, "model_fields", {}).items()}
+        if step not in known: return field if isinstance(step, int) else None
+        field = known[step]
+        model, field = (StrategyConfig, None) if field.annotation == dict[str, StrategyConfig] else (field.annotation, field)
+    return field
+
+def _remedy(path: tuple) -> str:
+    "What a field is, from its own description and default."
+    field = _field(path)
+    if path[:1] == ("strategies",) and len(path) < 3: return 'write { "my_strategy": { "class": "futures_algo.strategies.MACDCCIStrategy" } }'
+    if field is None: field = _field(path[:3])   # inside what is described as a whole
+    if field is None or isinstance(field, type): return "see the guide to the config"
+    default = field.default if isinstance(field.default, (int, float, str, type(None))) and not field.is_required() else ...
+    told = [field.description] if field.description else []
+    return "; ".join([*told, *([f"the default is {json.dumps(default)}"] if default is not ... else [])]) or "leave it away, or write it as the guide to the config shows"
+
 def _explain(detail: dict) -> ConfigError:
     "One pydantic finding in the house's form."
+    detail["loc"] = tuple("class" if step == "class_" else step for step in detail["loc"])
     path, value = ".".join(map(str, detail["loc"])), detail.get("input")
+    if detail["loc"] and str(detail["loc"][-1]).endswith("api_key"): value = "(hidden)"
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, InputError): return ConfigError(cause.subject, cause.value, cause.rule, cause.remedy, cause.path or path)
     name = str(detail["loc"][-1]) if detail["loc"] else "config"
     if detail["type"] == "missing": return ConfigError(name, None, "is required", "add it", path)
     if detail["type"] == "extra_forbidden": return ConfigError(name, value, "is not a known setting", did_you_mean(name, _field_names(detail["loc"])), path)
-    rule = _RULES.get(detail["type"], detail["msg"][0].lower() + detail["msg"][1:])
-    return ConfigError(name, value, rule.replace("input should", "should"), "", path)
+    rule = _RULES[detail["type"]].format(**detail.get("ctx", {})) if detail["type"] in _RULES else (detail["msg"][0].lower() + detail["msg"][1:]).replace("input should", "must")
+    return ConfigError(name, value, rule, _remedy(detail["loc"]), path)
 
 # %% ../nbs/01_config.ipynb #55a2602d
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

@@ -53,7 +53,7 @@ class Denial(Enum):
         "Name and meaning of each, for the documentation."
         return [(denial.name, denial.value) for denial in cls]
 
-# %% ../nbs/12a_gate.ipynb #12a_gate-007-0693
+# %% ../nbs/12a_gate.ipynb #2e2dfb1f
 @dataclass(frozen=True)
 class Limits:
     "The gate's limits, `execution.limits` in the config; `None` is no limit."
@@ -76,10 +76,17 @@ class Limits:
         known = {f.name: f for f in dataclasses.fields(cls)}
         for name, value in given.items():
             if name not in known: raise InputError("limit", name, "is not a known one", did_you_mean(name, known), f"{path}.{name}")
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 <= value < 1e12:
-                raise InputError(f"limit {name}", value, "must be zero or more", "write null for no limit", f"{path}.{name}")
+            if not _is_limit(value, str(known[name].type)):
+                raise InputError(f"limit {name}", value, f"must be {'a whole number, ' if 'int |' in str(known[name].type) else ''}zero or more", "write null for no limit", f"{path}.{name}")
         readers = {"trading_windows": _window, "blackouts": _blackout}
         return cls(**{name: tuple(readers[name](pair, f"{path}.{name}") for pair in value) if name in readers else value for name, value in given.items()})
+
+def _is_limit(value: Any, kind: str) -> bool:
+    "Whether the value fits the field: pairs are looked at by their readers."
+    if kind.startswith("tuple"): return isinstance(value, (list, tuple))
+    if value is None: return "None" in kind
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
+    return number and ("float" in kind or value == int(value))
 
 def _pair(pair: Any, subject: str, path: str) -> tuple[Any, Any]:
     if isinstance(pair, str) or not isinstance(pair, Iterable) or len(pair := tuple(pair)) != 2: raise InputError(subject, pair, "must be a pair of start and end", "", path)

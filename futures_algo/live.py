@@ -35,20 +35,28 @@ from .supervisor import RESTARTS
 from .warmup import warmup_bars
 from .watch import Watch
 
-# %% ../nbs/13_live.ipynb #669f97bd
+# %% ../nbs/13_live.ipynb #05465ec2
 def build_strategy(name: str, entry: StrategyConfig) -> BaseStrategy:
     "The strategy a config entry describes; a mistake is named with its path."
     path = f"strategies.{name}"
-    strategy_class = import_class(entry.class_)
-    if not issubclass(strategy_class, BaseStrategy):
+    try: strategy_class = import_class(entry.class_)
+    except ConfigError as error: raise ConfigError(error.subject, error.value, error.rule, error.remedy, f"{path}.class") from None
+    if not isinstance(strategy_class, type) or not issubclass(strategy_class, BaseStrategy):
         raise ConfigError("class", entry.class_, "must be a BaseStrategy", "derive it from futures_algo.BaseStrategy", f"{path}.class")
     if isinstance(entry.scenario, dict): _refuse_changed_code(name, entry)
     try: strategy = strategy_class(**entry.all_parameters())
-    except InputError as error: raise ConfigError(error.subject, error.value, error.rule, error.remedy, f"{path}.parameters") from None
-    for timeframe in map(Timeframe, entry.timeframes):
-        if timeframe not in strategy.timeframes:
-            raise ConfigError("timeframe", str(timeframe), "must be one the strategy's indicators use", did_you_mean(timeframe, strategy.timeframes), f"{path}.timeframes")
+    except InputError as error: raise ConfigError(error.subject, error.value, error.rule, error.remedy, _parameter_path(path, strategy_class, error)) from None
+    for place in ("timeframes", "indicators_by_timeframe"):
+        for timeframe in map(Timeframe, getattr(entry, place)):
+            if timeframe not in strategy.timeframes:
+                raise ConfigError("timeframe", str(timeframe), "must be one the strategy's indicators use", did_you_mean(timeframe, strategy.timeframes), f"{path}.{place}")
     return strategy
+
+def _parameter_path(path: str, strategy_class: type[BaseStrategy], error: InputError) -> str:
+    "Where in a strategy's entry the mistake stands."
+    if error.path: return f"{path}.{error.path}"
+    name = error.subject.rpartition(" ")[2]
+    return f"{path}.parameters.{error.value if name == 'parameter' else name}" if name == "parameter" or name in strategy_class.params else f"{path}.parameters"
 
 def _refuse_changed_code(name: str, entry: StrategyConfig) -> None:
     "A scenario's parameters belong to the code they were found with."
@@ -62,8 +70,17 @@ def build_runners(config: LiveConfig) -> list[StrategyRunner]:
 
 def check_config(config: LiveConfig) -> None:
     "Everything about a config that does not need a connection: strategies importable, parameters in range, limits known."
-    if not build_runners(config): raise ConfigError("strategies", list(config.strategies), "must have at least one enabled", "set enabled to true", "strategies")
+    runners = build_runners(config)
+    if not runners: raise ConfigError("strategies", list(config.strategies), "must have at least one enabled", "set enabled to true", "strategies")
+    _refuse_seconds(config, runners)
+    _translator(config, runners)
     Limits.of(config.execution.limits)
+
+def _refuse_seconds(config: LiveConfig, runners: list[StrategyRunner]) -> None:
+    "The engine builds its timeframes from whole minutes."
+    wanted = [("engine.timeframes", timeframe) for timeframe in config.engine.timeframes] + [(f"strategies.{r.name}", timeframe) for r in runners for timeframe in r.timeframes]
+    for path, timeframe in wanted:
+        if Timeframe(timeframe).seconds % 60: raise ConfigError("timeframe", str(timeframe), "must be whole minutes in a live session", "write 1, 5 or '27min'", path)
 
 # %% ../nbs/13_live.ipynb #3b1dd08f
 def build_engine(
