@@ -28,7 +28,7 @@ from .strategy_base import BaseStrategy
 from .strategy_library import STRATEGIES
 from .trades import Costs
 
-# %% ../nbs/10a_explorer.ipynb #25bed7e2
+# %% ../nbs/10a_explorer.ipynb #048bf22a
 class ParameterRow(w.VBox):
     "The controls of one parameter."
     def __init__(self,
@@ -44,7 +44,7 @@ class ParameterRow(w.VBox):
         controls = [self.slider] if self.box is None else [self.slider, self.box]
         for control in controls: control.observe(self._moved, "value"); control.tooltip = name
         super().__init__([title, w.HBox(controls, layout=w.Layout(width="100%", overflow="hidden"))])
-        self.add_class("fa-parameter")
+        self.add_class("fx-parameter")
 
     @property
     def value(self) -> Any: return (self.box or self.slider).value
@@ -81,7 +81,7 @@ def _number(offer: Any, value: Any) -> tuple[w.Widget, w.Widget]:
     return (slider(value, min=low, max=high, step=offer.step, readout=False, layout=w.Layout(flex="1 1 0", width="auto", min_width="0")),
             box(value, min=max(offer.least, -1e9), max=min(offer.most, 1e9), step=offer.step, layout=w.Layout(flex="0 0 76px", width="76px")))
 
-# %% ../nbs/10a_explorer.ipynb #f13132b7
+# %% ../nbs/10a_explorer.ipynb #ed3f41be
 SHOWN = ("net_profit_usd", "max_drawdown_usd", "sharpe", "profit_factor", "trades", "win_rate", "average_trade_usd", "exposure", "commission_usd", "open_profit_usd")
 
 def statistics_html(
@@ -89,7 +89,7 @@ def statistics_html(
     before: dict[str, float] | None = None,   # of the run before
 ) -> str:
     "The figures as cards."
-    return f"<div class='fa-figures'>{''.join(_card(name, stats[name], before and before[name]) for name in SHOWN)}</div>"
+    return f"<div class='fx-figures'>{''.join(_card(name, stats[name], before and before[name]) for name in SHOWN)}</div>"
 
 def _card(name: str, value: float, before: float | None) -> str:
     title, sign = name.removesuffix("_usd").replace("_", " "), "down" if name == "net_profit_usd" and value < 0 else ""
@@ -113,19 +113,19 @@ class Debounced:
         if self._waiting: self._waiting.cancel()
         self._waiting = None
 
-# %% ../nbs/10a_explorer.ipynb #bb66f53a
+# %% ../nbs/10a_explorer.ipynb #35e1b4fa
 _STYLE = """<style>
-.fa-explorer { color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-ui-font-family, system-ui) }
-.fa-parameter { margin-bottom: 2px; width: 100% } .fa-explorer .jp-Accordion-contents, .fa-explorer .lm-AccordionPanel > * { padding: 8px 10px; overflow: hidden } .fa-parameter .widget-html-content { line-height: 18px; font-size: 13px } .fa-parameter span { color: var(--jp-ui-font-color2, #777); font-size: 11px }
-.fa-figures { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 6px; line-height: 1.25 }
-.fa-figures > div { border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 4px 9px 1px; display: flex; flex-direction: column; overflow: hidden; white-space: nowrap }
-.fa-figures span, .fa-figures i { font-size: 11px; font-style: normal; color: var(--jp-ui-font-color2, #777) } .fa-figures b { font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums }
-.fa-figures b.down { color: #d6524a } .fa-old { opacity: .4 }
-.fa-error:not(:empty) { background: #b3261e; color: #fff; border-radius: 6px; padding: 5px 10px; line-height: 1.35; white-space: pre-line }
-.fa-difference { font-size: 12px; line-height: 1.4; max-height: 420px; overflow: auto; border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 8px }
-.fa-added { color: #138a5b } .fa-removed { color: #d6524a } .fa-same { color: var(--jp-ui-font-color2, #777) }
-.fa-line { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; line-height: 28px } .fa-rank { padding: 0 }
-.fa-soft { color: var(--jp-ui-font-color2, #777); font-size: 12px }
+.fx-explorer { color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-ui-font-family, system-ui) }
+.fx-parameter { margin-bottom: 2px; width: 100% } .fx-explorer .jp-Accordion-contents, .fx-explorer .lm-AccordionPanel > * { padding: 8px 10px; overflow: hidden } .fx-parameter .widget-html-content { line-height: 18px; font-size: 13px } .fx-parameter span { color: var(--jp-ui-font-color2, #777); font-size: 11px }
+.fx-figures { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 6px; line-height: 1.25 }
+.fx-figures > div { border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 4px 9px 1px; display: flex; flex-direction: column; overflow: hidden; white-space: nowrap }
+.fx-figures span, .fx-figures i { font-size: 11px; font-style: normal; color: var(--jp-ui-font-color2, #777) } .fx-figures b { font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums }
+.fx-figures b.down { color: #d6524a } .fx-old { opacity: .4 }
+.fx-error:not(:empty) { background: #b3261e; color: #fff; border-radius: 6px; padding: 5px 10px; line-height: 1.35; white-space: pre-line }
+.fx-difference { font-size: 12px; line-height: 1.4; max-height: 420px; overflow: auto; border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 8px }
+.fx-added { color: #138a5b } .fx-removed { color: #d6524a } .fx-same { color: var(--jp-ui-font-color2, #777) }
+.fx-line { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; line-height: 28px } .fx-rank { padding: 0 }
+.fx-soft { color: var(--jp-ui-font-color2, #777); font-size: 12px }
 </style>"""
 _MISTAKES = (FuturesAlgoError, ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError)   # what a strategy being written raises
 
@@ -143,7 +143,7 @@ class Explorer(w.VBox):
         self.exploration = Exploration(bars, strategy, costs, quantity, strategies)
         self.redraw, self._row, self._chart_of = Debounced(self._draw), None, None
         super().__init__([w.HTML(_STYLE), self._top(), w.HBox([self._left(), self._right()], layout=w.Layout(width="100%", align_items="flex-start"))], layout=w.Layout(width="100%"))
-        self.add_class("fa-explorer")
+        self.add_class("fx-explorer")
         self._list_parameters()
         self.refresh()
         if self.exploration.result is not None: self._draw()   # the first picture without a wait
@@ -177,7 +177,7 @@ class Explorer(w.VBox):
     def _right(self) -> w.Widget:
         "Errors, figures, and the tabs."
         self.error, self.figures, self.price, self.place = w.HTML(), w.HTML(), BokehWidget(), w.HTML()
-        self.error.add_class("fa-message")
+        self.error.add_class("fx-message")
         self.equity_chart = EquityChart()
         self.equity_chart.on_pick(self._go_to)
         self.equity = BokehWidget(self.equity_chart.view)
@@ -195,7 +195,7 @@ class Explorer(w.VBox):
         self.rows = {name: ParameterRow(name, param, values[name], self._set, choices_of(param, self.exploration.market)) for name, param in kind.params.items()}
         self.parameters.children = [row for name, row in self.rows.items() if name not in BaseStrategy.exit_params]
         self.exits.children = [row for name, row in self.rows.items() if name in BaseStrategy.exit_params]
-        self.about.value = f"<span class='fa-soft'>{escape((kind.__doc__ or '').strip())}</span>"
+        self.about.value = f"<span class='fx-soft'>{escape((kind.__doc__ or '').strip())}</span>"
 
     # --- what is done
 
@@ -237,14 +237,14 @@ class Explorer(w.VBox):
         except _MISTAKES as error: return self._refuse(error)
         same = before is not None and type(before.strategy) is type(result.strategy) and before.symbol == result.symbol
         self.error.value, self.figures.value = "", statistics_html(result.stats, before.stats if same else None)
-        self.figures.remove_class("fa-old")
+        self.figures.remove_class("fx-old")
         self.redraw()
 
     def _refuse(self, error: Exception) -> None:
         "One line; the last run stays, dimmed."
         text = str(error) if isinstance(error, FuturesAlgoError) else f"{self.exploration.kind.__name__} raised {type(error).__name__}: {error}"
-        self.error.value = f"<div class='fa-error' role='alert'>{escape(' '.join(text.split()))}</div>"
-        self.figures.add_class("fa-old")
+        self.error.value = f"<div class='fx-error' role='alert'>{escape(' '.join(text.split()))}</div>"
+        self.figures.add_class("fx-old")
 
     # --- figures
 
@@ -268,7 +268,7 @@ class Explorer(w.VBox):
 
     def _say_place(self, result: BacktestResult, row: int) -> None:
         moment = np.datetime_as_string(result.base.end[row].astype("M8[ns]"), "m").replace("T", " ")
-        self.place.value = f"<span class='fa-soft'>{len(result.base):,} bars of {result.base.timeframe} · to {moment} UTC</span>"
+        self.place.value = f"<span class='fx-soft'>{len(result.base):,} bars of {result.base.timeframe} · to {moment} UTC</span>"
 
     def _go(self, row: int | None) -> None:
         "Bring the candles to a bar."

@@ -62,7 +62,7 @@ def name_in_config(config_path: "str | Path", class_path: str, default: str) -> 
     entries = read_json(path).get("strategies", {})
     return next((name for name, entry in entries.items() if str(entry.get("class", "")).rpartition(".")[2] == class_path.rpartition(".")[2]), default)
 
-# %% ../nbs/10f_explorer_save.ipynb #7af307c2
+# %% ../nbs/10f_explorer_save.ipynb #09e0eb71
 class SaveTab(w.VBox):
     "Compare with the files, accept, save."
     def __init__(self, exploration: Exploration, config_path: "str | Path"):
@@ -76,7 +76,7 @@ class SaveTab(w.VBox):
         self.accept.observe(lambda change: setattr(self.save, "disabled", not change["new"]), "value")
         self.config.observe(lambda _: self.rename(), "value")
         self.compare.on_click(lambda _: self.act(write=False)), self.save.on_click(lambda _: self.act(write=True))
-        about = w.HTML("<span class='fa-soft'>Writes <code>live_scenario_config.json</code> beside the live config and lets its strategy refer to it. "
+        about = w.HTML("<span class='fx-soft'>Writes <code>live_scenario_config.json</code> beside the live config and lets its strategy refer to it. "
                        "An engine that runs takes it over between two bars. For validated parameters run <code>futures-algo optimize</code>.</span>")
         super().__init__([about, self.config, self.name, self.accept, w.HBox([self.compare, self.save]), self.line, self.difference])
         self.rename()
@@ -91,8 +91,8 @@ class SaveTab(w.VBox):
         "Show what changes, and change it when `write`."
         try: found = save(scenario_of(self.exploration, self.name.value, accepted=self.accept.value or not write), Path(self.config.value), write)
         except (FuturesAlgoError, OSError) as error: return self._refuse(error)
-        self.difference.value = f"<pre class='fa-difference'>{''.join(map(_coloured, found.splitlines()))}</pre>" if found else ""
-        self.line.value = f"<span class='fa-soft' role='status'>{escape(self._said(write, bool(found)))}</span>"
+        self.difference.value = f"<pre class='fx-difference'>{''.join(map(_coloured, found.splitlines()))}</pre>" if found else ""
+        self.line.value = f"<span class='fx-soft' role='status'>{escape(self._said(write, bool(found)))}</span>"
 
     def _said(self, write: bool, changed: bool) -> str:
         place = Path(self.config.value).with_name(SCENARIO_FILE)
@@ -100,8 +100,8 @@ class SaveTab(w.VBox):
         return "this is what would change:" if changed else "nothing would change"
 
     def _refuse(self, error: Exception) -> None:
-        self.difference.value, self.line.value = "", f"<div class='fa-error' role='alert'>{escape(' '.join(str(error).split()))}</div>"
+        self.difference.value, self.line.value = "", f"<div class='fx-error' role='alert'>{escape(' '.join(str(error).split()))}</div>"
 
 def _coloured(line: str) -> str:
     kind = {"+": "added", "-": "removed"}.get(line[:1], "same")
-    return f"<span class='fa-{kind}'>{escape(line)}</span>\n"
+    return f"<span class='fx-{kind}'>{escape(line)}</span>\n"

@@ -86,7 +86,7 @@ def page(browser, lab):
     page.keyboard.press("Control+B")   # the file browser goes
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
-    page.locator(".fa-explorer [data-figure=net_profit_usd]").wait_for()
+    page.locator(".fx-explorer [data-figure=net_profit_usd]").wait_for()
     eventually(lambda: documents(page))
     yield page
     context.close()
@@ -94,7 +94,7 @@ def page(browser, lab):
     assert not errors, errors
 
 
-FIND = "[...document.querySelectorAll('.fa-explorer *')].map(e => e.bokehDocument).filter(d => d)"
+FIND = "[...document.querySelectorAll('.fx-explorer *')].map(e => e.bokehDocument).filter(d => d)"
 def documents(page) -> int: return page.evaluate(f"() => {FIND}.length")
 def source(page, column: str) -> dict:
     "The data of the first source in the page that has a column."
@@ -102,21 +102,21 @@ def source(page, column: str) -> dict:
                              return Object.fromEntries(Object.entries(m.data).map(([k, v]) => [k, Array.from(v)])) }}""", column)
 def figures(page) -> dict[str, str]:
     "The figures on the page, as written."
-    return page.locator(".fa-explorer [data-figure]").evaluate_all("all => Object.fromEntries(all.map(e => [e.dataset.figure, e.innerText]))")
+    return page.locator(".fx-explorer [data-figure]").evaluate_all("all => Object.fromEntries(all.map(e => [e.dataset.figure, e.innerText]))")
 def expected(market, **parameters) -> dict[str, str]:
     "The same figures of a backtest here."
     stats = backtest(OpeningRangeBreakout(**parameters), market).stats
     return {name: written(name, stats[name]) for name in SHOWN}
-def row(page, name: str): return page.locator(".fa-parameter", has=page.locator("b", has_text=name)).first
+def row(page, name: str): return page.locator(".fx-parameter", has=page.locator("b", has_text=name)).first
 def box(page, name: str): return row(page, name).locator("input[type=number]")
-def tab(page, name: str): page.locator(".fa-explorer").get_by_role("tab", name=name, exact=True).click()
-def error(page) -> str: return " ".join(page.locator(".fa-explorer [role=alert]").all_inner_texts())
+def tab(page, name: str): page.locator(".fx-explorer").get_by_role("tab", name=name, exact=True).click()
+def error(page) -> str: return " ".join(page.locator(".fx-explorer [role=alert]").all_inner_texts())
 def shot(page, name: str, tmp_path) -> None:
     "A picture of the explorer, kept as the run's output."
-    page.locator(".fa-explorer").scroll_into_view_if_needed()
+    page.locator(".fx-explorer").scroll_into_view_if_needed()
     page.wait_for_timeout(400)   # the canvas paints on the next frames
     folder = Path(os.environ.get("FUTURES_ALGO_CI_OUTPUT") or tmp_path)
-    page.locator(".fa-explorer").screenshot(path=folder / f"explorer-{name}.png")
+    page.locator(".fx-explorer").screenshot(path=folder / f"explorer-{name}.png")
 
 
 def test_the_figures_are_the_backtests(page, market, tmp_path):
@@ -150,7 +150,7 @@ def test_a_value_that_cannot_be_is_one_line(page, market):
 
 
 def test_another_strategy_has_its_own_sliders(page, market):
-    chooser = page.locator(".fa-explorer select").first
+    chooser = page.locator(".fx-explorer select").first
     chooser.select_option("VWAPReversion")
     row(page, "width").wait_for()
     eventually(lambda: source(page, "vwap_upper"))
@@ -161,7 +161,7 @@ def test_another_strategy_has_its_own_sliders(page, market):
 
 def test_a_sweep_and_a_click_into_its_heat_map(page, market, tmp_path):
     tab(page, "Sweep")
-    texts = page.locator(".fa-explorer input[type=text]").locator("visible=true")
+    texts = page.locator(".fx-explorer input[type=text]").locator("visible=true")
     for at, text in enumerate(("10:60:10", "50:250:50")):
         texts.nth(at).fill(text)
         texts.nth(at).press("Enter")
@@ -173,7 +173,7 @@ def test_a_sweep_and_a_click_into_its_heat_map(page, market, tmp_path):
     best = max(sharpe, key=sharpe.get)
     assert page.locator("[data-rank='1']").inner_text() == written("sharpe", sharpe[best])
     cells = source(page, "value")
-    assert [value for value in cells["value"] if value is not None and value == value] == [sharpe[key] for key in sorted(sharpe)]
+    assert [value for value in cells["value"] if value is not None and value == value] == pytest.approx([sharpe[key] for key in sorted(sharpe)], rel=1e-9)
     shot(page, "sweep", tmp_path)
     click_cell(page, 3, 2)
     eventually(lambda: figures(page) == expected(market, minutes=40, last_entry=150))
@@ -183,7 +183,7 @@ def test_a_sweep_and_a_click_into_its_heat_map(page, market, tmp_path):
 def click_cell(page, x: int, y: int) -> None:
     "Click the middle of a cell of the heat map, the figure whose axes end between two cells."
     at = page.evaluate("""([x, y]) => {
-        for (const shown of [...document.querySelectorAll('.fa-explorer *')].map(e => e.bokehDocument).filter(d => d)) for (const view of shown.views_manager.roots) {
+        for (const shown of [...document.querySelectorAll('.fx-explorer *')].map(e => e.bokehDocument).filter(d => d)) for (const view of shown.views_manager.roots) {
             if (view.model.type != 'Figure' || view.model.x_range.end % 1 != 0.5) continue
             const box = view.canvas.el.getBoundingClientRect()
             return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)] } }""", [x, y])
@@ -194,7 +194,7 @@ def test_saving_writes_a_scenario_the_live_config_refers_to(page, lab, market, t
     tab(page, "Save")
     page.get_by_role("button", name="Compare").click()
     page.get_by_text("this is what would change").wait_for()
-    assert '"value": 150' in page.locator(".fa-difference").inner_text()
+    assert '"value": 150' in page.locator(".fx-difference").inner_text()
     save = page.get_by_role("button", name="Save to live config")
     assert save.is_disabled()
     page.get_by_text("I accept these parameters").click()
