@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from .contracts import FeedSymbol, product
 from .core import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash, did_you_mean
 
-# %% ../nbs/01_config.ipynb #220265df
+# %% ../nbs/01_config.ipynb #b1bbf564
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
@@ -32,16 +32,16 @@ class DatabentoConfig(_Section):
     "Where bars come from."
     api_key: SecretStr = Field(SecretStr("${DATABENTO_API_KEY}"), validate_default=True, description="a ${VARIABLE}, never the key itself")
     symbols: list[str] = Field(min_length=1, description='continuous feed symbols: ["ES.c.0", "NQ.c.0"]')
-    dataset: str = "GLBX.MDP3"
-    schema_: Literal["ohlcv-1s", "ohlcv-1m"] = Field("ohlcv-1s", alias="schema")
+    dataset: str = Field("GLBX.MDP3", description="Databento's name of CME Globex")
+    schema_: Literal["ohlcv-1s", "ohlcv-1m"] = Field("ohlcv-1s", alias="schema", description="bars of a second, or of a minute")
     replay_hours: float = Field(24, ge=0, le=24, description="hours of bars replayed at start to warm indicators up")
     warmup_days: float = Field(0, ge=0, le=365, description="days of one-minute history before the replay; they cost money the first time")
     max_cost_usd: float = Field(1.0, ge=0, description="history that costs more is not fetched, and the engine does not start")
     store: Path = Field(Path("data"), description="folder of the history that was fetched")
     historical_url: str | None = Field(None, description="another historical server; null is Databento's")
     gateway: str | None = Field(None, description="host of another gateway; null is Databento's")
-    port: int = Field(13000, gt=0, lt=65536, strict=True)
-    heartbeat_s: int = Field(10, ge=5, le=60, strict=True)
+    port: int = Field(13000, gt=0, lt=65536, strict=True, description="of the gateway")
+    heartbeat_s: int = Field(10, ge=5, le=60, strict=True, description="seconds between signs of life the gateway is asked for")
 
     @field_validator("symbols")
     @classmethod
@@ -52,13 +52,13 @@ class DatabentoConfig(_Section):
 
 class StrategyConfig(_Section):
     "One strategy: its class, where it trades and with which parameters."
-    enabled: bool = Field(True, strict=True)
+    enabled: bool = Field(True, strict=True, description="false leaves the strategy away, as if it were not in the file")
     class_: str = Field("", alias="class", validate_default=True, description="package.module.Class, or path/to/file.py:Class; left away when a scenario gives it")
     scenario: str | dict[str, Any] | None = Field(None, description="file of best parameters that optimize wrote, beside this config; gives class and parameters")
     symbols: list[str] | None = Field(None, min_length=1, description="feed symbols; null is all of the feed's")
     timeframes: list[int | str] = Field(default=[], description="checked against what the strategy's indicators use")
     indicators_by_timeframe: dict[str, dict[str, dict[str, Any]]] = Field({}, description='{"6min": {"cci": {"parameters": {"length": 35}}}}')
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field({}, description="by name; the class says which there are, and their ranges")
     quantity: int = Field(1, ge=1, strict=True, description="contracts an entry")
     risk_per_trade_usd: float | None = Field(None, gt=0, description="dollars one trade may lose at its stop; sizes the entry, may give 0")
     priority: int = Field(0, strict=True, description="smaller goes first among entries of one moment")
@@ -100,8 +100,8 @@ class StrategyConfig(_Section):
 
 class ExecutionConfig(_Section):
     "Where orders go, and what the gate lets through."
-    crosstrade_api_key: SecretStr = Field(SecretStr("${CROSSTRADE_API_KEY}"), validate_default=True)
-    crosstrade_base_url: str = "https://app.crosstrade.io/v1/api"
+    crosstrade_api_key: SecretStr = Field(SecretStr("${CROSSTRADE_API_KEY}"), validate_default=True, description="a ${VARIABLE}, never the key itself")
+    crosstrade_base_url: str = Field("https://app.crosstrade.io/v1/api", description="of the REST interface")
     account: str = Field("Sim101", min_length=1, description="NinjaTrader account Name, not its display name")
     dry_run: bool = Field(True, strict=True, description="true sends nothing; going live also takes --live")
     poll_seconds: float = Field(1.0, gt=0, description="how often open orders are looked at")
@@ -110,9 +110,9 @@ class ExecutionConfig(_Section):
 
 class EngineConfig(_Section):
     "The process that trades."
-    journal: Path = Path("journal/live.db")
-    on_start: Literal["flat", "adopt", "align"] = "flat"
-    on_stop: Literal["leave", "flatten", "protect"] = "leave"
+    journal: Path = Field(Path("journal/live.db"), description="everything the engine saw, decided and sent; one engine a journal")
+    on_start: Literal["flat", "adopt", "align"] = Field("flat", description="a strategy that would hold a position at the start waits, takes over what the account holds, or enters")
+    on_stop: Literal["leave", "flatten", "protect"] = Field("leave", description="open positions at the end: left, closed, or each given a stop at the broker")
     on_remove: Literal["flatten", "keep"] = Field("flatten", description="what becomes of the position of a strategy that leaves the running config")
     timeframes: list[int | str] = Field(default=[], description="also built, for charts")
     reload_seconds: float = Field(5.0, gt=0, description="how often the config file is looked at")
@@ -125,8 +125,8 @@ class EngineConfig(_Section):
     def _readable(cls, timeframes: Any) -> Any: return [Timeframe(t) for t in timeframes] if isinstance(timeframes, list) else timeframes
 
 class LoggingConfig(_Section):
-    folder: Path = Path("logs")
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    folder: Path = Field(Path("logs"), description="of signals.log and executions.log")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of what is printed")
 
 class WatchConfig(_Section):
     "Who is told, and where the numbers can be scraped."
