@@ -11,6 +11,7 @@ from futures_algo.core import ConfigError, InputError
 from futures_algo.live import build_runners, check_config
 from futures_algo.scenario import (
     Scenario,
+    TypedParameter,
     bars_hash,
     code_hash,
     data_range,
@@ -121,6 +122,11 @@ def test_parameters_keep_their_types_through_the_file(tmp_path, strategy, bars):
     again = read_scenario(write_scenario(tmp_path / "s.json", make_scenario("mine", strategy, bars, Costs()))).values()
     assert again == strategy.parameters() and {name: type(value) for name, value in again.items()} == {name: type(value) for name, value in strategy.parameters().items()}
     assert type(strategy)(**again).config_hash() == strategy.config_hash()
+
+
+def test_a_whole_number_is_a_float_where_the_type_says_so(scenario):
+    value = scenario.model_copy(update={"parameters": {"threshold": TypedParameter(type="float", value=-100)}}).values()["threshold"]
+    assert type(value) is float and value == -100.0
 
 
 def test_what_json_cannot_hold_is_written_as_null_or_text():
