@@ -73,6 +73,7 @@ class Engine:
         self.journal.hold()
         self.journal.add("runs", run_id=self.run_id, started=time.time_ns(), pid=os.getpid(), mode=self.mode, account=self.executor.account,
                          config_hash=self.config_hash, version=__version__)
+        if self._saved: self._advance(engine_state.last_moment(self._saved, self.journal))
         if why := os.environ.get("FUTURES_ALGO_RESTARTS"): self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, why)
         try:
             self._begin()
@@ -87,7 +88,6 @@ class Engine:
 
     def _begin(self) -> None:
         "Reconcile, go back to where the last engine stood, and only then trade."
-        if self._saved: self._advance(self._saved["position"][0])
         engine_state.remember_commands(self)
         self._enter("recovering")
         self._report_differences(self.executor.recover())

@@ -25,6 +25,12 @@ def save(engine) -> None:
     engine.journal.put("snapshots", key="engine", at=engine.clock.now(), content=content)
 
 
+def last_moment(saved: dict[str, Any], journal) -> int:
+    "ns UTC up to which the engine before this one had come: time over recorded bars does not run backwards."
+    decided = (journal.rows(table, order=f"{column} DESC", limit=1) for table, column in (("signals", "bar_end"), ("intents", "at"), ("order_events", "at")))
+    return max([saved["position"][0], *journal.ends().values(), *(max(row.get("bar_end", 0), row["at"]) for rows in decided for row in rows)])
+
+
 def load(journal, oldest: int = 0) -> dict[str, Any] | None:
     "The journal's snapshot, None when there is none or the feed's position in it lies before `oldest` (ns UTC), further back than a feed replays."
     row = journal.one("snapshots", "key", "engine")
@@ -67,7 +73,8 @@ def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None
     except InputError as error:
         runner.reset()
         seen = warm(runner, minutes)
-        engine.journal.add_event(at, "info", "warm-up", name, f"warmed from {seen} bars of the journal ({error})")
+        if saved: runner.take_over_saved(saved)
+        engine.journal.add_event(at, "info", "warm-up", name, f"warmed from {seen} bars of the journal{', keeps its position' if saved else ''} ({error})")
 
 
 def warm(

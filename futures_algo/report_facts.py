@@ -118,6 +118,8 @@ def read_facts(
         tables = {name: _session_rows(journal, name, start, end) for name in ("signals", "intents", "fills", "requests", "order_events", "positions", "events", "commands")}
         tables["carried"] = [row for intent in tables["intents"] if intent["signal_id"] and (row := journal.one("signals", "id", intent["signal_id"]))]
         tables["filled_intents"] = [row for fill in tables["fills"] if fill["order_id"] and (row := journal.one("intents", "order_id", fill["order_id"]))]
+        placed = {intent["order_id"] for intent in tables["intents"]}
+        tables["order_fills"] = [row for row in journal.rows("fills", "at >= ?", start, order="at, rowid") if row["order_id"] in placed]   # also of an order that filled after the close
         tables["all_fills"] = [row for row in journal.rows("fills", order="at, rowid") if row["at"] <= start or trading_day(row["at"]) <= trading_day(end - 1)]
         everything = _in_time(journal.rows("events", "kind IN ('engine', 'warm-up', 'config', 'feed') AND at <= ?", end, order="seq"))
         configs = _configs(journal, everything, config)
@@ -213,7 +215,7 @@ def _breaks(events: list[dict]) -> list[Break]:
         elif event["kind"] == "warm-up":
             told, goes_on = True, event["message"].startswith("continues")
             reloaded = state == "ready"
-            found.append(Break(event["at"], "config_change" if reloaded else "restart", event["message"], event["subject"], "continue" if goes_on else "take_over" if reloaded else "warm"))
+            found.append(Break(event["at"], "config_change" if reloaded else "restart", event["message"], event["subject"], "continue" if goes_on else "take_over" if reloaded or "keeps its position" in event["message"] else "warm"))
         elif event["kind"] == "config": found += _changes_of(event)
     return found
 

@@ -49,7 +49,7 @@ class Desk:
     @cached_property
     def fills(self) -> dict[str, list[dict[str, Any]]]:
         found = defaultdict(list)
-        for row in self.facts.tables["all_fills"]: found[row["order_id"]].append(row)
+        for row in self.facts.tables["order_fills"]: found[row["order_id"]].append(row)
         return found
 
     def run(self) -> OrderCheck:
@@ -169,10 +169,12 @@ class Desk:
 
     # --- books
 
-    def ledgers(self, until: int | None = None) -> dict[tuple[str, str], Ledger]:
-        "The ledgers that the journal's fills make."
+    def ledgers(self, until: int | None = None, later: bool = False) -> dict[tuple[str, str], Ledger]:
+        "The ledgers that the journal's fills make; with `later` those after the close too."
         found: dict[tuple[str, str], Ledger] = {}
-        for row in self.facts.tables["all_fills"]:
+        known = {row["execution_id"] for row in self.facts.tables["all_fills"]}
+        more = [row for row in self.facts.tables["order_fills"] if row["execution_id"] not in known] if later else []
+        for row in [*self.facts.tables["all_fills"], *more]:
             if until is not None and row["at"] > until: continue
             ledger = found.setdefault((row["strategy"], row["instrument"]), Ledger(row["instrument"]))
             ledger.apply(row["quantity"] * (1 if row["side"] == "BUY" else -1), row["price"], row["commission"] or 0.0)
@@ -190,13 +192,14 @@ class Desk:
 
     def _broker(self) -> None:
         "The broker's last word on an instrument, when it came after our last fill."
-        ours: Counter = Counter()
+        ours, after = Counter(), Counter()   # at the close; and with what the session's orders filled after it
         for (_, instrument), ledger in self.ledgers().items(): ours[instrument] += ledger.quantity
+        for (_, instrument), ledger in self.ledgers(later=True).items(): after[instrument] += ledger.quantity
         last = {row["instrument"]: row for row in self.facts.tables["positions"] if row["source"] == "ledger"}
         for name, row in {row["instrument"]: row for row in self.facts.tables["positions"] if row["source"] == "broker"}.items():
             if name in last and last[name]["seq"] > row["seq"]: continue
             self.check.checked += 1
-            if row["quantity"] == ours[name]: continue
+            if row["quantity"] in (ours[name], after[name]): continue
             said = any(event["kind"] in ("reconcile", "lock", "foreign") and event["subject"] == name for event in self.facts.tables["events"])
             self._note("position", name, row["at"], Cause.BOOKS_DIFFER if said else Cause.UNEXPLAINED, ours=ours[name], broker=row["quantity"])
 

@@ -36,7 +36,7 @@ def refuse_scalar_code(strategy: BaseStrategy) -> None:
     frames = {t: known._replace(prev=known) for t, known in own.items()}
     strategy.conditions(Values(rows(strategy.outputs, frames, rows(strategy.outputs, own))))
 
-# %% ../nbs/07e_strategy_runner.ipynb #183ad1a5
+# %% ../nbs/07e_strategy_runner.ipynb #4af4807e
 class StrategyRunner:
     "A strategy's indicators, position and signals on one symbol, bar by bar."
     def __init__(self,
@@ -133,11 +133,15 @@ class StrategyRunner:
         return self._closes[1]
 
     def take_over(self, other: "StrategyRunner") -> None:
-        "Go on with another runner's model position; one that is open, or about to be, keeps the exits it was opened with until it is left."
-        for mine, theirs in zip(self._state, other._state, strict=True): mine[:] = theirs
-        self._codes, self._held = dict(other._codes), other._held
+        "Go on with another runner's model position."
+        self.take_over_saved(other.save())
+
+    def take_over_saved(self, saved: Mapping[str, Any]) -> None:
+        "Go on with a saved model position, of other parameters too; one that is open, or about to be, keeps the exits it was opened with until it is left."
+        for mine, theirs in zip(self._state, (saved["integers"], saved["floats"]), strict=True): mine[:] = theirs
+        self._codes, self._held = dict(saved["codes"]), saved["held"]
         side, exiting, entering = (int(self._state[0][k]) for k in (SIDE, EXITING, ENTERING))
-        if (side and not exiting) or entering: self._rule_row[:] = other._rule_row
+        if (side and not exiting) or entering: self._rule_row[:] = saved["rules"]
 
     def describe(self) -> dict[str, Any]:
         "The latest evaluation as plain numbers: what the monitor shows under 'why no trade?'."
@@ -159,7 +163,7 @@ class StrategyRunner:
         self.calculator.restore(saved["calculator"].encode())
         self._state[0][:], self._state[1][:] = saved["integers"], saved["floats"]
         self._codes, self._held, self._closes, self.evaluation = dict(saved["codes"]), saved["held"], (0, 0), {}
-        self._rule_row[:] = saved.get("rules", self._rules)
+        self._rule_row[:] = saved["rules"]
         self._frames = {Timeframe(timeframe): Known.from_dict(known) for timeframe, known in saved["frames"].items()}
         self._previous = Known.from_dict(saved["previous"])
         for known in self._frames.values(): self._outputs |= {name: value for name, value in known.values.items() if name in self._outputs}

@@ -37,6 +37,7 @@ class Engine:
     def __init__(self, folder: Path, recording, gateway, broker):
         _, content = demo_config(ROOT / DEFAULT_CONFIG, recording, folder)
         content["databento"] |= {"gateway": "127.0.0.1", "port": gateway.port, "api_key": "${DATABENTO_API_KEY}"}
+        content["strategies"] = {name: entry for name, entry in content["strategies"].items() if "scenario" not in entry}   # a scenario is a file beside the config
         content["execution"] |= {"crosstrade_base_url": broker.url, "crosstrade_api_key": "${CROSSTRADE_API_KEY}"}
         self.folder, self.recording, self.config, self.path = folder, recording, folder / "config.json", folder / "journal.db"
         self.config.write_text(json.dumps(content))
@@ -65,6 +66,13 @@ class Engine:
         return rows[0]["pid"] if rows and not rows[0]["ended"] and Journal.is_held(self.path) else 0
 
 
+    def close(self) -> None:
+        "Nothing of it outlives the test, whatever went wrong."
+        pid = self.running() if self.process else 0
+        if self.process and self.process.poll() is None: self.process.kill()
+        if pid: os.kill(pid, signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory): return generated(tmp_path_factory.mktemp("recorded"), seed=3)
 
@@ -74,7 +82,7 @@ def engine(recording, tmp_path):
     with LoopbackGateway({recording.schema: [recording.path]}, [KEY]) as gateway, PaperBroker(recording.bars, DataClock(recording.start), "Sim101", TOKEN) as broker:
         made = Engine(tmp_path, recording, gateway, broker)
         yield made
-        if made.process and made.process.poll() is None: made.process.kill()
+        made.close()
 
 
 def test_a_supervised_engine_killed_at_random_moments_ends_with_the_whole_session(engine, recording, tmp_path_factory):

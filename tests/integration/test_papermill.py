@@ -45,6 +45,7 @@ class Night:
     def __init__(self, folder: Path, recording: Recording, gateway, broker):
         _, content = demo_config(ROOT / DEFAULT_CONFIG, recording, folder)
         content["databento"] |= {"gateway": "127.0.0.1", "port": gateway.port, "api_key": "${DATABENTO_API_KEY}"}
+        content["strategies"] = {name: entry for name, entry in content["strategies"].items() if "scenario" not in entry}   # a scenario is a file beside the config
         content["execution"] |= {"crosstrade_base_url": broker.url, "crosstrade_api_key": "${CROSSTRADE_API_KEY}"}
         self.folder, self.recording, self.path, self.config = folder, recording, folder / "journal.db", folder / "config" / "live.json"
         self.config.parent.mkdir()
