@@ -82,10 +82,10 @@ def _show(document: dict[str, Any]) -> None:
 def walk_forward(
     strategy: str = typer.Option(..., help="A shipped one by its name, package.module.Class, or my/file.py:MyStrategy"),
     grid: str = typer.Option(..., help='JSON or a file of it: {"length": [10, 15, 20]}'),
-    data: list[Path] = typer.Option([], help="DBN file of bars; or CSV or Parquet files, each with its --symbol."),
+    data: list[str] = typer.Option([], help="DBN files of bars, the folder fetch keeps them in, or ES.c.0=FILE for CSV and Parquet."),
+    tz: str | None = typer.Option(None, help="Zone of times without one, in CSV and Parquet: America/New_York"),
     sample: int = typer.Option(0, help="Sessions of generated bars instead of data, to try it out."),
-    symbol: list[str] = typer.Option([], help="Feed symbols; all of a DBN file by default."),
-    tz: str | None = typer.Option(None, help="Zone of a table's times without one: America/New_York"),
+    symbol: list[str] = typer.Option([], help="Feed symbols; all of the files by default, ES.c.0 of generated bars."),
     folds: int = typer.Option(6, help="Tests, one after the other."),
     train: float = typer.Option(3.0, help="Length of the (first) training, in tests."),
     anchored: bool = typer.Option(False, "--anchored", help="Train on everything before the test, not on the same length every time."),
@@ -115,17 +115,19 @@ def walk_forward(
     finish(document, json, lambda _: _show_walks(results, document["passed"]), finding=not document["passed"])
 
 
-def _series(data: list[Path], sample: int, symbols: list[str], tz: str | None) -> dict[str, Any]:
-    "Bars by symbol, of DBN files, of tables, or generated."
-    from futures_algo.commands.research import _bars as bars_of
+def _series(data: list[str], sample: int, symbols: list[str], tz: str | None) -> dict[str, Any]:
+    "Bars of these symbols, or of all there are."
     from futures_algo.core import InputError
-    from futures_algo.history import read_bars
-    tables = [path for path in data if not path.name.endswith((".dbn", ".dbn.zst"))]
-    if not tables and len(data) < 2: return bars_of(data[0] if data else None, sample, symbols)
-    if sample: raise InputError("sample", sample, "must not be given beside data", "leave one of them out")
-    if len(symbols) != len(data) or len(set(symbols)) < len(symbols):
-        raise InputError("symbol", symbols, f"must be one for each of the {len(data)} files", "write --data ES.parquet --symbol ES.c.0 --data NQ.parquet --symbol NQ.c.0")
-    return {symbol: read_bars(path, symbol, **({"tz": tz} if path in tables else {})) for path, symbol in zip(data, symbols)}
+    from futures_algo.history import read_dbn
+    if symbols or sample or not data: return _bars(data, sample, symbols or ["ES.c.0"], tz)[0]
+    found: dict[str, Any] = {}
+    for source in data:
+        if Path(source).is_dir(): raise InputError("symbol", "none", "must be named for a folder of bars", "write --symbol ES.c.0")
+        own = read_dbn(source) if source.endswith((".dbn", ".dbn.zst")) and "=" not in source else _bars([source], 0, [source.rpartition("=")[0]], tz)[0]
+        for name in own:
+            if name in found: raise InputError("symbol", name, "must stand in one file only", "join the files with import first", source)
+        found |= own
+    return found
 
 
 def _show_walks(results: dict[str, Any], passed: bool) -> None:

@@ -139,6 +139,12 @@ def test_an_evening_trade_belongs_to_the_session_it_opens():
     assert "2025-09-16" in of("profit_in_one_session", a_run(np.array([4.0]), evening)).text
 
 
+def test_a_trade_held_over_night_belongs_to_the_session_it_ends_in():
+    run = a_run(np.array([4.0]), np.array([SESSIONS[0]]))
+    start = run.base.start + np.where(np.arange(len(run.base)) >= run.trades.exit_row[0], DAY, 0)
+    assert "2025-09-16" in of("profit_in_one_session", dataclasses.replace(run, base=dataclasses.replace(run.base, start=start))).text
+
+
 def test_shares_of_a_loss_mean_nothing_and_are_not_raised():
     run = a_run(-np.abs(EVEN), spread())
     for name in ("one_trade_carries_the_result", "profit_in_one_hour", "profit_in_one_session"):
@@ -167,3 +173,10 @@ def test_a_roll_s_exit_is_filled_in_the_bar_before():
     run = backtest(Scripted(), dataclasses.replace(bars, volume=volume))
     assert run.trades.to_frame()["reason"].tolist() == ["roll"]
     assert of("fills_in_thin_minutes", run).value == 0 and of("trades_in_the_roll_window", run, roll_days=0.0).value == 1
+
+
+def test_a_roll_over_a_weekend_counts_although_its_last_fill_is_days_before():
+    bars = scripted_bars("ES.c.0", [6000.0] * 12, [6000.0] * 12, [BUY] + [0] * 11, ["ESU25"] * 6 + ["ESZ25"] * 6)
+    later = np.where(np.arange(12) >= 6, 3 * DAY, 0)
+    run = backtest(Scripted(), dataclasses.replace(bars, start=bars.start + later, end=bars.end + later))
+    assert run.trades.to_frame()["reason"].tolist() == ["roll"] and of("trades_in_the_roll_window", run).value == 1

@@ -80,6 +80,7 @@ def test_orders_of_trades_by_hand():
     "Of +100, -50, -50 in all six orders the drawdown is 100, 100, 50, 50, 100, 100: the losses are together in four."
     found = monte_carlo(np.array([100.0, -50.0, -50.0]), samples=6000, level=0.5)
     assert found.value == 100 and (found.low, found.high) == (50, 100)
+    assert monte_carlo(np.array([-100.0, 50.0])).value == 100, "the height to fall from starts at 0"
     every = [_fall(order) for order in itertools.permutations([100.0, -50.0, -50.0])]
     assert sorted(every) == [50, 50, 100, 100, 100, 100]
 

@@ -19,6 +19,7 @@ from futures_algo.strategies import BaseStrategy, RSIStrategy, SimpleBullishCCIS
 from futures_algo.strategy_columns import Market
 from futures_algo.sweep import sweep
 from futures_algo.trades import Costs
+from futures_algo.validation import deflated_sharpe, moments
 from futures_algo.walkforward import best_row, folds_of, one_by_one, run_on, walk_forward
 
 
@@ -217,6 +218,20 @@ def test_the_choice_is_the_best_of_the_training_by_the_metric_asked_for():
     assert table["side"][best_row(table, "max_drawdown_usd")] == table["side"][table["max_drawdown_usd"].idxmin()] == -1
 
 
+def test_the_deflated_ratio_is_of_the_choice_s_training_sessions_against_all_that_was_tried(bars):
+    one = walk_forward(SimpleBullishCCIStrategy, bars, GRID, folds=2).results[0]
+    tried = one_by_one(SimpleBullishCCIStrategy, bars[:one.fold.train.stop], GRID).table["sharpe"] / math.sqrt(252)
+    own = moments(backtest(SimpleBullishCCIStrategy(**one.parameters), bars[one.fold.train]).record.session_usd)
+    assert own.sharpe == pytest.approx(tried.max()) and 0 < one.deflated < 1
+    assert one.deflated == pytest.approx(deflated_sharpe(own.sharpe, own.length, 6, tried.var(ddof=1), own.skew, own.kurtosis))
+
+
+@pytest.mark.parametrize("costs, quantity, said", [({"commission": 2.25}, 1, "must be Costs"), (Costs(), 0, "quantity"), (Costs(), 1.5, "quantity")])
+def test_costs_and_sizes_that_mean_nothing_are_refused_in_one_line(bars, costs, quantity, said):
+    with pytest.raises(InputError, match=said) as refused: walk_forward(SimpleBullishCCIStrategy, bars, GRID, costs, quantity)
+    assert "\n" not in str(refused.value)
+
+
 def test_out_of_sample_figures_are_those_of_the_joined_tests(bars):
     found = walk_forward(SimpleBullishCCIStrategy, bars, GRID, folds=4, embargo=30)
     tests = [one.test for one in found.results]
@@ -275,23 +290,25 @@ def test_the_verb_ends_with_the_verdict_and_its_exit_code(capsys, tmp_path):
     assert code == 2 and "did you mean 'length'" in refused["error"]
 
 
-def test_tables_of_bars_are_read_with_a_symbol_each(capsys, tmp_path, bars):
-    path = tmp_path / "minutes.parquet"
-    bars.to_frame().to_parquet(path)
-    words = ["walk-forward", "--strategy", "SimpleBullishCCIStrategy", "--grid", '{"length": [5, 15]}', "--folds", "2", "--data", str(path)]
-    code, found = run([*words, "--symbol", "ES.c.0"], capsys)
-    assert code == 1 and list(found["symbols"]) == ["ES.c.0"] and found["symbols"]["ES.c.0"]["data"]["bars"] == len(bars)
-    for wrong, said in (([], "one for each of the 1 files"), (["--symbol", "ES.c.0", "--sample", "5"], "must not be given beside data"),
-                        (["--symbol", "ES.c.0", "--data", str(path), "--symbol", "ES.c.0"], "one for each of the 2 files")):
-        code, refused = run([*words, *wrong], capsys)
-        assert code == 2 and said in refused["error"]
+def test_bars_come_from_files_of_any_kind_and_what_cannot_be_told_is_refused(capsys, tmp_path, bars):
+    from futures_algo.history import write_dbn
+    table, dbn = tmp_path / "minutes.parquet", tmp_path / "minutes.dbn.zst"
+    bars.to_frame().to_parquet(table)
+    write_dbn(dbn, {"ES.c.0": bars})
+    words = ["walk-forward", "--strategy", "SimpleBullishCCIStrategy", "--grid", '{"length": [5, 15]}', "--folds", "2"]
+    (_, named), (_, recorded) = (run([*words, "--data", source], capsys) for source in (f"ES.c.0={table}", str(dbn)))
+    assert list(named["symbols"]) == ["ES.c.0"] and named == recorded and named["symbols"]["ES.c.0"]["data"]["bars"] == len(bars)
+    for wrong, said in (([str(table)], "write ES.c.0="), ([str(tmp_path)], "write --symbol"), ([str(dbn), "--data", f"ES.c.0={table}"], "one file only"),
+                        ([str(dbn), "--symbol", "NQ.c.0"], "must have bars"), ([str(dbn), "--sample", "5"], "not both"), ([str(tmp_path / "none.dbn")], "must")):
+        code, refused = run([*words, "--data", *wrong], capsys)
+        assert code == 2 and said in refused["error"], wrong
 
 
 def test_two_real_years_of_five_minute_bars_end_with_the_verdict_and_the_same_file_again(shared_data, campaign, capsys, tmp_path):
     "ES and NQ with their rolls, through the verb; in full with more combinations and anchored too."
     grid = {"minutes": [15, 60], "last_entry": [120, 180]} if campaign(1, 2) == 1 else {"minutes": [15, 30, 45, 60], "last_entry": [90, 120, 180], "stop_ticks": [0, 40, 80]}
     words = ["walk-forward", "--strategy", "OpeningRangeBreakout", "--tz", "UTC", "--grid", json.dumps(grid), "--purge", "36", "--embargo", "12"]
-    for root in ("ES", "NQ"): words += ["--data", str(shared_data / f"bars_5m/{root}_5m.parquet"), "--symbol", f"{root}.v.0"]
+    for root in ("ES", "NQ"): words += ["--data", f"{root}.v.0={shared_data}/bars_5m/{root}_5m.parquet"]
     for scheme in [[], ["--anchored"]][:campaign(1, 2)]:
         (code, found), _ = (run([*words, *scheme, "--out", str(tmp_path / name)], capsys) for name in ("one", "two"))
         assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
