@@ -47,6 +47,7 @@ class Line:
         self.usd: Counter = Counter()        # model_usd, account_usd, commission_usd
         self.causes: Counter = Counter()     # cause code -> dollars between model and account
         self.missed: Cause | None = Cause.CARRIED_POSITION   # why the latest entry was not filled; an exit without one in the session closes what was carried
+        self.closed_by: Cause | None = None  # why there was a fill the model does not have
 
     def carry(self, what: str, contract: str, held: int, before: dict[str, float], after: dict[str, float]) -> None:
         "What a position from before the session made in it; only one of the two books holding it is a cause of its own."
@@ -62,7 +63,9 @@ class Line:
         self.usd["commission_usd"] += row["commission"] or 0.0
         model = signals.model.get(row["signal_id"])
         price = model and model_price(model, signals.bars[model.id])
-        if price is None: self.causes[self._why_extra(row, signals).code] += worth
+        if price is None:
+            self.closed_by = self._why_extra(row, signals)
+            self.causes[self.closed_by.code] += worth
         else: self.causes[Cause.SLIPPAGE.code] -= sign * quantity * (row["price"] - price) * self.point_value
 
     def _why_extra(self, row: dict[str, Any], signals: SignalCheck) -> Cause:
@@ -78,7 +81,7 @@ class Line:
         self.usd["model_usd"] += one * signal.quantity
         cause = signals.causes.get(signal.id) or desk.check.causes.get(signal.id) or Cause.UNEXPLAINED
         if signal.is_entry: self.missed = cause if filled != signal.quantity else None
-        elif cause is Cause.GATE_NOTHING_TO_EXIT and self.missed: cause = self.missed   # one trade, one cause
+        elif cause is Cause.GATE_NOTHING_TO_EXIT: cause = self.missed or self.closed_by or cause   # one trade, one cause
         if filled != signal.quantity: self.causes[cause.code] -= one * (signal.quantity - filled)
 
     def as_row(self) -> dict[str, Any]:

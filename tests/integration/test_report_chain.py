@@ -99,6 +99,28 @@ def test_broker_faults_have_their_causes(recording, tmp_path, campaign):
     assert happened >= 10 and {"broker_reject", "not_sent", "retry", "outcome_unknown"} & {cause for report in found for cause in report.causes}
 
 
+def test_what_people_did_is_told_from_what_went_wrong(tmp_path):
+    "A halt for lunch, positions flattened at each stop, and a trade by hand in NinjaTrader that nobody took into the books."
+    recording = test_reload.recorded(tmp_path, 2, "ES.c.0", "NQ.c.0")
+    with ExitStack() as stack:
+        world = test_restart.World(stack, recording, tmp_path, on_stop="flatten")
+        command = lambda verb, **args: _command(world.demo.config.engine.journal, verb, **args)
+        world.run(0.3).close()
+        command("halt", reason="lunch")
+        world.run(0.5).close()
+        command("resume")
+        world.broker.books.trade(world.broker.books.account("Sim101"), "ES 09-25", "BUY", 1, "Manual")
+        world.run().close()
+    first, second = reports(tmp_path / "journal.db", recording)
+    whole([first, second])
+    assert {"gate_halted", "gate_nothing_to_exit", "flatten"} == set(first.causes)
+    assert {"gate_locked", "books_differ"} <= set(second.causes) and set(second.causes) <= {"gate_halted", "gate_nothing_to_exit", "flatten", "gate_locked", "books_differ"}
+
+
+def _command(path: Path, verb: str, **args: str) -> None:
+    with Journal(path) as journal: journal.command(verb, "test", **args)
+
+
 class Week:
     "Five sessions, one config file that changes, a feed that breaks, a broker that errs, and engines that die."
     def __init__(self, stack: ExitStack, folder: Path, chance: random.Random, feed_faults: int, broker_faults: int, reloads: int, crashes: int):
@@ -112,7 +134,7 @@ class Week:
         self.world.content["databento"]["port"], self.world.content["execution"]["crosstrade_base_url"] = gateway.port, self.broker.url
         self.world.write()
         self.acts = sorted([(moment(), self._reload) for _ in range(reloads)] + [(moment(), self._die) for _ in range(crashes)], key=lambda act: act[0])
-        for number in range(broker_faults): self.broker.faults.add(FAULTS[number % len(FAULTS)], path="/place", method="POST", seconds=0.01, form="float", skip=chance.randrange(25))
+        for number in range(broker_faults): self.broker.faults.add(FAULTS[number % len(FAULTS)], path="/place", method="POST", seconds=0.01, form="float", skip=chance.randrange(300))
 
     def _reload(self, engine) -> None:
         moved = self.world.content["strategies"]["moved"]
