@@ -14,7 +14,7 @@ from futures_algo.position import ExitRules
 from futures_algo.strategy_base import CONDITIONS, BaseStrategy
 from futures_algo.strategy_columns import Market
 from futures_algo.strategy_values import FIELDS, Known, Values, field_column, one_back
-from futures_algo.sweep_kernel import METRICS, simulate
+from futures_algo.sweep_kernel import BLOCK, METRICS, TO_CLOSE, simulate
 from futures_algo.trades import Costs
 
 NOW, FRAME_BEFORE, BAR_BEFORE = range(3)   # of a timeframe's value: as seen at the base bar, its own bar before, as seen one base bar before
@@ -24,7 +24,7 @@ class Column(NamedTuple):
     "Which column."
     base: Timeframe
     timeframe: Timeframe
-    indicator: Indicator | None   # None for one of `FIELDS`
+    indicator: int                # its place in `SharedColumns`, -1 for one of `FIELDS`: hashing an indicator for every look is slow
     name: str
     shift: int = NOW
 
@@ -42,10 +42,10 @@ class BaseColumns(NamedTuple):
     bars: Bars
     rows: slice                    # of them, that are traded
     nothing: np.ndarray            # bool[n], a condition that never holds
-    unknown: np.ndarray            # float64[n], the ATR of who needs none
-    contract: np.ndarray           # int64[n]
     rolled: np.ndarray             # bool[n]
     session_end: np.ndarray        # rows of the traded bars
+    block_high: np.ndarray         # of the traded bars' closes, by `BLOCK`
+    block_low: np.ndarray
 
 
 class SharedColumns:
@@ -58,7 +58,9 @@ class SharedColumns:
         self._columns: dict[Column, np.ndarray] = {}
         self._there: dict[int, np.ndarray | None] = {}
         self._bases: dict[Timeframe, BaseColumns] = {}
-        self._closing: dict[tuple[Timeframe, float], tuple[np.ndarray, np.ndarray]] = {}
+        self._rows: dict[tuple[Timeframe, bool], np.ndarray] = {}
+        self._watched: dict[tuple[Timeframe, float], np.ndarray] = {}
+        self._indicators: dict[Indicator, int] = {}
         self._lock = Lock()
 
     def base(self, timeframe: Timeframe) -> BaseColumns:
@@ -73,18 +75,25 @@ class SharedColumns:
         rows = slice(int(np.searchsorted(bars.start, source.start[first])), int(np.searchsorted(bars.end, source.end[stop - 1], "right"))) if stop > first else slice(0, 0)
         traded = bars[rows]
         rolled = np.concatenate(([False], np.diff(traded.contract) != 0)) if len(traded) else np.zeros(0, bool)
-        return BaseColumns(bars, rows, np.zeros(len(bars), bool), np.full(len(traded), np.nan), traded.contract.astype(np.int64), rolled,
-                           np.asarray(session_ends(traded.start, self.market.calendar)[0], np.int64))
+        edges = np.arange(0, len(traded), BLOCK)
+        return BaseColumns(bars, rows, np.zeros(len(bars), bool), rolled, np.asarray(session_ends(traded.start, self.market.calendar)[0], np.int64), np.maximum.reduceat(traded.close, edges), np.minimum.reduceat(traded.close, edges))
 
-    def closing(self, base: Timeframe, before: float) -> tuple[np.ndarray, np.ndarray]:
-        "Last close of each traded bar's session, ns, and the bars at which a run without stops must be stepped."
+    def stepped(self, base: Timeframe, before: float) -> tuple[np.ndarray, np.ndarray]:
+        "The traded bars as `simulate` takes them, and those at which a position may end whatever the signals."
         own = self.base(base)
         with self._lock:
-            if (key := (base, before)) not in self._closing:
-                closes = self.market.session_closes(base)[own.rows] if before >= 0 else np.zeros(len(own.contract), np.int64)
-                watched = own.rolled | (own.bars.end[own.rows] >= closes - np.int64(before)) if before >= 0 else own.rolled
-                self._closing[key] = closes, watched
-        return self._closing[key]
+            if (key := (base, before >= 0)) not in self._rows: self._rows[key] = self._make_rows(own, before >= 0)
+            rows = self._rows[key]
+            if (key := (base, before)) not in self._watched: self._watched[key] = own.rolled | (rows[:, TO_CLOSE] >= -before) if before >= 0 else own.rolled
+        return rows, self._watched[key]
+
+    def _make_rows(self, own: BaseColumns, sessions: bool) -> np.ndarray:
+        "`sweep_kernel.OPEN` and its neighbours; the session's close only where somebody leaves before it."
+        bars = own.bars[own.rows]
+        to_close = bars.end - self.market.session_closes(bars.timeframe)[own.rows] if sessions else np.zeros(len(bars))
+        contract = bars.contract.astype(np.float64)
+        before = [np.concatenate((column[:1], column[:-1])) for column in (bars.close, contract)]
+        return np.column_stack((bars.open, bars.high, bars.low, bars.close, to_close, contract, *before))
 
     def column(self, key: Column) -> np.ndarray:
         "A column on the base bars, made when first read."
@@ -93,19 +102,22 @@ class SharedColumns:
 
     def _make(self, key: Column) -> np.ndarray:
         if key.shift == BAR_BEFORE: return one_back(self.column(key._replace(shift=NOW)))
-        own = field_column(self.market.bars(key.timeframe), key.name) if key.indicator is None else self.market.indicator(key.timeframe, key.indicator)[key.name]
+        own = field_column(self.market.bars(key.timeframe), key.name) if key.indicator < 0 else self.market.indicator(key.timeframe, list(self._indicators)[key.indicator])[key.name]
         return self.market.seen(key.base, key.timeframe, one_back(own) if key.shift == FRAME_BEFORE else own)
 
     def known(self, strategy: BaseStrategy) -> Known:
         "What the strategy may read, as `strategy_columns.known_columns` has it."
         base, frames = strategy.base_timeframe, {}
         for timeframe in strategy.timeframes:
-            frames[timeframe] = {name: Column(base, timeframe, None, name) for name in FIELDS}
-            frames[timeframe] |= {name: Column(base, timeframe, one, name) for one in strategy.plan[timeframe] for name in one.outputs}
+            frames[timeframe] = {name: Column(base, timeframe, -1, name) for name in FIELDS}
+            frames[timeframe] |= {name: Column(base, timeframe, number, name) for one, number in self._numbered(strategy.plan[timeframe]) for name in one.outputs}
         values = {name: frames[base][name] for name in FIELDS} | {name: frames[timeframe][name] for name, timeframe in strategy.outputs.items()}
         by_frame = {timeframe: Known(Named(self, own), prev=Known(Named(self, own, FRAME_BEFORE))) for timeframe, own in frames.items()}
         before = {timeframe: Known(Named(self, own, BAR_BEFORE)) for timeframe, own in frames.items()}
         return Known(Named(self, values), MappingProxyType(by_frame), Known(Named(self, values, BAR_BEFORE), before))
+
+    def _numbered(self, indicators: Iterable[Indicator]) -> list[tuple[Indicator, int]]:
+        with self._lock: return [(one, self._indicators.setdefault(one, len(self._indicators))) for one in indicators]
 
     def there(self, reads: list) -> Any:
         "`strategy_values.all_there`, remembering where each column has values."
@@ -129,7 +141,7 @@ class SharedColumns:
     def trim(self, most: int) -> None:
         "Forget every column of indicators when they take more than so many bytes."
         if self.bytes <= most: return
-        for key in [key for key in self._columns if key.indicator is not None]: self._there.pop(id(self._columns.pop(key)), None)
+        for key in [key for key in self._columns if key.indicator >= 0]: self._there.pop(id(self._columns.pop(key)), None)
         self.market.trim(0)
 
     @property
@@ -151,15 +163,27 @@ def run(
     bars, rows = base.bars, base.rows
     answers = strategy.conditions(Values(known), shared.there)
     asked = [_condition(answers[name], base.nothing)[rows] for name in CONDITIONS]
-    closes, watched = shared.closing(bars.timeframe, rules.before_close)
-    atr = known.values["atr"][rows] if strategy.trail_atr else base.unknown
+    stepped, watched = shared.stepped(bars.timeframe, rules.before_close)
+    close = bars.close[rows]
+    atr = known.values["atr"][rows] if strategy.trail_atr else close   # not looked at
     sizes = np.atleast_1d(np.asarray(quantity, np.int64))
     figures = np.empty(len(METRICS)) if figures is None else figures
     kind = product(bars.symbol)
-    simulate(np.array(rules, np.float64), *asked, bars.open[rows], bars.high[rows], bars.low[rows], bars.close[rows], bars.end[rows], closes, base.contract, atr,
-             watched, base.session_end, np.array([kind.point_value, costs.commission_usd, costs.slippage_ticks * kind.tick_size]),
+    long_entry, long_exit, short_entry, short_exit = asked
+    begins, ends_long, ends_short = _flags(long_entry, short_entry), _flags(long_exit, short_entry, watched), _flags(short_exit, long_entry, watched)
+    simulate(np.array(rules, np.float64), *asked, *begins, *ends_long, *ends_short, stepped, bars.high[rows], bars.low[rows], close, atr,
+             base.block_high, base.block_low, base.session_end, np.array([kind.point_value, costs.commission_usd, costs.slippage_ticks * kind.tick_size]),
              sizes if len(sizes) == 1 else sizes[rows], figures)
     return figures
+
+
+def _flags(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Where any of the columns holds, as bool[8k] and as int64[k] of the same memory."
+    words = np.zeros(len(columns[0]) // 8 + 1, np.int64)
+    flags = words.view(bool)
+    own = np.logical_or(columns[0], columns[1], out=flags[:len(columns[0])])
+    for column in columns[2:]: np.logical_or(own, column, out=own)
+    return flags, words
 
 
 def _condition(answer: Any, nothing: np.ndarray) -> np.ndarray:

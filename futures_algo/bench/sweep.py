@@ -1,0 +1,153 @@
+"""Sweep benchmarks: 100 combinations of two crossing averages on a year of one-minute bars, beside vectorbt's plain call and its best, in one run.
+
+Both sides calculate their own averages, find signals, simulate, and report profit, drawdown, number of trades and win rate; trades and profit must be equal.
+vectorbt's best is its Rust engine, where that is installed, with the chunk size that is quickest here. Its plain call needs some 100 MB a column, so it runs
+fewer columns and its time is scaled up. The peers' own part is `peers()`.
+"""
+import gc
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from futures_algo.bench.bars import year_of_minutes
+from futures_algo.contracts import product
+from futures_algo.core import Bars
+from futures_algo.indicator_averages import SMA
+from futures_algo.indicator_base import Param
+from futures_algo.strategy_base import BaseStrategy
+from futures_algo.strategy_columns import Market
+from futures_algo.sweep import sweep as run_sweep
+from futures_algo.trades import Costs
+
+COSTS = Costs(2.25, 0.0)          # no slippage: vectorbt would need one more column for it
+FAST, SLOW = list(range(5, 55, 5)), list(range(60, 260, 20))
+CHUNKS = (1, 5, 20)               # columns a call of vectorbt
+PLAIN_COLUMNS = 10
+_ROUNDS = 7
+_CASH = 1e9
+_MANY = "import resource, futures_algo.bench.sweep as bench; bench.thousand(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
+class Crossing(BaseStrategy):
+    "Long while the fast average is above the slow one."
+    fast: int = Param(10, low=2, high=400, unit="bars")
+    slow: int = Param(50, low=2, high=4000, unit="bars")
+
+    def indicators(self): return {"1min": [SMA(self.fast, name="fast"), SMA(self.slow, name="slow")]}
+    def entry(self, x): return x.fast > x.slow
+    def exit(self, x): return x.fast < x.slow
+
+
+def sweep() -> list[dict]:
+    "Ratios to vectorbt at its best and as it comes, of two threads to one, and the memory of a thousand combinations."
+    bars = year_of_minutes()
+    ours, one = _rounds(bars)
+    found = run_sweep(Crossing, bars, {"fast": FAST, "slow": SLOW}, COSTS).table
+    engine, best, chunk = _best(bars, found)
+    plain = _plain(bars, found)
+    columns = len(found)
+    rows = [_row(f"{columns} combinations x {len(bars):,} bars, indicators and metrics included", ours, f"vectorbt, {engine} engine, {chunk} columns a call", best, 20),
+            _row(f"the same ({PLAIN_COLUMNS} columns run, time x {columns // PLAIN_COLUMNS})", ours, "vectorbt, one plain call", plain, 100),
+            {"metric": "two threads", "value": ours, "unit": "s", "peer": "one thread", "peer_value": one, "ratio": one / ours, "target": ">= 1.7 x one", "met": one / ours >= 1.7}]
+    megabytes, seconds = thousand_apart()
+    return rows + [{"metric": f"peak memory of 1,000 combinations x {len(bars):,} bars ({seconds:.1f} s with start)", "value": megabytes, "unit": "MB", "peer": "", "peer_value": None,
+                    "ratio": None, "target": "< 1,500 MB", "met": megabytes < 1500}]
+
+
+def _row(metric: str, ours: float, peer: str, theirs: float, least: float) -> dict:
+    return {"metric": metric, "value": ours, "unit": "s", "peer": peer, "peer_value": theirs, "ratio": theirs / ours, "target": f">= {least} x the peer", "met": theirs / ours >= least}
+
+
+def _rounds(bars: Bars) -> tuple[float, float]:
+    "Seconds with two threads and with one, medians of rounds that take turns, a market without anything calculated each time."
+    def run(threads: int) -> float: return _seconds(lambda: run_sweep(Crossing, Market(bars), {"fast": FAST, "slow": SLOW}, COSTS, threads=threads))
+    run(2)
+    pairs = [(run(2), run(1)) for _ in range(_ROUNDS)]
+    two = float(np.median([pair[0] for pair in pairs]))
+    return two, two * float(np.median([one / both for both, one in pairs]))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    gc.collect()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+# --- vectorbt
+
+def averages(bars: Bars, lengths: Sequence[int]) -> dict[int, np.ndarray]:
+    "vectorbt's own moving averages, each once."
+    import pandas as pd
+    import vectorbt as vbt
+    found = vbt.MA.run(pd.Series(bars.close), window=list(lengths)).ma.to_numpy()
+    return {length: found[:, at] for at, length in enumerate(lengths)}
+
+
+def columns_of(bars: Bars, made: dict[int, np.ndarray], pairs: Sequence[tuple[int, int]], engine: str) -> np.ndarray:
+    "Profit, drawdown, trades and win rate of each pair, one call of `Portfolio.from_signals` for all; fills at the next open."
+    import pandas as pd
+    import vectorbt as vbt
+    fast, slow = (np.column_stack([made[pair[side]] for pair in pairs]) for side in (0, 1))
+    late = lambda told: np.concatenate((np.zeros((1, len(pairs)), bool), told[:-1]))
+    portfolio = vbt.Portfolio.from_signals(pd.Series(bars.close), late(fast > slow), late(fast < slow), price=bars.open[:, None], size=product(bars.symbol).point_value,
+                                           fixed_fees=COSTS.commission_usd, init_cash=_CASH, freq="1min", engine=engine)
+    trades = portfolio.trades
+    return np.column_stack([np.atleast_1d(np.asarray(figure, float)) for figure in
+                            (portfolio.total_profit(), portfolio.max_drawdown(), trades.closed.count(), trades.closed.win_rate())])
+
+
+def _pairs(table) -> list[tuple[int, int]]: return list(zip(table["fast"].tolist(), table["slow"].tolist()))
+
+
+def _best(bars: Bars, table) -> tuple[str, float, int]:
+    "Engine, seconds for all pairs, and columns a call, of the quickest way; each way's profit and trades must be ours."
+    from vectorbt._engine import is_rust_available
+    engine, pairs = "rust" if is_rust_available() else "numba", _pairs(table)
+    columns_of(bars, averages(bars, FAST[:1] + SLOW[:1]), pairs[:1], engine)   # compiles
+    seconds = {}
+    for chunk in CHUNKS:
+        found = []
+        def run() -> None:
+            made = averages(bars, FAST + SLOW)
+            found.append(np.concatenate([columns_of(bars, made, pairs[at:at + chunk], engine) for at in range(0, len(pairs), chunk)]))
+        seconds[chunk] = _seconds(run)
+        _must_agree(found[0], table)
+    chunk = min(seconds, key=seconds.get)
+    return engine, seconds[chunk], chunk
+
+
+def _plain(bars: Bars, table) -> float:
+    "Seconds of all pairs in one call with nothing chosen, from fewer of them."
+    some = table.iloc[:: len(table) // PLAIN_COLUMNS].head(PLAIN_COLUMNS)
+    pairs = _pairs(some)
+    columns_of(bars, averages(bars, FAST[:1] + SLOW[:1]), [(FAST[0], SLOW[0])], "numba")   # compiles
+    found = []
+    lengths = sorted({length for pair in pairs for length in pair})
+    seconds = _seconds(lambda: found.append(columns_of(bars, averages(bars, lengths), pairs, "numba")))
+    _must_agree(found[0], some)
+    return seconds * len(table) / len(pairs)
+
+
+def _must_agree(theirs: np.ndarray, table) -> None:
+    if not np.array_equal(theirs[:, 2], table["trades"]): raise AssertionError("numbers of trades differ from vectorbt's")
+    apart = np.abs(theirs[:, 0] - table["net_profit_usd"].to_numpy()).max()
+    if apart > 0.005: raise AssertionError(f"profits differ from vectorbt's by {apart} dollars")
+    if not np.allclose(theirs[:, 3], table["win_rate"]): raise AssertionError("win rates differ from vectorbt's")
+
+
+# --- memory
+
+def thousand() -> int:
+    "A thousand combinations; how many ran."
+    return len(run_sweep(Crossing, year_of_minutes(), {"fast": range(5, 30), "slow": range(40, 240, 5)}, COSTS).table)
+
+
+def thousand_apart() -> tuple[float, float]:
+    "Peak memory in MB, and seconds, of a process that does nothing else."
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", _MANY], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1]) / 1024, time.perf_counter() - began
