@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Report', 'session_report', 'percentiles', 'slippage_summary', 'table', 'curve', 'page']
 
-# %% ../nbs/15_report.ipynb #a242b4f2
+# %% ../nbs/15_report.ipynb #cbfbe834
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,7 @@ import numpy as np
 
 from .checks import Difference
 from .core import MINUTE, SECOND, Bars
-from .report_bars import BarCheck, check_bars, read_recording
+from .report_bars import BarCheck, check_bars, difference, read_recording
 from .report_causes import Cause
 from .report_facts import Facts, read_facts
 from .report_money import equity, pnl_table
@@ -65,7 +65,7 @@ class Report:
         "A page that needs nothing else."
         return page(self)
 
-# %% ../nbs/15_report.ipynb #e3f95398
+# %% ../nbs/15_report.ipynb #ee42e4a4
 def session_report(
     journal: "str | Path",                                   # the engine's journal
     data: "str | Path | dict[str, Bars] | None" = None,      # recorded bars (a DBN file, or bars by symbol); the journal's own when omitted
@@ -84,14 +84,15 @@ def session_report(
     orders = desk.run()
     differences = sorted([*bars.differences, *signals.differences, *orders.differences], key=lambda one: one.at)
     pnl = pnl_table(facts, signals, desk)
-    differences += _lost_money(facts, pnl)
+    differences += _lost_money(facts, pnl, differences)
     return Report(facts.session, bars.checked + signals.checked + orders.checked + len(pnl), differences, _counts(facts, bars, orders.duplicates), pnl, orders.slippage,
                   _latency(facts), _feed(facts), equity(facts, signals, desk))
 
-def _lost_money(facts: Facts, pnl: list[dict[str, Any]]) -> list[Difference]:
-    "Dollars that no cause took."
-    from futures_algo.report_bars import difference
-    return [difference("pnl", f"{row['strategy']} {row['product']}", facts.end, Cause.UNEXPLAINED, **row) for row in pnl if abs(row["left_usd"]) > 0.01]
+def _lost_money(facts: Facts, pnl: list[dict[str, Any]], known: list[Difference]) -> list[Difference]:
+    "Dollars that no cause took; those of an unexplained difference are told there."
+    told = any(one.cause == Cause.UNEXPLAINED.code for one in known)
+    lost = [row for row in pnl if abs(row["left_usd"]) > 0.01 or (Cause.UNEXPLAINED.code in row["causes"] and not told)]
+    return [difference("pnl", f"{row['strategy']} {row['product']}", facts.end, Cause.UNEXPLAINED, **row) for row in lost]
 
 def _counts(facts: Facts, bars: BarCheck, duplicates: int) -> dict[str, int]:
     minutes = {symbol: frames.get("1min") for symbol, frames in facts.bars.items()}
