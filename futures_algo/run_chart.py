@@ -21,7 +21,7 @@ from .backtest import BacktestResult
 from .exploration import Stretch, panes_of, stretch_of, thinned
 from .strategy_columns import Market
 
-# %% ../nbs/10d_run_chart.ipynb #21ffa5a2
+# %% ../nbs/10d_run_chart.ipynb #d969347b
 def trade_columns(
     run: BacktestResult,
     first: int,     # row of the first bar shown
@@ -32,7 +32,7 @@ def trade_columns(
     keep = np.flatnonzero((trades.entry_row < after) & (trades.exit_row >= first))
     won = trades.pnl_usd[keep] > 0
     return dict(x0=trades.entry_row[keep], y0=trades.entry_price[keep], x1=trades.exit_row[keep], y1=trades.exit_price[keep], colour=np.where(won, RISING, FALLING),
-                shape=np.where(trades.side[keep] > 0, "triangle", "inverted_triangle"), label=_dollars(trades.pnl_usd[keep]))
+                shape=np.where(trades.side[keep] > 0, "triangle", "inverted_triangle"), label=_dollars(trades.pnl_usd[keep]) if len(keep) <= 60 else [""] * len(keep))   # many labels hide one another
 
 def _dollars(values: np.ndarray) -> list[str]: return [f"{'+' if value > 0 else '−' if value < 0 else ''}${abs(value):,.0f}" for value in values.tolist()]
 
