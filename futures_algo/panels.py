@@ -94,7 +94,7 @@ BAND_CSS = """
 @media (max-width: 760px) { .bandbox { flex-wrap: wrap; padding: 0 8px 6px 0 } .mode { flex: 1 } .chips { order: 3; flex-basis: 100%; padding: 2px 8px; gap: 2px 14px } .clock { text-align: left } .clock div { display: inline-flex; margin-left: 8px } }
 """
 
-# %% ../nbs/14e_panels.ipynb #14e_panels-009-b840
+# %% ../nbs/14e_panels.ipynb #c6512442
 def troubles(view: View, clocks: Clocks, now: int) -> list[tuple[str, str, str]]:
     "(level, what, what follows from it), worst first."
     if view.state != "ok": return [("bad" if view.state in ("busy", "not_a_journal") else "warn", view.problem, view.remedy)]
@@ -110,6 +110,7 @@ def troubles(view: View, clocks: Clocks, now: int) -> list[tuple[str, str, str]]
     if word == "silent" or word in ("none", "stopped"): return found
     if feed.get("state") in ("stale", "down"): found.append(("bad", f"The feed is {feed['state']}: {feed.get('reason') or 'no bars arrive'}", "no new bar means no new decision"))
     if broker.get("state") == "down": found.append(("bad", "The broker cannot be reached", "its positions are unknown, not flat; entries wait for reconciliation"))
+    for error in view.document("config").get("errors") or (): found.append(("warn", f"The config file is refused: {error}", "the config that runs stays until the file is valid"))
     return found
 
 def notices(view: View, clocks: Clocks, now: int) -> Safe:

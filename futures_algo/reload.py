@@ -99,7 +99,11 @@ class _Past:
             if bar.end not in known[key]: journal.add_bar(bar, now)
 
     def warm(self, runner) -> int:
-        seen = warm(runner, [bar for timeframe in runner.timeframes for bar in self.bars(runner.symbol, timeframe)])
+        past = [bar for timeframe in runner.timeframes for bar in self.bars(runner.symbol, timeframe)]
+        try: seen = warm(runner, past)
+        except Exception as error:   # the boundary to the user's code, which here sees real bars for the first time: what runs must go on
+            raise ConfigError("class", runner.strategy.class_path, f"must run over the bars there are, and raised {type(error).__name__}: {error}", "mend the code",
+                              f"strategies.{runner.name}.class") from error
         self.engine.journal.add_event(self.engine.clock.now(), "info", "warm-up", f"{runner.name}:{runner.symbol}",
                                       f"warmed from {seen} bars: {'ready' if runner.is_ready() else 'not ready, enters when it is'}")
         return seen

@@ -118,3 +118,9 @@ def enable(strategy: str, journal: Path = JournalPath, json: bool = Json) -> Non
 def disable(strategy: str, journal: Path = JournalPath, json: bool = Json) -> None:
     "Let a strategy enter no more; its exits pass."
     send(journal, json, "disable", strategy=strategy)
+
+
+@app.command("reload")
+def reload_config(journal: Path = JournalPath, json: bool = Json) -> None:
+    "Let the engine look at its config file now; it answers with what it changed, or with what is wrong."
+    send(journal, json, "reload")

@@ -237,6 +237,29 @@ def test_a_mistake_changes_nothing_and_is_shown_until_it_is_mended(session, tmp_
         assert journal.count("configs") == 1
 
 
+def test_code_that_fails_on_real_bars_is_refused_and_the_engine_goes_on(session, tmp_path):
+    own = tmp_path / "mine.py"
+    own.write_text("""
+from futures_algo import BaseStrategy
+
+class Mine(BaseStrategy):
+    def indicators(self): return {'1min': []}
+    def entry(self, x):
+        if getattr(x.close, 'size', 1) == 1 and x.close > 0: raise KeyError('no such column')
+        return x.close > x.open
+""")
+    with ExitStack() as stack:
+        world = world_of(stack, session, tmp_path, {"kept": KEPT})
+        def add(engine):
+            world.content["strategies"]["mine"] = {"class": f"{own}:Mine"}
+            world.write()
+            engine.journal.command("reload", "test")
+        journal = world.run({300: add})
+        (command,) = journal.rows("commands")
+        assert command["state"] == "refused" and "KeyError" in command["answer"] and "strategies.mine.class" in command["answer"]
+        assert len(bars(journal, {"1min"})) == session.count and {row["strategy"] for row in journal.rows("signals")} == {"kept"}
+
+
 @pytest.mark.parametrize("section, name, value", [
     ("databento", "symbols", ["ES.c.0", "NQ.c.0"]), ("execution", "account", "Sim102"), ("engine", "journal", "other.db"), ("execution", "crosstrade_api_key", "another-secret"),
 ])
