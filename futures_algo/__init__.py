@@ -20,6 +20,7 @@ _HOMES = {
     "strategies": ("BaseStrategy", "MACDCCIStrategy", "SimpleBullishCCIStrategy", "evaluate"),
     "trades": ("Costs",),
     "backtest": ("backtest", "BacktestResult"),
+    "sweep": ("sweep", "SweepResult"),
     "signals": ("SignalGenerator",),
     "crosstrade": ("CrossTradeClient", "MarketDataManager"),
     "execution": ("CrossTradeExecutor", "OrderManager", "SignalTranslator", "SimpleExecutor"),

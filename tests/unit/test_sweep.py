@@ -214,3 +214,30 @@ def test_a_cluster_gives_the_same_table_though_a_worker_dies(month):
 
 def test_a_scheduler_that_does_not_answer_is_refused(month):
     with pytest.raises(InputError, match="scheduler that answers"): sweep(RSIStrategy, month, {"length": [10]}, cluster="tcp://127.0.0.1:9")
+
+
+# --- the command line
+
+def said_by(capsys, *arguments: str) -> tuple[int, dict]:
+    "Exit code and the JSON of the last line."
+    from futures_algo.cli import main
+    with pytest.raises(SystemExit) as ended: main(["sweep", "--json", *arguments])
+    return ended.value.code or 0, json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_the_verb_ranks_a_grid_given_either_way(capsys, tmp_path):
+    common = ("--strategy", "RSIStrategy", "--sample", "5", "--metric", "net_profit_usd", "--csv", str(tmp_path / "all.csv"))
+    code, spread = said_by(capsys, *common, "--grid", "length=5:15:5", "--grid", "oversold=35,45")
+    assert code == 0 and spread["combinations"] == 6 and spread["bars"] > 6000
+    assert said_by(capsys, *common, "--grid", '{"length": [5, 10, 15], "oversold": [35, 45]}')[1] == spread
+    profits = [row["net_profit_usd"] for row in spread["best"]]
+    assert profits == sorted(profits, reverse=True) and len((tmp_path / "all.csv").read_text().splitlines()) == 7
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--sample", "2", "--grid", "length"), "NAME=VALUES"), (("--sample", "2", "--grid", "{length: 1}"), "must be JSON"), (("--sample", "2", "--grid", "length=1:5:1"), "at least 2"),
+    (("--grid", "length=5:15:5"), "or --sample"), (("--sample", "2", "--grid", "length=5:15:5", "--metric", "sharp"), "did you mean 'sharpe'"),
+])
+def test_the_verb_could_not_run(capsys, arguments, words):
+    code, said = said_by(capsys, "--strategy", "RSIStrategy", *arguments)
+    assert code == 2 and words in said["error"]
