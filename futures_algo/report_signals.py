@@ -154,25 +154,24 @@ class Line:
         check.held |= {(self.name, contract): quantity for contract, quantity in held.items()}
         check.model |= expected
         check.bars |= bars
-        agreed = self.facts.start
         for identity, at in sorted({i: (s.bar_end if isinstance(s, Signal) else s["bar_end"]) for i, s in (*expected.items(), *self.live.items())}.items(), key=lambda pair: pair[1]):
             check.checked += 1
             model, row = expected.get(identity), self.live.get(identity)
-            if model and row and not (changes := _changes(model, row)): agreed = at; continue
+            if model and row and not (changes := _changes(model, row)): continue
             what = "changed" if model and row else "missing" if model else "extra"
-            cause, why = self._explain(identity, model, row, at, agreed) if not failure else (Cause.CODE_CHANGE, failure)
+            cause, why = self._explain(identity, model, row, at) if not failure else (Cause.CODE_CHANGE, failure)
             told = model._asdict() if model else row
             detail = {"strategy": self.name, "symbol": self.symbol, "action": told["action"], "why": why} | ({"changes": changes} if what == "changed" else {})
             _note(check, what, identity, at, cause, **detail)
 
-    def _explain(self, identity: str, model: "Signal | None", row: "dict | None", at: int, agreed: int) -> tuple[Cause, str]:
+    def _explain(self, identity: str, model: "Signal | None", row: "dict | None", at: int) -> tuple[Cause, str]:
         "The first cause that is proven by another way to the signals, or by what the journal says happened."
         if row and row["reason"] in _REASONS: return _REASONS[row["reason"]], ""
         if row and not model and row["config_hash"] not in {one.strategy.config_hash() for one in self.versions}: return self._of_unknown_code(at)
         if self.theirs and _same(self.journal_model.get(identity), row): return self._of_bars(at)
         if model and not row and self._is_cooled(model): return Cause.COOLDOWN, ""
         if any(one.cause == "reload" and one.at >= at for one in self.breaks): return Cause.RELOAD, "the code was another then"
-        if self.breaks and self.breaks[0].at <= at and (broken := self._of_break(identity, row, at, agreed)): return broken
+        if self.breaks and self.breaks[0].at <= at and (broken := self._of_break(identity, row, at)): return broken
         if not self._is_warm(at) and self._knew_more(): return Cause.WARM_UP, "the engine was warmed from history that the journal does not hold"
         return Cause.UNEXPLAINED, "equal bars, parameters and state give another signal"
 
@@ -192,8 +191,8 @@ class Line:
         seconds = float(self.facts.config_at(model.bar_end).get("engine", {}).get("signal_cooldown_s", 0))
         return model.is_entry and any(0 < model.bar_end - row["bar_end"] < seconds * SECOND and row["action"] == model.action for row in self.live.values())
 
-    def _of_break(self, identity: str, row: "dict | None", at: int, agreed: int) -> "tuple[Cause, str] | None":
-        "A strategy begun anew at the breaks decides as the engine did; or its code was another until a break."
+    def _of_break(self, identity: str, row: "dict | None", at: int) -> "tuple[Cause, str] | None":
+        "A strategy begun anew at the breaks decides as the engine did."
         last = next(one for one in reversed(self.breaks) if one.at <= at)
         if any(_same(way.get(identity), row) for way in self.replayed): return Cause.__members__[last.cause.upper()], f"proven by replay; {last.detail}"
         return None

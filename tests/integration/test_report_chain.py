@@ -8,7 +8,7 @@ import pytest
 
 import test_reload
 import test_restart
-from test_restart import recording  # noqa: F401
+from test_restart import recording  # noqa: F401, F811
 
 from futures_algo import engine as engine_module
 from futures_algo.config import load_config, read_config

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from futures_algo.config import StrategyConfig, config_hash
-from futures_algo.contracts import product
-from futures_algo.core import HOUR, SECOND, Bars, Signal
+from futures_algo.core import SECOND, Bars, Signal
 from futures_algo.journal import Journal
 from futures_algo.ledgers import Ledger
 from futures_algo.live import build_strategy
