@@ -121,7 +121,7 @@ def moments(
     scaled = (profit - profit.mean()) / spread
     return Moments(float(profit.mean() / profit.std(ddof=1)), count, float((scaled**3).mean()), float((scaled**4).mean()))
 
-# %% ../nbs/09e_validation.ipynb #2046564c
+# %% ../nbs/09e_validation.ipynb #85a88653
 class Plateau(NamedTuple):
     "The best combination and its neighbours."
     best: float
@@ -172,5 +172,7 @@ def heat_map(table: "pd.DataFrame", grid: Mapping[str, Sequence], metric: str = 
     for name, ticks, labels in zip(varied, (axes.set_yticks, axes.set_xticks), (axes.set_ylabel, axes.set_xlabel)): ticks(range(len(grid[name])), [str(value) for value in grid[name]]), labels(name)
     if len(varied) == 1: axes.set_xticks([])
     best = plateau_of(table, grid, metric).parameters
-    if best: axes.scatter(list(grid[varied[1]]).index(best[varied[1]]) if len(varied) == 2 else 0, list(grid[varied[0]]).index(best[varied[0]]), s=220, marker="s", facecolors="none", edgecolors="white", linewidths=2)
+    if best:
+        down, across = ([list(grid[name]).index(best[name]) for name in varied] + [0])[:2]
+        axes.scatter(across, down, s=220, marker="s", facecolors="none", edgecolors="white", linewidths=2)
     return figure

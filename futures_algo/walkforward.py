@@ -130,8 +130,10 @@ class FoldResult:
         sharpe = self.trained.get("sharpe", math.nan)
         return self.test.stats["sharpe"] / sharpe if sharpe > 0 else math.nan
 
-# %% ../nbs/09a_walkforward.ipynb #8db3abea
-def _run_fold(fold: Fold, strategy_class: type[BaseStrategy], market: Market, grid: Mapping[str, Sequence], costs: Costs, quantity: int, metric: str, warmup: int | None, search: Callable) -> FoldResult:
+# %% ../nbs/09a_walkforward.ipynb #db84ab66
+def _run_fold(
+    fold: Fold, strategy_class: type[BaseStrategy], market: Market, grid: Mapping[str, Sequence], costs: Costs, quantity: int, metric: str, warmup: int | None, search: Callable,
+) -> FoldResult:
     "Choose on the training rows, run on the test rows."
     training, rows = _window(market, fold.train, warmup)
     table = search(strategy_class, training, grid, costs, quantity, metric=metric, rows=rows).table
@@ -159,7 +161,7 @@ def _deflated(trained: BacktestResult, table: "pd.DataFrame") -> float:
     variance = float(tried.var(ddof=1)) if len(tried) > 1 else 0.0
     return deflated_sharpe(own.sharpe, own.length, len(tried), variance, own.skew, own.kurtosis)
 
-# %% ../nbs/09a_walkforward.ipynb #1acc53f3
+# %% ../nbs/09a_walkforward.ipynb #39e6d0ef
 def walk_forward(
     strategy_class: type[BaseStrategy],
     bars: "Bars | Market",
@@ -191,7 +193,8 @@ def walk_forward(
     for fold in cut:
         progress(f"fold {fold.number} of {folds}: {fold.train.stop - fold.train.start:,} training bars, {fold.test.stop - fold.test.start:,} test bars")
         done.append(_run_fold(fold, strategy_class, market, kept, costs, quantity, metric, warmup, search))
-    return WalkForwardResult(strategy_class, market, kept, costs, quantity, how | {"warmup": warmup, "metric": metric, "combinations": len(chosen), "impossible": len(skipped)}, done, limits, thresholds)
+    how |= {"warmup": warmup, "metric": metric, "combinations": len(chosen), "impossible": len(skipped)}
+    return WalkForwardResult(strategy_class, market, kept, costs, quantity, how, done, limits, thresholds)
 
 # %% ../nbs/09a_walkforward.ipynb #392b4d9a
 def joined(results: Sequence[BacktestResult]) -> Record:
