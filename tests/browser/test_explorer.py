@@ -207,3 +207,22 @@ def test_saving_writes_a_scenario_the_live_config_refers_to(page, lab, market, t
     for name in ("DATABENTO_API_KEY", "CROSSTRADE_API_KEY"): monkeypatch.setenv(name, "not-a-key")
     entry = load_config(lab[1] / "config/live_trading_config.json").strategies["opening_range_breakout"]
     assert entry.all_parameters()["minutes"] == 40 and not entry.enabled
+
+
+# --- the page without Jupyter
+
+def test_the_panel_page_shows_the_same_figures(visit, tmp_path):
+    from futures_algo.explorer_page import serve
+    bars = generate_minutes("ES.c.0", sessions=20, seed=3)
+    server = serve(bars, OpeningRangeBreakout)
+    try:
+        page = visit(server.url)
+        shown = lambda: page.locator("[data-figure]").evaluate_all("all => Object.fromEntries(all.map(e => [e.dataset.figure, e.innerText]))")
+        eventually(lambda: shown() == expected(bars))
+        slider = page.locator(".noUi-handle").first
+        slider.focus()
+        for _ in range(15): page.keyboard.press("ArrowRight")
+        eventually(lambda: shown() == expected(bars, minutes=45))
+        page.wait_for_timeout(400)   # the canvas paints on the next frames
+        page.screenshot(path=Path(os.environ.get("FUTURES_ALGO_CI_OUTPUT") or tmp_path) / "explorer-page.png")
+    finally: server.stop()
