@@ -146,9 +146,9 @@ def needed_timeframes(loaded: Loaded) -> set[Timeframe]:
     "What its strategies and charts are built from."
     return {Timeframe(1), *map(Timeframe, loaded.config.engine.timeframes), *(t for strategy in loaded.strategies.values() for t in strategy.timeframes)}
 
-# %% ../nbs/13a_strategy_loader.ipynb #aeedcda0
+# %% ../nbs/13a_strategy_loader.ipynb #5ac5ffab
 RESTART = ("databento", "execution.crosstrade_api_key", "execution.crosstrade_base_url", "execution.account", "execution.dry_run", "engine.journal",
-           "engine.metrics_port", "engine.alerts", "logging.folder")
+           "engine.metrics_port", "engine.alerts", "logging")
 
 def refuse_fixed(changes: Changes) -> list[ConfigError]:
     "An error for each setting that cannot change while the engine runs."
