@@ -81,7 +81,7 @@ def combinations_of(
     if not chosen: raise InputError("grid", dict(grid), f"must have a combination that can run; the first cannot: {skipped[0][1]}")
     return strategies, chosen, skipped
 
-# %% ../nbs/09_sweep.ipynb #154200d9
+# %% ../nbs/09_sweep.ipynb #268cee4e
 MEMORY = 400_000_000      # bytes of indicator columns kept at once; more are calculated again when needed
 PART = 100                # combinations run, and stored, at a time
 
@@ -101,20 +101,19 @@ class SweepPlan:
         took = f", about {self.seconds:,.1f} s" if self.seconds == self.seconds else ""
         return f"{self.combinations:,} combinations{left_out} x {self.bars:,} bars in {self.parts:,} parts on {self.threads} threads, at most {self.bytes / 1e6:,.0f} MB{took}"
 
-def _parts_of(strategies: Sequence[BaseStrategy], bars: int, memory: int) -> list[tuple[int, int]]:
+def _parts_of(needs: Sequence[Mapping[Any, int]], memory: int) -> list[tuple[int, int]]:
     "First and stop of each part: few enough combinations that their indicators fit, and that a kill costs little."
-    most, parts, first, known = max(1, min(PART, -(-len(strategies) // 10))), [], 0, {}
-    for row, strategy in enumerate(strategies):
-        own = {(timeframe, one): _bytes_of(one, bars) for timeframe, found in strategy.plan.items() for one in found}
+    most, parts, first, known = max(1, min(PART, -(-len(needs) // 10))), [], 0, {}
+    for row, own in enumerate(needs):
         if row > first and (row - first == most or sum((known | own).values()) > memory):
             parts.append((first, row))
             first, known = row, {}
         known |= own
-    return parts + [(first, len(strategies))]
+    return parts + [(first, len(needs))]
 
 def _bytes_of(one: Any, bars: int) -> int: return 24 * bars * len(one.outputs)   # itself, as seen from the base bars, and a bar earlier
 
-# %% ../nbs/09_sweep.ipynb #e6da9cb1
+# %% ../nbs/09_sweep.ipynb #ba4017e3
 class _Run:
     "One sweep: what is asked, and its figures."
     def __init__(self, kind: type[BaseStrategy], market: Market, grid: Mapping[str, Any], costs: Costs, quantity: int, rows: slice | None, threads: int | None, memory: int):
@@ -122,14 +121,19 @@ class _Run:
         self.kind, self.market, self.costs, self.quantity, self.rows, self.memory = kind, market, costs, int(quantity), rows, int(memory)
         self.grid = checked_grid(kind, grid)
         self.strategies, self.chosen, self.skipped = combinations_of(kind, self.grid)
-        self.parts = _parts_of(self.strategies, len(market.source), self.memory)
-        self.threads = threads or min(_cores(), len(self.chosen))
         self.shared = SharedColumns(market, rows)
+        self.needs = [self._bytes(strategy) for strategy in self.strategies]
+        self.parts = _parts_of(self.needs, self.memory)
+        self.threads = threads or min(_cores(), len(self.chosen))
         self.figures = np.full((len(self.chosen), len(METRICS)), np.nan)
 
+    def _bytes(self, strategy: BaseStrategy) -> dict[Any, int]:
+        "Memory of each indicator it needs."
+        numbers = self.shared.needs(strategy)
+        return {(timeframe, number): _bytes_of(one, len(self.market.source)) for timeframe, found in strategy.plan.items() for number, one in zip(numbers[timeframe], found)}
+
     def plan(self, tried: bool = True) -> SweepPlan:
-        bars = len(self.market.source)
-        known = {(timeframe, one): _bytes_of(one, bars) for strategy in self.strategies for timeframe, found in strategy.plan.items() for one in found}
+        bars, known = len(self.market.source), {key: size for own in self.needs for key, size in own.items()}
         each = 24 * bars                                        # conditions and what they are made of, a thread
         need = min(sum(known.values()), self.memory + max(known.values(), default=0)) + bars * 100 + self.threads * each + self.figures.nbytes
         _refuse_memory(need)

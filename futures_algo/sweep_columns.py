@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class BaseColumns(NamedTuple):
     "What every run on one timeframe's bars reads."
     bars: Bars
     rows: slice                    # of them, that are traded
-    nothing: np.ndarray            # bool[n], a condition that never holds
+    nothing: np.ndarray            # bool[n] of the traded bars, a condition that never holds
     rolled: np.ndarray             # bool[n]
     session_end: np.ndarray        # rows of the traded bars
     block_high: np.ndarray         # of the traded bars' closes, by `BLOCK`
@@ -61,6 +62,7 @@ class SharedColumns:
         self._rows: dict[tuple[Timeframe, bool], np.ndarray] = {}
         self._watched: dict[tuple[Timeframe, float], np.ndarray] = {}
         self._indicators: dict[Indicator, int] = {}
+        self._numbers: WeakKeyDictionary[BaseStrategy, dict[Timeframe, list[int]]] = WeakKeyDictionary()
         self._lock = Lock()
 
     def base(self, timeframe: Timeframe) -> BaseColumns:
@@ -76,7 +78,7 @@ class SharedColumns:
         traded = bars[rows]
         rolled = np.concatenate(([False], np.diff(traded.contract) != 0)) if len(traded) else np.zeros(0, bool)
         edges = np.arange(0, len(traded), BLOCK)
-        return BaseColumns(bars, rows, np.zeros(len(bars), bool), rolled, np.asarray(session_ends(traded.start, self.market.calendar)[0], np.int64), np.maximum.reduceat(traded.close, edges), np.minimum.reduceat(traded.close, edges))
+        return BaseColumns(bars, rows, np.zeros(len(traded), bool), rolled, np.asarray(session_ends(traded.start, self.market.calendar)[0], np.int64), np.maximum.reduceat(traded.close, edges), np.minimum.reduceat(traded.close, edges))
 
     def stepped(self, base: Timeframe, before: float) -> tuple[np.ndarray, np.ndarray]:
         "The traded bars as `simulate` takes them, and those at which a position may end whatever the signals."
@@ -107,17 +109,22 @@ class SharedColumns:
 
     def known(self, strategy: BaseStrategy) -> Known:
         "What the strategy may read, as `strategy_columns.known_columns` has it."
-        base, frames = strategy.base_timeframe, {}
+        base, frames, needs = strategy.base_timeframe, {}, self.needs(strategy)
         for timeframe in strategy.timeframes:
             frames[timeframe] = {name: Column(base, timeframe, -1, name) for name in FIELDS}
-            frames[timeframe] |= {name: Column(base, timeframe, number, name) for one, number in self._numbered(strategy.plan[timeframe]) for name in one.outputs}
+            frames[timeframe] |= {name: Column(base, timeframe, number, name) for one, number in zip(strategy.plan[timeframe], needs[timeframe]) for name in one.outputs}
         values = {name: frames[base][name] for name in FIELDS} | {name: frames[timeframe][name] for name, timeframe in strategy.outputs.items()}
         by_frame = {timeframe: Known(Named(self, own), prev=Known(Named(self, own, FRAME_BEFORE))) for timeframe, own in frames.items()}
         before = {timeframe: Known(Named(self, own, BAR_BEFORE)) for timeframe, own in frames.items()}
         return Known(Named(self, values), MappingProxyType(by_frame), Known(Named(self, values, BAR_BEFORE), before))
 
-    def _numbered(self, indicators: Iterable[Indicator]) -> list[tuple[Indicator, int]]:
-        with self._lock: return [(one, self._indicators.setdefault(one, len(self._indicators))) for one in indicators]
+    def needs(self, strategy: BaseStrategy) -> dict[Timeframe, list[int]]:
+        "Its indicators by their numbers, looked up once."
+        with self._lock:
+            if strategy not in self._numbers:
+                number = lambda one: self._indicators.setdefault(one, len(self._indicators))
+                self._numbers[strategy] = {timeframe: [number(one) for one in found] for timeframe, found in strategy.plan.items()}
+            return self._numbers[strategy]
 
     def there(self, reads: list) -> Any:
         "`strategy_values.all_there`, remembering where each column has values."
@@ -135,8 +142,9 @@ class SharedColumns:
 
     def indicators(self, strategies: Iterable[BaseStrategy]) -> list[tuple[Timeframe, Indicator]]:
         "Those not made yet."
-        wanted = dict.fromkeys((timeframe, one) for strategy in strategies for timeframe, found in strategy.plan.items() for one in found)
-        return [key for key in wanted if key not in self.market._columns]
+        wanted = {(timeframe, number): (timeframe, one) for strategy in strategies for timeframe, numbers in self.needs(strategy).items()
+                  for number, one in zip(numbers, strategy.plan[timeframe])}
+        return [key for key in wanted.values() if key not in self.market._columns]
 
     def trim(self, most: int) -> None:
         "Forget every column of indicators when they take more than so many bytes."
@@ -162,7 +170,7 @@ def run(
     base, rules, known = shared.base(strategy.base_timeframe), strategy.exit_rules(shared.market.symbol), shared.known(strategy)
     bars, rows = base.bars, base.rows
     answers = strategy.conditions(Values(known), shared.there)
-    asked = [_condition(answers[name], base.nothing)[rows] for name in CONDITIONS]
+    asked = [_condition(answers[name], base.nothing, rows) for name in CONDITIONS]
     stepped, watched = shared.stepped(bars.timeframe, rules.before_close)
     close = bars.close[rows]
     atr = known.values["atr"][rows] if strategy.trail_atr else close   # not looked at
@@ -170,7 +178,8 @@ def run(
     figures = np.empty(len(METRICS)) if figures is None else figures
     kind = product(bars.symbol)
     long_entry, long_exit, short_entry, short_exit = asked
-    begins, ends_long, ends_short = _flags(long_entry, short_entry), _flags(long_exit, short_entry, watched), _flags(short_exit, long_entry, watched)
+    begins, ends_long = _flags(long_entry, short_entry), _flags(long_exit, short_entry, watched)
+    ends_short = ends_long if short_entry is base.nothing else _flags(short_exit, long_entry, watched)
     simulate(np.array(rules, np.float64), *asked, *begins, *ends_long, *ends_short, stepped, bars.high[rows], bars.low[rows], close, atr,
              base.block_high, base.block_low, base.session_end, np.array([kind.point_value, costs.commission_usd, costs.slippage_ticks * kind.tick_size]),
              sizes if len(sizes) == 1 else sizes[rows], figures)
@@ -186,7 +195,7 @@ def _flags(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flags, words
 
 
-def _condition(answer: Any, nothing: np.ndarray) -> np.ndarray:
-    "A condition as bool[n]."
-    if isinstance(answer, np.ndarray) and answer.shape == nothing.shape: return answer
-    return nothing if not np.any(answer) else np.broadcast_to(answer, nothing.shape).copy()
+def _condition(answer: Any, nothing: np.ndarray, rows: slice) -> np.ndarray:
+    "A condition on the traded bars as bool[n]; `nothing` itself where it never holds."
+    if isinstance(answer, np.ndarray) and answer.ndim: return answer[rows]
+    return np.ones(len(nothing), bool) if answer else nothing
