@@ -145,6 +145,49 @@ def _must_agree(theirs: np.ndarray, table) -> None:
     if not np.allclose(theirs[:, 3], table["win_rate"]): raise AssertionError("win rates differ from vectorbt's")
 
 
+# --- backtesting.py
+
+PEER_BARS, PEER_PAIRS = 50_000, [(10, 100), (30, 200)]
+
+
+def sweep_peers() -> list[dict]:
+    "Ratio to backtesting.py on the same rule, run on fewer bars and pairs and scaled up; trades and profit must be equal."
+    bars = year_of_minutes()
+    some = bars[:PEER_BARS]
+    seconds = _seconds(lambda: [_agrees_with_backtesting(some, *pair) for pair in PEER_PAIRS])
+    scale = len(FAST) * len(SLOW) / len(PEER_PAIRS) * len(bars) / len(some)
+    ours = float(np.median([_ours(bars, 2) for _ in range(_ROUNDS)]))
+    return [_row(f"{len(FAST) * len(SLOW)} combinations x {len(bars):,} bars ({len(PEER_PAIRS)} x {len(some):,} run, time x {scale:,.0f})", ours, "backtesting.py", seconds * scale, 100, "peer")]
+
+
+def _agrees_with_backtesting(bars: Bars, fast: int, slow: int) -> None:
+    "Run one pair there and compare; our part of the time is a few thousandths of a second."
+    trades, profit = backtesting_py(bars, fast, slow)
+    ours = run_sweep(Crossing, bars, {"fast": [fast], "slow": [slow]}, COSTS).table
+    if trades != ours["trades"][0] or abs(profit - ours["net_profit_usd"][0]) > 0.01:
+        raise AssertionError(f"backtesting.py found {trades} trades and {profit} dollars, we {ours['trades'][0]} and {ours['net_profit_usd'][0]}")
+
+
+def backtesting_py(bars: Bars, fast: int, slow: int) -> tuple[int, float]:
+    "Closed trades and profit of the same rule in backtesting.py, fills at the next open."
+    import pandas as pd
+    from backtesting import Backtest, Strategy
+    contract = int(product(bars.symbol).point_value)
+    sums = np.concatenate(([0.0], np.cumsum(bars.close)))   # exact for prices in quarters, where a rolling sum's rounding decides ties by chance
+    average = lambda length: np.concatenate((np.full(length - 1, np.nan), (sums[length:] - sums[:-length]) / length))
+
+    class Same(Strategy):
+        def init(self): self.fast, self.slow = self.I(average, fast), self.I(average, slow)
+        def next(self):
+            if not self.position:
+                if self.fast[-1] > self.slow[-1]: self.buy(size=contract)
+            elif self.fast[-1] < self.slow[-1]: self.position.close()
+
+    frame = pd.DataFrame({name.capitalize(): getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}, index=pd.DatetimeIndex(bars.start.view("M8[ns]")))
+    done = Backtest(frame, Same, cash=_CASH, commission=(COSTS.commission_usd, 0.0)).run()
+    return len(done["_trades"]), float(done["Equity Final [$]"] - _CASH)
+
+
 # --- memory
 
 def thousand() -> int:

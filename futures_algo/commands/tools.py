@@ -42,7 +42,11 @@ def paper_broker(
 
 
 @app.command()
-def bench(name: str = typer.Argument(help=", ".join(BENCHES)), json: bool = Json) -> None:
+def bench(
+    name: str = typer.Argument(help=", ".join(BENCHES)),
+    peers: bool = typer.Option(False, "--peers", help="Beside further packages too, where the bench has them."),
+    json: bool = Json,
+) -> None:
     "Measure one part beside its peers, as ratios in one run."
     import importlib
     import platform
@@ -50,7 +54,9 @@ def bench(name: str = typer.Argument(help=", ".join(BENCHES)), json: bool = Json
     from os import cpu_count
     from futures_algo.core import InputError, did_you_mean
     if name not in BENCHES: raise InputError("bench", name, "must be a known one", did_you_mean(name, BENCHES))
-    rows = getattr(importlib.import_module(f"futures_algo.bench.{BENCHES[name]}"), name)()
+    module = importlib.import_module(f"futures_algo.bench.{BENCHES[name]}")
+    if peers and not hasattr(module, f"{name}_peers"): raise InputError("--peers", name, "must be a bench with further peers", "leave --peers out")
+    rows = getattr(module, name)() + (getattr(module, f"{name}_peers")() if peers else [])
     document = {"bench": name, "machine": {"cores": cpu_count(), "system": platform.system(), "python": platform.python_version()},
                 "versions": {package: version(package) for package in ("numpy", "pandas", "numba", "databento")}, "rows": rows}
     def show(document: dict) -> None:
