@@ -12,7 +12,8 @@ from futures_algo.core import SECOND, Bar, ConfigError, Timeframe
 from futures_algo.gate import Limits
 from futures_algo.strategy_loader import Changes, Loaded, StrategyLoader, extend, needed_timeframes, warm
 
-LONGEST_PAST = 20_000   # bars of a series read from the journal for one strategy: two weeks of minutes
+LONGEST_PAST = 5_000   # closed bars of a series that warm one strategy: the engine waits meanwhile, a third of a second for three timeframes
+PAST_MINUTES = 45_000  # one-minute bars that new timeframes are built from: about a month
 
 
 class Reloader:
@@ -82,12 +83,12 @@ class _Past:
     def __init__(self, engine):
         self.engine, self.through = engine, {symbol: max(state["through"], state["clock"]) for symbol, state in engine.pipeline.minutes.save().items()}
 
-    def minutes(self, symbol: str) -> list[Bar]: return self.bars(symbol, Timeframe(1))
+    def minutes(self, symbol: str) -> list[Bar]: return self.bars(symbol, Timeframe(1), PAST_MINUTES)
 
-    def bars(self, symbol: str, timeframe: Timeframe) -> list[Bar]:
+    def bars(self, symbol: str, timeframe: Timeframe, limit: int = LONGEST_PAST) -> list[Bar]:
         "The latest closed bars of a series, oldest first."
         rows = self.engine.journal.rows("bars", 'symbol = ? AND timeframe = ? AND "end" <= ?', symbol, timeframe, self.through.get(symbol, -1),
-                                        order='"end" DESC', limit=LONGEST_PAST)
+                                        order='"end" DESC', limit=limit)
         return [Bar(symbol, timeframe, *(row[name] for name in ("start", "end", "open", "high", "low", "close", "volume", "contract")), True, bool(row["partial"])) for row in rows[::-1]]
 
     def extend(self, timeframes) -> None:

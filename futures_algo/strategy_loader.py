@@ -6,7 +6,7 @@
 __all__ = ['RESTART', 'UNREADABLE_LOOKS', 'user_modules', 'code_files', 'code_identity', 'fresh_modules', 'Loaded', 'Changes',
            'compare', 'needed_timeframes', 'refuse_fixed', 'extend', 'warm', 'StrategyLoader']
 
-# %% ../nbs/13a_strategy_loader.ipynb #d47a2995
+# %% ../nbs/13a_strategy_loader.ipynb #d68b8648
 import ast
 import hashlib
 import importlib
@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def refuse_fixed(changes: Changes) -> list[ConfigError]:
     return [ConfigError(path.rpartition(".")[2], changes.settings[path][1], f"cannot change from {changes.settings[path][0]!r} while the engine runs",
                         "restart the engine, or put it back", path) for path in fixed]
 
-# %% ../nbs/13a_strategy_loader.ipynb #aaea226e
+# %% ../nbs/13a_strategy_loader.ipynb #8a67c417
 def extend(
     aggregator: BarAggregator,
     timeframes: Iterable[str],
@@ -177,7 +178,7 @@ def extend(
 def warm(runner: StrategyRunner, bars: Iterable[Bar]) -> int:
     "Let a runner see closed bars of its timeframes; what it would have decided goes nowhere. Returns how many it saw."
     seen = sorted((bar for bar in bars if bar.symbol == runner.symbol and bar.timeframe in runner.timeframes), key=lambda bar: (bar.end, bar.end - bar.start))
-    runner.on_bars(seen)
+    for _, moment in groupby(seen, key=lambda bar: bar.end): runner.on_bars(list(moment))
     return len(seen)
 
 # %% ../nbs/13a_strategy_loader.ipynb #fc051ae7
