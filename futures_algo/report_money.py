@@ -35,7 +35,7 @@ def pnl_table(facts: Facts, signals: SignalCheck, desk: Desk) -> list[dict[str, 
         filled[row["signal_id"]] += row["quantity"]
     for signal in sorted(signals.model.values(), key=lambda signal: (signal.bar_end, signal.is_entry)): line(signal.strategy, product(signal.symbol).root).add_model(signal, signals, desk, after, filled[signal.id])
     for (strategy, contract), held in signals.held.items(): line(strategy, Contract.parse(contract).root).carry("model_usd", contract, held, before, after)
-    for (strategy, instrument), ledger in desk.ledgers(facts.start).items():
+    for (strategy, instrument), ledger in desk.ledgers(facts.start - 1).items():
         if ledger.quantity: line(strategy, Contract.parse(instrument).root).carry("account_usd", instrument, ledger.quantity, before, after)
     return [made.as_row() for _, made in sorted(lines.items())]
 
@@ -64,7 +64,7 @@ class Line:
         model = signals.model.get(row["signal_id"])
         price = model and model_price(model, signals.bars[model.id])
         if price is None:
-            self.closed_by = self._why_extra(row, signals)
+            self.closed_by = Cause.CARRIED_POSITION if row["order_id"] and row["order_id"] not in desk.session_orders else self._why_extra(row, signals)
             self.causes[self.closed_by.code] += worth
         else: self.causes[Cause.SLIPPAGE.code] -= sign * quantity * (row["price"] - price) * self.point_value
 
@@ -104,7 +104,7 @@ def equity(facts: Facts, signals: SignalCheck, desk: Desk) -> dict[str, list]:
     model = [(signal.bar_end + 1, signal.contract, signed(signal.action) * signal.quantity, price) for signal in signals.model.values()
              if (price := model_price(signal, signals.bars[signal.id])) is not None]
     held = [(facts.start, contract, quantity, before.get(contract, 0.0)) for (_, contract), quantity in signals.held.items() if contract in before]
-    kept = [(facts.start, instrument, ledger.quantity, before[instrument]) for (_, instrument), ledger in desk.ledgers(facts.start).items() if ledger.quantity and instrument in before]
+    kept = [(facts.start, instrument, ledger.quantity, before[instrument]) for (_, instrument), ledger in desk.ledgers(facts.start - 1).items() if ledger.quantity and instrument in before]
     account = _worth(minutes, kept + fills, prices)
     paid = np.array([row["commission"] or 0.0 for row in facts.tables["fills"]])[np.argsort([row["at"] for row in facts.tables["fills"]], kind="stable")]
     spent = np.concatenate([[0.0], np.cumsum(paid)])[np.searchsorted(np.sort([row["at"] for row in facts.tables["fills"]]), minutes, "right")]

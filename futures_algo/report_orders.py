@@ -47,6 +47,9 @@ class Desk:
     def known_orders(self) -> set[str]: return {row["order_id"] for row in self.facts.tables["filled_intents"]}
 
     @cached_property
+    def session_orders(self) -> set[str]: return {row["order_id"] for row in self.facts.tables["intents"]}
+
+    @cached_property
     def fills(self) -> dict[str, list[dict[str, Any]]]:
         found = defaultdict(list)
         for row in self.facts.tables["order_fills"]: found[row["order_id"]].append(row)
@@ -163,8 +166,8 @@ class Desk:
         "Whether the fill's price lies in the range of the minutes around it."
         bars = self.facts.bars[model.symbol][MINUTE_BARS]
         first, last = np.searchsorted(bars.end, model.bar_end), np.searchsorted(bars.start, max(row["at"], model.bar_end) + MINUTE, "right")
-        if model.reason == "roll": first = max(0, first - 1)
         room = self.tolerance_ticks * product(model.symbol).tick_size
+        if model.reason == "roll" and abs(row["price"] - model.price) <= room: return True   # the old contract's last close, perhaps of last week
         return not last > first or bars.low[first:last].min() - room <= row["price"] <= bars.high[first:last].max() + room
 
     # --- books

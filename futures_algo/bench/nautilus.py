@@ -2,18 +2,15 @@
 import time
 from decimal import Decimal
 
-import numpy as np
-import pandas as pd
 from nautilus_trader.backtest.config import BacktestEngineConfig
 from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.config import LoggingConfig, StrategyConfig
 from nautilus_trader.indicators import ExponentialMovingAverage
 from nautilus_trader.model.currencies import USD
-from nautilus_trader.model.data import BarType
+from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.enums import AccountType, OmsType, OrderSide
 from nautilus_trader.model.identifiers import Venue
 from nautilus_trader.model.objects import Money, Quantity
-from nautilus_trader.persistence.wranglers import BarDataWrangler
 from nautilus_trader.test_kit.providers import TestInstrumentProvider
 from nautilus_trader.trading.strategy import Strategy
 
@@ -54,9 +51,8 @@ def backtest(bars: Bars) -> tuple[float, int]:
     engine.add_venue(Venue(str(instrument.id.venue)), OmsType.NETTING, AccountType.MARGIN, [Money(10_000_000, USD)], base_currency=USD, default_leverage=Decimal(1))
     engine.add_instrument(instrument)
     kind = BarType.from_str(f"{instrument.id}-1-MINUTE-LAST-EXTERNAL")
-    frame = pd.DataFrame({name: getattr(bars, name) for name in ("open", "high", "low", "close")} | {"volume": bars.volume.astype(np.float64)},
-                         index=pd.DatetimeIndex(bars.end.view("M8[ns]"), tz="UTC"))
-    engine.add_data(BarDataWrangler(kind, instrument).process(frame))
+    price, columns = instrument.make_price, zip(*(getattr(bars, name).tolist() for name in ("open", "high", "low", "close", "volume", "end")))
+    engine.add_data([Bar(kind, price(o), price(h), price(low), price(c), Quantity.from_int(volume), end, end) for o, h, low, c, volume, end in columns])
     engine.add_strategy(Cross(CrossConfig(bar_type=kind)))
     began = time.perf_counter()
     engine.run()
