@@ -113,7 +113,7 @@ class Debounced:
         if self._waiting: self._waiting.cancel()
         self._waiting = None
 
-# %% ../nbs/10a_explorer.ipynb #b6c2cbd7
+# %% ../nbs/10a_explorer.ipynb #48213342
 STYLE = """<style>
 .fx-explorer { color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-ui-font-family, system-ui) }
 .fx-parameter { margin-bottom: 2px; width: 100% } .fx-explorer .jp-Accordion-contents, .fx-explorer .lm-AccordionPanel > * { padding: 8px 10px; overflow: hidden } .fx-parameter .widget-html-content { line-height: 18px; font-size: 13px } .fx-parameter span { color: var(--jp-ui-font-color2, #777); font-size: 11px }
@@ -147,6 +147,8 @@ class Explorer(w.VBox):
         self._list_parameters()
         self.refresh()
         if self.exploration.result is not None: self._draw()   # the first picture without a wait
+
+    def __repr__(self) -> str: return f"Explorer({self.exploration.kind.__name__} on {', '.join(self.exploration.markets)})"
 
     # --- what is on the page
 
@@ -251,7 +253,8 @@ class Explorer(w.VBox):
     def _draw(self) -> None:
         "Candles and equity of the last run."
         self.redraw.cancel()
-        result, market = self.exploration.result, self.exploration.market
+        result = self.exploration.result
+        market = self.exploration.markets[result.symbol]   # the run's own: another may be chosen that cannot run
         row = self._last(result) if self._row is None else min(self._row, len(result.base) - 1)
         shape = (type(result.strategy), tuple(result.strategy.outputs.items()), result.symbol)
         if shape != self._chart_of:
@@ -276,7 +279,7 @@ class Explorer(w.VBox):
         self._row = None
         self._row, result = row, self.exploration.result
         at = self._last(result) if row is None else row
-        self.equity_chart.mark(self.chart.draw(result, self.exploration.market, at))
+        self.equity_chart.mark(self.chart.draw(result, self.exploration.markets[result.symbol], at))
         self._say_place(result, at)
 
     def _go_to(self, moment: int) -> None:

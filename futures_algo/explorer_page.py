@@ -20,7 +20,7 @@ from .run_chart import EquityChart, RunChart
 from .strategy_base import BaseStrategy
 from .strategy_library import STRATEGIES
 
-# %% ../nbs/10g_explorer_page.ipynb #cda55b30
+# %% ../nbs/10g_explorer_page.ipynb #6b8a5bf1
 def _control(name: str, param: Param, value: Any, choices: tuple[str, ...]) -> pn.widgets.Widget:
     "Panel's control for a parameter; a slider's value may be typed."
     label = f"{name.replace('_', ' ')} ({param.unit})" if param.unit else name.replace("_", " ")
@@ -82,7 +82,8 @@ class ExplorerPage:
 
     def _draw(self, row: int) -> None:
         "Candles up to a bar, and the equity."
-        result, market = self.exploration.result, self.exploration.market
+        result = self.exploration.result
+        market = self.exploration.markets[result.symbol]
         shape = (type(result.strategy), tuple(result.strategy.outputs.items()), result.symbol)
         if shape != self._chart_of:
             self.chart, self._chart_of = RunChart(result, market), shape

@@ -98,6 +98,18 @@ def test_a_refused_value_is_a_line_and_the_last_run_stays(explorer, minutes):
     assert explorer.error.value == "" and shown(explorer) == expected(OpeningRangeBreakout(minutes=45), minutes)
 
 
+def test_another_symbol_that_cannot_run_leaves_the_last_run_on_the_chart(minutes):
+    coarse = Market(generate_minutes("NQ.c.0", sessions=5, seed=3)).bars("5min")
+    explorer = Explorer([minutes, coarse], MACDCCIStrategy)
+    explorer.symbol.value = "NQ.c.0"
+    assert "finer bars" in explorer.error.value
+    explorer._step(-1)
+    rows = explorer.chart.source.data["x"]
+    assert np.array_equal(explorer.chart.source.data["close"], minutes.close[rows])
+    explorer.strategy.value = "VWAPReversion"
+    assert explorer.error.value == "" and explorer.exploration.result.symbol == "NQ.c.0"
+
+
 class BrokenStrategy(BaseStrategy):
     "Reads what is not there."
     length: int = Param(5, low=1, high=9, unit="<b>bars</b>")
