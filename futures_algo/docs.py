@@ -18,9 +18,13 @@ def readme(notebook: Path = ROOT / "nbs" / "index.ipynb") -> str:
     book.cells = [cell for cell in book.cells if "#| hide" not in cell.source]
     book.metadata["language_info"] = {"name": "python"}
     for cell in book.cells: cell.source = _DIRECTIVE.sub("", cell.source)
-    body, _ = MarkdownExporter().from_notebook_node(book)
+    body, made = MarkdownExporter().from_notebook_node(book)
+    for number, (name, content) in enumerate(sorted(made.get("outputs", {}).items())):
+        picture = f"readme-{number}.png"
+        (notebook.parent / "images" / picture).write_bytes(content)
+        body = body.replace(name, f"images/{picture}")
     note = "<!-- Generated from nbs/index.ipynb by `python -m futures_algo.docs`; edit the notebook. -->\n\n"
-    return note + re.sub(r"\n{3,}", "\n\n", body.replace("](images/", "](nbs/images/").replace("](../", "](")).strip() + "\n"
+    return note + re.sub(r"\n{3,}", "\n\n", body.replace("](images/", "](nbs/images/").replace("](../", "](").replace("](guides/", "](nbs/guides/")).strip() + "\n"
 
 
 def schema() -> str:
