@@ -181,7 +181,7 @@ class Line:
 
     def _of_bars(self, at: int) -> tuple[Cause, str]:
         "Over the journal's bars research decides as the engine did: the bars are why."
-        before = [fault for fault in self.faults if fault[0] <= at]
+        before = [fault for fault in self.faults if self.ours.source.end[0] <= fault[0] <= at]
         if before: return before[-1][1], f"the bar that ended {difference('', '', before[-1][0], Cause.UNEXPLAINED).at}"
         if self.theirs.source.end[0] < self.ours.source.end[0]: return Cause.WARM_UP, "the recording begins before the journal"
         return Cause.UNEXPLAINED, "the bars are equal and research differs over them"

@@ -192,6 +192,36 @@ def test_what_a_person_closed_is_by_their_command(journal):
     assert causes(report, "signal") == {"flatten": 1} and causes(report, "order") == {"gate_nothing_to_exit": 1}
 
 
+@pytest.mark.parametrize("reason, cause", [("align", "on_start"), ("on_start", "on_start"), ("reversal", "reversal"), ("on_remove", "config_change")])
+def test_what_the_engine_decided_itself_says_why(journal, reason, cause):
+    row = newest(journal)
+    sql(journal, "INSERT INTO signals (id, at, strategy, symbol, contract, action, bar_end, price, quantity, reason, config_hash, verdict, denial) SELECT 'own', at, strategy, symbol, "
+                 "contract, 'LONG_EXIT', bar_end + 1, price, quantity, ?, config_hash, 'denied', 'NOTHING_TO_EXIT' FROM signals WHERE id = ?", reason, row["id"])
+    assert causes(session_report(journal), "signal") == {cause: 1}
+
+
+def test_code_that_was_another_until_a_reload_explains_what_came_before_it_and_nothing_after(journal):
+    before, after = newest(journal, offset=9), newest(journal, offset=3)
+    seq, at = sql(journal, "SELECT max(seq) FROM events")[0][0] + 1, (before["bar_end"] + after["bar_end"]) // 2
+    sql(journal, "UPDATE events SET at = ? WHERE message LIKE 'stopped%'", at - 1)
+    data = json.dumps({"changed": {"cci": {"code": ["old", "new"]}}, "before": "x", "after": "x"})
+    sql(journal, "INSERT INTO events (seq, at, level, kind, subject, message, data) VALUES (?, ?, 'info', 'config', 'live.json', 'applied: code', ?)", seq, at, data)
+    for row in (before, after): sql(journal, "DELETE FROM signals WHERE id = ?", row["id"])
+    found = {one.id: one.cause for one in session_report(journal).differences if one.kind == "signal"}
+    assert found == {before["id"]: "reload", after["id"]: "unexplained"}
+
+
+def test_a_journal_that_begins_after_the_recording_had_less_to_warm_up_with(tmp_path):
+    world = World(tmp_path / "journal.db", content(length=60))
+    rows = last_session(world.minutes)
+    world.start(int(world.minutes.start[rows[0]]))
+    world.play(world.minutes[rows])
+    world.close()
+    report = session_report(world.path, {SYMBOL: world.minutes})
+    signals = [one for one in report.differences if one.kind == "signal"]
+    assert signals and {one.cause for one in signals} == {"warm_up"} and report.counts["lost_bars"] == 0
+
+
 def test_a_restart_that_forgot_its_state_is_proven_by_replay(tmp_path):
     world = World(tmp_path / "journal.db", content(length=60))
     rows = last_session(world.minutes)
