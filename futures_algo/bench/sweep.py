@@ -28,7 +28,7 @@ CHUNKS = (1, 5, 20)               # columns a call of vectorbt
 PLAIN_COLUMNS = 10
 _ROUNDS = 5
 _CASH = 1e9
-_MANY = "import resource, futures_algo.bench.sweep as bench; bench.thousand(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+_MANY = "import futures_algo.bench.sweep as bench; bench.thousand(); print(bench.peak_memory())"
 
 
 class Crossing(BaseStrategy):
@@ -174,10 +174,10 @@ def backtesting_py(bars: Bars, fast: int, slow: int) -> tuple[int, float]:
     from backtesting import Backtest, Strategy
     contract = int(product(bars.symbol).point_value)
     sums = np.concatenate(([0.0], np.cumsum(bars.close)))   # exact for prices in quarters, where a rolling sum's rounding decides ties by chance
-    average = lambda length: np.concatenate((np.full(length - 1, np.nan), (sums[length:] - sums[:-length]) / length))
+    average = lambda length, absent: np.concatenate((np.full(length - 1, absent), (sums[length:] - sums[:-length]) / length))   # NaN would cost it the first bar after
 
     class Same(Strategy):
-        def init(self): self.fast, self.slow = self.I(average, fast), self.I(average, slow)
+        def init(self): self.fast, self.slow = self.I(average, fast, -np.inf), self.I(average, slow, np.inf)
         def next(self):
             if not self.position:
                 if self.fast[-1] > self.slow[-1]: self.buy(size=contract)
@@ -195,8 +195,17 @@ def thousand() -> int:
     return len(run_sweep(Crossing, year_of_minutes(), {"fast": range(5, 30), "slow": range(40, 240, 5)}, COSTS).table)
 
 
+def peak_memory() -> float:
+    "Most memory this process had, MB; Linux counts the parent's into `ru_maxrss`, so its own mark is read there."
+    import re
+    import resource
+    from pathlib import Path
+    if (status := Path("/proc/self/status")).exists(): return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
+
+
 def thousand_apart() -> tuple[float, float]:
     "Peak memory in MB, and seconds, of a process that does nothing else."
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", _MANY], capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1]) / 1024, time.perf_counter() - began
+    return float(done.stdout.split()[-1]), time.perf_counter() - began
