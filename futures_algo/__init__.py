@@ -3,10 +3,12 @@
 The public names are listed here once and loaded when first used, so that importing the package costs next to nothing.
 """
 import sys
+import logging
 from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
+logging.getLogger(__name__).addHandler(logging.NullHandler())   # a library says nothing until the application asks
 
 _HOMES = {
     "core": ("Bar", "Bars", "Signal", "Timeframe", "FuturesAlgoError", "InputError", "ConfigError", "DataError", "BrokerError", "FeedError"),

@@ -99,7 +99,7 @@ def warm_up(engine, minutes: Iterable[Bar]) -> None:
             for done in moment: engine.journal_bar(done, bar.end)
             for runner in engine.runners:
                 if runner.symbol == bar.symbol: runner.on_bars(moment)
-    engine.journal.add_event(engine.clock.now(), "info", "warm-up", "history", f"{seen:,} one-minute bars")
+    engine.journal.add_event(engine.clock.now(), "info", "warm-up", "history", f"{seen:,} one-minute bars of history")
 
 
 def closed(minutes: Iterable[Bar], timeframes: Iterable[str]) -> Iterator[list[Bar]]:

@@ -43,8 +43,8 @@ class Engine:
         self.config.write_text(json.dumps(content))
         self.process = None
 
-    def start(self, *more: str) -> "Engine":
-        at = f"{to_timestamp(self.recording.start):%Y-%m-%dT%H:%M:%S}"
+    def start(self, *more: str, moment: int = 0) -> "Engine":
+        at = f"{to_timestamp(moment or self.recording.start):%Y-%m-%dT%H:%M:%S}"
         output = (self.folder / "console.txt").open("ab")
         self.process = subprocess.Popen([*RUN, "--config", str(self.config), "--simulation", at, "--loglevel", "DEBUG", *more], stdout=output, stderr=output, cwd=self.folder,
                                         env=os.environ | {"DATABENTO_API_KEY": KEY, "CROSSTRADE_API_KEY": TOKEN, "PYTHONPATH": str(ROOT)})

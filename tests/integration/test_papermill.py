@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from test_engine_process import eventually
 
 from futures_algo.core import HOUR, DataClock, to_timestamp
 from futures_algo.demo import DEFAULT_CONFIG, Recording, demo_config
@@ -29,15 +30,6 @@ KEY, TOKEN = "db-papermill-000000000000000000", "papermill-token"
 def recording(tmp_path_factory) -> Recording:
     path = generate(tmp_path_factory.mktemp("recorded"), seed=9, symbols=("ES.c.0",), sessions=1).files["ohlcv-1s"][0]
     return Recording(path, "ohlcv-1s", read_dbn(path))
-
-
-def eventually(what, seconds: float = 60.0):
-    "The first true answer of `what`."
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"nothing within {seconds:g} s"
-        time.sleep(0.05)
-    return found
 
 
 class Night:

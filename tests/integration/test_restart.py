@@ -89,7 +89,7 @@ def test_an_interrupted_session_has_the_bars_and_signals_of_a_whole_one(recordin
 def test_a_strategy_that_is_new_after_the_restart_is_warmed_from_the_journal(recording, whole, tmp_path):
     with ExitStack() as stack:
         world = World(stack, recording, tmp_path)
-        name, entry = next(iter(world.demo.config.strategies.items()))
+        name = next(iter(world.demo.config.strategies))
         others = {other: e for other, e in world.demo.config.strategies.items() if other != name}
         everything = world.demo.config
         world.demo.config = everything.model_copy(update={"strategies": others})
