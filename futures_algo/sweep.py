@@ -81,7 +81,7 @@ def combinations_of(
     if not chosen: raise InputError("grid", dict(grid), f"must have a combination that can run; the first cannot: {skipped[0][1]}")
     return strategies, chosen, skipped
 
-# %% ../nbs/09_sweep.ipynb #268cee4e
+# %% ../nbs/09_sweep.ipynb #ea33e272
 MEMORY = 400_000_000      # bytes of indicator columns kept at once; more are calculated again when needed
 PART = 100                # combinations run, and stored, at a time
 
@@ -103,7 +103,7 @@ class SweepPlan:
 
 def _parts_of(needs: Sequence[Mapping[Any, int]], memory: int) -> list[tuple[int, int]]:
     "First and stop of each part: few enough combinations that their indicators fit, and that a kill costs little."
-    most, parts, first, known = max(1, min(PART, -(-len(needs) // 10))), [], 0, {}
+    most, parts, first, known = max(1, min(PART, -(-len(needs) // 4))), [], 0, {}
     for row, own in enumerate(needs):
         if row > first and (row - first == most or sum((known | own).values()) > memory):
             parts.append((first, row))
