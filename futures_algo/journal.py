@@ -43,8 +43,9 @@ class Journal:
     def __init__(self,
         path: "str | Path",         # journal/live.db; its folder is made
         readonly: bool = False,
+        durable: bool = True,       # wait for the disk before an order leaves; recorded time, where nothing is at stake, need not
     ):
-        self.path = Path(path)
+        self.path, self._durable = Path(path), durable
         if not readonly: self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._waiting: list[tuple[str, tuple]] = []   # statements of the group under way
@@ -113,7 +114,7 @@ class Journal:
     def _transaction(self, full: bool = False) -> Iterator[None]:
         "One transaction; `full` makes it wait for the disk."
         with self._lock:
-            if full != self._full:
+            if (full := full and self._durable) != self._full:
                 self._connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
                 self._full = full
             self._connection.execute("BEGIN IMMEDIATE")

@@ -85,7 +85,7 @@ def _engine(prices: dict[str, Bars], stream: Iterator[Bar], runners: list[Strate
     clock = DataClock(min(int(bars.start[0]) for bars in prices.values()))
     broker = PaperBroker(prices, clock, "Sim101", "paper-token")
     client = CrossTradeClient("paper-token", "http://127.0.0.1:1", "Sim101", headers=lambda: {"X-Sim-Now": str(clock.now())}, rate=float("inf"), transport=BrokerLine(broker))
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "bench.db") as journal, client:
+    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "bench.db", durable=False) as journal, client:
         executor = CrossTradeExecutor(client, journal, Gate(Limits(max_orders_per_minute=None)), account="Sim101", clock=clock, dry_run=False, inline=True)
         frames = {*timeframes, *(timeframe for runner in runners for timeframe in runner.timeframes)}
         yield Engine(RecordedFeed(stream, tuple(prices)), BarPipeline(frames, schema), runners, executor, journal, clock=clock, mode="simulation")
