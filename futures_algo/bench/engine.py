@@ -121,7 +121,7 @@ def _share() -> float:
 def _seconds(symbol: str) -> Bars:
     "A bar every second of half an hour."
     from futures_algo.indicator_laws import random_walk
-    walk = random_walk(SECONDS, seed=hash(symbol) % 1000, step=1)
+    walk = random_walk(SECONDS, tick=0.25, seed=sum(map(ord, symbol)))
     start = 1_763_046_000_000_000_000 + 1_000_000_000 * walk.start.argsort()
     return Bars(symbol, Timeframe("1s"), start, start + 1_000_000_000, walk.open, walk.high, walk.low, walk.close, walk.volume, walk.contract, ("ESZ5",))
 
