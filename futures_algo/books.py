@@ -18,7 +18,7 @@ from .day import Day, contract_code, day_of, session_start, signed
 from .journal_reader import View
 from .screen import Clocks, Safe, card, esc, money, number, price, table, tag, ticks
 
-# %% ../nbs/14f_books.ipynb #14f_books-005-4b94
+# %% ../nbs/14f_books.ipynb #7d13233c
 def ledger_positions(view: View) -> dict[tuple[str, str], int]:
     "Contracts by (strategy, contract code), from the ledger's latest rows."
     found: dict[tuple[str, str], int] = {}
@@ -40,12 +40,12 @@ def view_day(view: View) -> Day:
 def sparkline(day: Day, width: int = 520, height: int = 56) -> Safe:
     "The day's equity as a line with its zero."
     if len(day.equity) < 2: return Safe("")
-    rows = np.unique(np.linspace(0, len(day.equity) - 1, min(260, len(day.equity))).astype(int))
+    rows = np.unique(np.linspace(0, len(day.equity) - 1, min(130, len(day.equity))).astype(int))
     equity = day.equity[rows]
     low, high = min(0.0, equity.min()), max(0.0, equity.max())
     scale = (height - 6) / ((high - low) or 1.0)
     y = lambda value: height - 3 - (value - low) * scale
-    points = " ".join(f"{i * width / (len(rows) - 1):.1f},{y(value):.1f}" for i, value in enumerate(equity))
+    points = " ".join(f"{i * width / (len(rows) - 1):.0f},{y(value):.0f}" for i, value in enumerate(equity))
     line = f'<line x1="0" x2="{width}" y1="{y(0):.1f}" y2="{y(0):.1f}" class="zero"/><polyline points="{points}" class="{"gain" if equity[-1] >= 0 else "loss"}"/>'
     return Safe(f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" aria-label="Equity of the day">{line}</svg>')
 
@@ -57,7 +57,7 @@ def result(view: View, day: Day, clocks: Clocks) -> Safe:
     since = f"session since {clocks.text(day.start)}" if day.start else ""
     return card("P&L today", tag("div", tag("div", money(day.net), cls="net", id="net-today"), sparkline(day), cls="headline"), tag("div", *cells, cls="facts6"), note=since)
 
-# %% ../nbs/14f_books.ipynb #14f_books-007-8bc0
+# %% ../nbs/14f_books.ipynb #0ee914af
 def positions(view: View, day: Day, clocks: Clocks) -> Safe:
     "One line a contract: broker, ledger sum, difference; under it each strategy's share."
     broker, ledger = _broker(view), ledger_positions(view)
@@ -76,6 +76,12 @@ def _books_note(view: View) -> tuple[Safe, ...]:
 def _broker(view: View) -> dict[str, dict]:
     return {contract_code(row["instrument"]): row for row in view.tables.get("positions", ()) if row["source"] == "broker"}
 
+def _difference(view: View, code: str, excess: int) -> Safe:
+    "A difference the engine has found and locked, or one that a fill under way explains: a fill reaches the two books one after the other."
+    found = view.document("reconciliation")
+    if found and code not in map(contract_code, found.get("locked") or ()): return tag("span", f"▲ being compared: the broker has {number(excess, sign=True)} that the ledgers lack", cls="warn")
+    return tag("span", f"✖ the books differ by {number(excess, sign=True)}", cls="down")
+
 def _contract_rows(code: str, broker: dict[str, dict], ledger: dict[tuple[str, str], int], day: Day, view: View) -> list[tuple]:
     "The contract's line and its strategies' lines."
     total, lines = sum(q for (_, c), q in ledger.items() if c == code), [line for line in day.lines if line.instrument == code]
@@ -84,7 +90,7 @@ def _contract_rows(code: str, broker: dict[str, dict], ledger: dict[tuple[str, s
     mark = lines[0].mark if lines else row and row["mark"]
     head = (Safe(tag("b", code) + tag("i", f" {price(mark, code)}")), "unknown" if held is None else number(held, sign=True), number(total, sign=True), price(row["average_price"] if row and row["quantity"] else None, code),
             money(sum(line.open for line in lines)), money(sum(line.net for line in lines)))
-    words = tag("span", "▲ the broker's position is unknown", cls="warn") if held is None else tag("span", f"✖ the books differ by {number(held - total, sign=True)}", cls="down") if held != total else ""
+    words = tag("span", "▲ the broker's position is unknown", cls="warn") if held is None else _difference(view, code, held - total) if held != total else ""
     detail = [(tag("span", line.strategy or "no strategy", cls="soft sub"), "", number(line.position, sign=True), price(line.average, code), money(line.open), money(line.net)) for line in lines]
     return [head, *([(words,)] if words else []), *detail]
 
@@ -128,7 +134,7 @@ def signals(view: View, clocks: Clocks) -> Safe:
              tag("span", ": ".join(t for t in (s["denial"], s["detail"]) if t) or s["reason"], cls="wrap"), s["strategy"]) for s in view.tables.get("signals", ())[:80]]
     return card("Signals", table(["Bar end", "Contract", "Action", ">Qty", ">Price", "Verdict", "Reason", "Strategy"], rows, "no signal yet", "Signals"), note=f"latest {len(rows)}" if rows else "")
 
-# %% ../nbs/14f_books.ipynb #14f_books-013-ea2d
+# %% ../nbs/14f_books.ipynb #89104bd6
 def evaluation_of(view: View, name: str, symbol: str) -> dict:
     "The last evaluation with its values and conditions, {} before the first."
     row = next((r for r in view.tables.get("evaluations", ()) if (r["strategy"], r["symbol"]) == (name, symbol)), None)
@@ -137,6 +143,14 @@ def evaluation_of(view: View, name: str, symbol: str) -> dict:
 def warming(document: dict) -> list[tuple[str, int, int]]:
     "(timeframe, bars had, bars needed) of what is not warm yet."
     return [(timeframe, have, need) for timeframe, (have, need) in (document.get("warmup") or {}).items() if have < need]
+
+_DECISIONS = ("entry", "exit", "short_entry", "short_exit")
+
+def _said(term: dict) -> str:
+    "A part of a condition with the numbers in it."
+    return term["text"] + (f" ({_operands(term)})" if term["operands"] else "")
+
+def _operands(term: dict) -> str: return f" {term['operator']} ".join(_value(side) for side in term["operands"])
 
 def why_no_trade(view: View, name: str, symbol: str) -> str:
     "One sentence: what keeps this strategy from trading now."
@@ -149,7 +163,7 @@ def why_no_trade(view: View, name: str, symbol: str) -> str:
     if position := document.get("position"): return f"In position ({number(position, sign=True)}); " + ("the exit condition is true." if conditions.get("exit") else "it waits for its exit.")
     if trading.get("state") in ("HALTED", "REDUCING"): return f"Trading is {trading['state']}: {trading.get('reason') or 'no reason given'}."
     if reason := _lock_on(view, symbol): return f"The instrument is locked: {reason}."
-    false = [text for text, value in conditions.items() if not value and text not in ("entry", "exit", "short_entry", "short_exit")]
+    false = [text for text, value in conditions.items() if not value and text not in _DECISIONS] + [_said(term) for term in (last.get("terms") or {}).get("entry", ()) if not term["value"]]
     if conditions.get("entry") or conditions.get("short_entry"): return "Its entry is true: see the signal's verdict."
     return "Entry is false: " + ", ".join(false) + "." if false else "Its entry condition is false."
 
@@ -157,8 +171,16 @@ def _lock_on(view: View, symbol: str) -> str:
     locked = view.document("reconciliation").get("locked") or {}
     return next((reason for instrument, reason in locked.items() if root_of(instrument) == root_of(symbol)), "")
 
-def _condition(text: str, value: bool) -> Safe:
-    return tag("li", tag("span", "✓" if value else "✕", cls="up" if value else "down"), tag("span", text), tag("i", "true" if value else "false"))
+def _condition(text: str, value: bool, operands: str = "", cls: str = "") -> Safe:
+    return tag("li", tag("span", "✓" if value else "✕", cls="up" if value else "down"), tag("span", text), tag("b", operands) if operands else "", tag("i", "true" if value else "false"), cls=cls)
+
+def _conditions(last: dict) -> list[Safe]:
+    "Each decision, and under it the comparisons it is made of with their numbers; those a strategy does not have are left out."
+    terms, found = last.get("terms") or {}, []
+    for text, value in (last.get("conditions") or {}).items():
+        if terms and text in _DECISIONS and text not in terms and not value: continue
+        found += [_condition(text, bool(value), cls="decision" if text in terms else ""), *(_condition(term["text"], term["value"], _operands(term), "term") for term in terms.get(text, ()))]
+    return found
 
 def _warmup(document: dict) -> Safe:
     "A bar a timeframe; silent when all is warm."
@@ -174,7 +196,7 @@ def strategy_card(view: View, clocks: Clocks, name: str, symbol: str, document: 
     enabled, ready = document.get("enabled", True), document.get("ready", False)
     state = tag("span", "○ disabled", cls="soft") if not enabled else tag("span", "● ready", cls="up") if ready else tag("span", "▲ warming", cls="warn")
     parameters = " · ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in (document.get("parameters") or {}).items() if _OFF.get(key) != value)
-    conditions = [_condition(text, bool(value)) for text, value in (last.get("conditions") or {}).items()]
+    conditions = _conditions(last)
     values = [tag("span", f"{key} ", tag("b", _value(value)), cls="val") for key, value in (last.get("values") or {}).items() if key not in _BAR_FIELDS]
     head = tag("div", tag("span", name, cls="name"), tag("span", symbol, cls="soft"), state, tag("span", "position ", tag("b", number(document.get("position") or 0, sign=True)), cls="push"), cls="sh")
     return tag("article", head, tag("p", why_no_trade(view, name, symbol), cls="why"), _warmup(document), tag("ul", *conditions) if conditions else "", tag("div", *values, cls="vals") if values else "",
@@ -194,7 +216,7 @@ svg { display: block; width: 100%; height: 56px; } svg polyline { fill: none; st
 .facts6 { display: grid; grid-template-columns: repeat(2, 1fr); gap: 2px 18px; padding: 6px 12px 10px; } .fact { display: flex; justify-content: space-between; gap: 8px; border-top: 1px solid var(--line); padding-top: 3px; } .fact span:first-child { color: var(--soft) } .fact b { font-weight: 500; white-space: nowrap } .fact b span { color: inherit }
 .sub { padding-left: 12px; } .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 0; border-top: 1px solid var(--line); }
 article { padding: 9px 12px 10px; border-bottom: 1px solid var(--line); box-shadow: 1px 0 0 var(--line); min-width: 0; } .sh { display: flex; gap: 8px; align-items: baseline; flex-wrap: wrap; } .push { margin-left: auto; color: var(--soft) } .push b { color: var(--ink) }
-.why { margin: 3px 0 5px; } ul { list-style: none; margin: 0 0 5px; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 0 14px; } li { display: flex; gap: 7px; border-top: 1px solid var(--line); padding: 1px 0; min-width: 0; } li i { margin-left: auto; font-size: 12px } li span:nth-child(2) { overflow-wrap: anywhere }
+.why { margin: 3px 0 5px; } ul { list-style: none; margin: 0 0 5px; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 0 14px; } li { display: flex; gap: 7px; border-top: 1px solid var(--line); padding: 1px 0; min-width: 0; } li i { margin-left: auto; font-size: 12px } li b { margin-left: auto; font-weight: 500 } li b + i { margin-left: 0; min-width: 32px } .decision, .term { grid-column: 1 / -1 } .decision { font-weight: 600 } .term { padding-left: 16px; color: var(--soft) } .term b { color: var(--ink) } li span:nth-child(2) { overflow-wrap: anywhere }
 .vals { display: flex; flex-wrap: wrap; gap: 1px 14px; } .val { color: var(--soft) } .val b { color: var(--ink); font-weight: 500 } .meta { display: flex; flex-wrap: wrap; gap: 0 12px; color: var(--soft); font-size: 12px; margin-top: 4px; overflow-wrap: anywhere }
 .warmup { display: flex; gap: 8px; align-items: center; } .warmup span { min-width: 44px } progress { flex: 1; height: 6px; accent-color: var(--accent); } .facts td, .facts th { position: static; font-size: 13px } .facts th { color: var(--soft); font-weight: 400 }
 """

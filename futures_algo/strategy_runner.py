@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['make_signal', 'refuse_scalar_code', 'StrategyRunner']
 
-# %% ../nbs/07e_strategy_runner.ipynb #b2f1f01c
+# %% ../nbs/07e_strategy_runner.ipynb #0c08efcf
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from .contracts import product
+from .condition_terms import evaluated
 from .core import Bar, InputError, Signal, Timeframe, signal_id
 from .indicator_calculator import VBTIndicatorCalculator
 from .position import ENTERING, ENTRY_SIDE, EXIT_CONTRACT, EXIT_REASON, EXIT_SIDE, EXITING, LAST_CLOSE, REASONS, SIDE, new_state, position_step
@@ -36,7 +37,7 @@ def refuse_scalar_code(strategy: BaseStrategy) -> None:
     frames = {t: known._replace(prev=known) for t, known in own.items()}
     strategy.conditions(Values(rows(strategy.outputs, frames, rows(strategy.outputs, own))))
 
-# %% ../nbs/07e_strategy_runner.ipynb #4af4807e
+# %% ../nbs/07e_strategy_runner.ipynb #175544e8
 class StrategyRunner:
     "A strategy's indicators, position and signals on one symbol, bar by bar."
     def __init__(self,
@@ -147,7 +148,8 @@ class StrategyRunner:
         "The latest evaluation as plain numbers: what the monitor shows under 'why no trade?'."
         if not self.evaluation: return {"values": {}, "conditions": {}}
         return {"values": {name: float(value) for name, value in self.evaluation["known"].values.items()},
-                "conditions": {name: bool(answer) for name, answer in self.evaluation["conditions"].items()}}
+                "conditions": {name: bool(answer) for name, answer in self.evaluation["conditions"].items()},
+                "terms": evaluated(self.strategy, self.evaluation["known"])}
 
     # --- across restarts
 

@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fixtures"))
 from journal_maker import Day
 
-from futures_algo.books import verdict_tag, view_day, why_no_trade
+from futures_algo.books import positions, verdict_tag, view_day, why_no_trade
 from futures_algo.chart import CandleChart, Mark, random_bars
 from futures_algo.controls import config_difference, flatten_scopes, masked, open_alarms
 from futures_algo.core import MINUTE, SECOND, Bar, ConfigError
@@ -194,3 +194,43 @@ def test_the_days_numbers_come_from_the_journal_alone(tmp_path):
     assert sum(line.fills for line in view_day(view).lines) == day.journal.count("fills")
     reader.stop()
     day.journal.close()
+
+
+# --- why no trade, and books between two comparisons
+
+def test_a_condition_is_told_in_its_parts_with_their_numbers():
+    from futures_algo.condition_terms import evaluated
+    from futures_algo.strategies import MACDCCIStrategy
+    from futures_algo.strategy_values import Known
+    known = Known({"macd": 1.0, "macd_signal": 2.0, "cci": -120.0, "close": 10.0, "open": float("nan"), "sma": 9.0})
+    terms = evaluated(MACDCCIStrategy(), known)
+    assert [(term["text"], term["value"], term["operands"]) for term in terms["entry"]] == [("macd > macd_signal", False, [1.0, 2.0]), ("cci < threshold", True, [-120.0, -100.0]), ("close > open", False, [10.0, None])]
+    assert [term["value"] for term in terms["exit"]] == [False, True] and set(terms) == {"entry", "exit"}
+
+
+def test_a_condition_whose_source_does_not_show_its_parts_stands_alone():
+    from futures_algo.condition_terms import terms_of
+    limit = 3
+    def closes_over(self, x): return (x.close > limit) & (x.open > 1)
+    def two_lines(self, x):
+        low = x.low
+        return low > 1
+    assert terms_of(closes_over) == terms_of(two_lines) == () and limit
+    def one_line(self, x): return (x.close > self.limit) & (x.max > 1)
+    assert [term.text for term in terms_of(one_line)] == ["close > limit", "max > 1"]
+
+
+def test_the_sentence_names_the_false_parts_of_the_entry():
+    terms = {"entry": [{"text": "cci < threshold", "value": False, "operator": "<", "operands": [-62.4, -100.0]}, {"text": "close > open", "value": True, "operator": ">", "operands": [2.0, 1.0]}]}
+    view = View("ok", status={"strategy:s:ES.c.0": {"enabled": True, "ready": True, "warmup": {}, "position": 0}, "trading": {"state": "ACTIVE"}},
+                tables={"evaluations": [{"strategy": "s", "symbol": "ES.c.0", "bar_end": 1, "vals": json.dumps({"conditions": {"entry": False, "exit": False}, "terms": terms})}]})
+    assert why_no_trade(view, "s", "ES.c.0") == "Entry is false: cci < threshold (-62.40 < -100.00).".replace("-", "−")
+
+
+@pytest.mark.parametrize(("document", "says"), [({"state": "ok", "locked": {}}, "▲ being compared"), ({"state": "locked", "locked": {"ES 12-25": "books differ"}}, "✖ the books differ by"),
+                                                ({"state": "locked", "locked": {"NQ 12-25": "books differ"}}, "▲ being compared"), ({}, "✖ the books differ by")])
+def test_books_differ_only_where_the_engine_has_compared_and_found_it(document, says):
+    row = {"account": "Sim101", "instrument": "ES 12-25", "average_price": 1.0, "mark": 1.0, "at": 1}
+    view = View("ok", status={"reconciliation": document}, tables={"positions": [row | {"source": "ledger", "strategy": "s", "quantity": 1, "seq": 2}, row | {"source": "broker", "strategy": "", "quantity": 0, "seq": 1}]})
+    shown = positions(view, view_day(view), Clocks("UTC"))
+    assert says in shown and sum(words in shown for words in ("being compared", "the books differ by")) == 1
