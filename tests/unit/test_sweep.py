@@ -102,6 +102,20 @@ def test_rows_trade_alone_after_the_bars_before_warmed_up(month):
         for name in METRICS: np.testing.assert_allclose(result.table[name][row], stats[name], rtol=1e-9, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", STRATEGIES, ids=lambda kind: kind.__name__)
+def test_the_simulators_trades_are_the_backtests_one_by_one(kind, month):
+    "Stopped after each of a sample of fills, a run has made exactly the trades of then, to the cent: so entry, exit, size and profit of each are the same."
+    strategy, costs = kind(), Costs(2.25, 1)
+    base = month.bars(strategy.base_timeframe)
+    trades = trades_of(base, decisions(strategy, month), costs, 2)
+    equity = equity_curve(base, trades)
+    assert len(trades) > 10
+    for row in sorted({*trades.entry_row[:: max(1, len(trades) // 12)].tolist(), *trades.exit_row[:: max(1, len(trades) // 12)].tolist()}):
+        stop = int(np.searchsorted(month.source.end, base.end[row], "left")) + 1   # a bar whose last minute is empty closes with the next minute
+        table = sweep(kind, month, {name: [value] for name, value in list(strategy.parameters().items())[:1]}, costs, 2, rows=slice(0, stop)).table
+        assert table["trades"][0] == (trades.exit_row <= row).sum() and abs(table["net_profit_usd"][0] - equity[row]) < 0.005, row
+
+
 def _rows_alone(strategy, market, rows: slice) -> dict:
     "Figures of the rows' own trades; conditions hold on no other row, and no later bar is known."
     seen = Market(market.source[:rows.stop], market.calendar)
