@@ -59,6 +59,7 @@ class Engine:
         self._journaled: dict[tuple[str, str], int] = {}   # end of the newest bar in the journal, by symbol and timeframe
         self._latest: dict[str, Bar] = {}        # the last closed bar of each symbol
         self._noted: dict[tuple[str, str], int] = {}   # (strategy, symbol) -> end of the evaluation in the journal
+        self.trading_state = ("ACTIVE", 0)       # what entries meet, and since when (ns UTC)
         self._is_present = False                 # the stream has reached the present once
         self._instruments: dict[str, str] = {}   # dated contract -> NinjaTrader's name
         self.reloader = None                     # what follows the config file, see `reload`
@@ -229,7 +230,8 @@ class Engine:
         "What a watcher needs to know now."
         from futures_algo.engine_commands import status_documents
         self._next_status = time.monotonic() + STATUS_SECONDS
-        at = time.time_ns()
+        at, trading = time.time_ns(), self.executor.books.trading
+        if self.trading_state[0] != trading: self.trading_state = (trading, self.clock.now())
         for key, document in status_documents(self).items(): self.journal.set_status(key, at, **document)
         self._note_evaluations()
         self.journal.flush()

@@ -66,7 +66,7 @@ def status_documents(engine) -> dict[str, dict[str, Any]]:
         "feed": {"state": engine.feed_state.state, "reason": engine.feed_state.reason, "bars_received": engine.counts["bars_in"]},
         "broker": {"state": executor.broker_state[0], "reason": executor.broker_state[1], "checked": now},
         "reconciliation": {"state": "locked" if books.locked else "ok" if books.reconciled else "pending", "locked": dict(books.locked), "at": now},
-        "trading": {"state": books.trading, "reason": books.trading_reason, "pnl_usd": executor.pnl_usd()},
+        "trading": {"state": books.trading, "reason": books.trading_reason, "since": engine.trading_state[1], "pnl_usd": executor.pnl_usd()},
         "clock": {"now": now},
         "market": _market(engine, now),
     } | ({"config": engine.reloader.document()} if engine.reloader else {})

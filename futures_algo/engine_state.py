@@ -121,7 +121,9 @@ def _key(runner: StrategyRunner) -> str: return f"{runner.name}:{runner.symbol}"
 def remember_commands(engine) -> None:
     "What people decided stays decided: the trading state, and which strategies are disabled."
     books, trading = engine.executor.books, engine.journal.status().get("trading", {})
-    if trading.get("state") in ("HALTED", "REDUCING"): books.trading, books.trading_reason = trading["state"], trading.get("reason", "")
+    if trading.get("state") in ("HALTED", "REDUCING"):
+        books.trading, books.trading_reason = trading["state"], trading.get("reason", "")
+        engine.trading_state = (trading["state"], trading.get("since", 0))
     for row in engine.journal.rows("commands", "state = 'done' AND verb IN ('enable', 'disable')", order="acked_at, rowid"):
         args = json.loads(row["args"])
         name = args.get("strategy", args.get("name", ""))
