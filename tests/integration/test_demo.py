@@ -83,11 +83,36 @@ def test_real_databento_bars_run_the_same_path(shared_data):
     assert (summary["bars_in"], summary["lost_bars"], summary["duplicate_bars"], summary["bars_out"]["1min"]) == (60, 0, 0, 60)
 
 
-def test_bars_of_the_live_path_equal_the_vendors(shared_data, tmp_path):
+@pytest.fixture(scope="module")
+def real_nq(shared_data, tmp_path_factory) -> tuple[dict, Path]:
+    "The engine's run over the real NQ minutes."
+    folder = tmp_path_factory.mktemp("nq")
+    futures_algo("import", shared_data / "bars_1m" / "NQ_1min_sample.csv", "--symbol", "NQ.c.0", "--tz", "America/New_York", "--out", folder / "nq.dbn.zst")
+    return demo("--data", str(folder / "nq.dbn.zst"), "--folder", str(folder)), folder
+
+
+def test_the_real_minutes_give_the_same_signal_ids_in_sweep_replay_and_run(real_nq):
+    from futures_algo.checks import replay
+    from futures_algo.demo import DEFAULT_CONFIG, demo_config, recorded
+    from futures_algo.live import build_strategy
+    from futures_algo.strategies import evaluate
+    _, folder = real_nq
+    (folder / "again").mkdir()
+    recording = recorded([folder / "nq.dbn.zst"], folder / "again")
+    config, _ = demo_config(ROOT / DEFAULT_CONFIG, recording, folder / "again")
+    bars, seen = recording.bars["NQ.c.0"], 0
+    for name, entry in config.strategies.items():
+        if not entry.enabled: continue
+        run = {row[0] for row in rows(folder, f"SELECT id FROM signals WHERE strategy = '{name}' AND symbol = 'NQ.c.0'")}
+        sweep = {signal.id for signal in evaluate(build_strategy(name, entry), name, bars)}
+        assert run == sweep == {signal.id for signal in replay(build_strategy(name, entry), name, bars)}, name
+        seen += len(run)
+    assert seen > 100
+
+
+def test_bars_of_the_live_path_equal_the_vendors(shared_data, real_nq):
     import pandas as pd
-    folder = shared_data / "bars_1m"
-    futures_algo("import", folder / "NQ_1min_sample.csv", "--symbol", "NQ.c.0", "--tz", "America/New_York", "--out", tmp_path / "nq.dbn.zst")
-    summary = demo("--data", str(tmp_path / "nq.dbn.zst"), "--folder", str(tmp_path))
+    folder, (summary, tmp_path) = shared_data / "bars_1m", real_nq
     assert summary["bars_in"] == 14_714 and summary["lost_bars"] == 0
     for timeframe, file in (("5min", "NQ_5min_sample.csv"), ("30min", "NQ_30min_sample.csv"), ("60min", "NQ_1hour_sample.csv")):
         vendor = pd.read_csv(folder / file, parse_dates=["timestamp"])
