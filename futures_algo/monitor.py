@@ -83,7 +83,7 @@ def release(path: "str | Path") -> None:
     with _SHARED_LOCK: screens = _SHARED.pop(Path(path).resolve(), None)
     if screens: screens.reader.stop()
 
-# %% ../nbs/14_monitor.ipynb #86cb8645
+# %% ../nbs/14_monitor.ipynb #fdd11198
 _STACKS = {"chart": ("chart",), "side": ("result", "positions", "strategies", "actions", "feed"), "tables": ("signals", "fills", "orders", "events", "commands")}   # in the order a phone shows them
 _CSS = [CARD_CSS, BAND_CSS, NOTICE_CSS, BOOKS_CSS]
 
@@ -99,7 +99,7 @@ class Page:
         theme: str = "",                             # dark, light, or "" for the system's
     ):
         self.screens, self.clocks, self._shown = screens, Clocks(zone), {}
-        self._drawn, self._told, self._painted = None, None, 0   # the view on the chart, the one in the panels, and since when (ns)
+        self._told, self._painted = None, 0   # the view in the panels, and since when (ns)
         self.panes = {name: _pane() for name in ("band", "notices", "clock", *_PARTS)}
         self.chart, self.controls = ChartPanel(), None
         self.actions = pn.Column(sizing_mode="stretch_width", margin=0)
@@ -137,9 +137,7 @@ class Page:
     def update(self) -> None:
         "Repaint what changed since the last look: the chart at once, what stands beside it twice a second."
         view, now = self.screens.reader.view, time.time_ns()
-        if view is not self._drawn:
-            self._drawn = view
-            self.chart.update(view)
+        self.chart.update(view)   # also when the view is the same: another symbol may have been chosen
         if now - self._painted >= PANELS_NS: self._paint(view, now)
 
     def _paint(self, view: View, now: int) -> None:
