@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from futures_algo.aggregator import BarAggregator
-from futures_algo.core import Bar, InputError, Timeframe
+from futures_algo.core import Bar, InputError
 from futures_algo.feed_events import Position, clock_text
 from futures_algo.pipeline import by_instant
 from futures_algo.strategy_runner import StrategyRunner
@@ -46,7 +46,7 @@ def position_of(saved: dict[str, Any]) -> Position:
 def restore(engine, saved: dict[str, Any]) -> None:
     "Put a new engine where the saved one was; what is new since then is built from the journal's minutes."
     through, aggregator = saved["position"][0], engine.pipeline.minutes
-    minutes = {symbol: _minutes(engine.journal, symbol, through) for symbol in saved["pipeline"]["symbols"]}
+    minutes = {symbol: engine.journal.bars(symbol, "1min", through, MEMORY_MINUTES) for symbol in saved["pipeline"]["symbols"]}
     _add_timeframes(saved["pipeline"]["minutes"], minutes, aggregator.get_available_timeframes())
     engine.pipeline.restore(saved["pipeline"])
     engine.generator.last_actions.update({(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]})
@@ -106,13 +106,6 @@ def closed(minutes: Iterable[Bar], timeframes: Iterable[str]) -> Iterator[list[B
     "What closes, one moment at a time, when these minutes are aggregated."
     aggregator = BarAggregator(timeframes, keep=0)
     for bar in minutes: yield from by_instant(aggregator.push(bar))
-
-
-def _minutes(journal, symbol: str, through: int) -> list[Bar]:
-    "The journal's latest one-minute bars of a symbol up to a moment."
-    rows = journal.rows("bars", "symbol = ? AND timeframe = '1min' AND \"end\" <= ?", symbol, through, order='"end" DESC', limit=MEMORY_MINUTES)
-    return [Bar(row["symbol"], Timeframe(row["timeframe"]), *(row[name] for name in ("start", "end", "open", "high", "low", "close", "volume", "contract")), True,
-                bool(row["partial"])) for row in reversed(rows)]
 
 
 def _key(runner: StrategyRunner) -> str: return f"{runner.name}:{runner.symbol}"

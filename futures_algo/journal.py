@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from futures_algo.core import Bar, FuturesAlgoError, InputError, Signal, did_you_mean
+from futures_algo.core import Bar, FuturesAlgoError, InputError, Signal, Timeframe, did_you_mean
 from futures_algo.journal_schema import DURABLE, INDEXES, SCHEMA_VERSION, TABLES
 
 log = logging.getLogger(__name__)
@@ -236,6 +236,12 @@ class Journal:
         with self._lock:
             if self._waiting: self.flush()
             return self._connection.execute(f"SELECT count(*) FROM {_known(table)}").fetchone()[0]
+
+    def bars(self, symbol: str, timeframe: str, through: int, limit: int) -> list[Bar]:
+        "The latest closed bars of a series that end by `through` (ns UTC), oldest first."
+        found = self.rows("bars", 'symbol = ? AND timeframe = ? AND "end" <= ?', symbol, timeframe, through, order='"end" DESC', limit=limit)
+        fields = ("start", "end", "open", "high", "low", "close", "volume", "contract")
+        return [Bar(symbol, Timeframe(timeframe), *(row[name] for name in fields), True, bool(row["partial"])) for row in reversed(found)]
 
     def ends(self) -> dict[tuple[str, str], int]:
         "End (ns UTC) of the newest bar of each symbol and timeframe."

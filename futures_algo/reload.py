@@ -87,9 +87,7 @@ class _Past:
 
     def bars(self, symbol: str, timeframe: Timeframe, limit: int = LONGEST_PAST) -> list[Bar]:
         "The latest closed bars of a series, oldest first."
-        rows = self.engine.journal.rows("bars", 'symbol = ? AND timeframe = ? AND "end" <= ?', symbol, timeframe, self.through.get(symbol, -1),
-                                        order='"end" DESC', limit=limit)
-        return [Bar(symbol, timeframe, *(row[name] for name in ("start", "end", "open", "high", "low", "close", "volume", "contract")), True, bool(row["partial"])) for row in rows[::-1]]
+        return self.engine.journal.bars(symbol, timeframe, self.through.get(symbol, -1), limit)
 
     def extend(self, timeframes) -> None:
         "Build more timeframes; what has closed of them goes into the journal, where strategies are warmed from and charts are drawn from."

@@ -11,7 +11,7 @@ import httpx
 from futures_algo.core import Bar
 from futures_algo.feed_events import FeedEvent, FeedState, Position
 from futures_algo.sim.broker import PaperBroker
-from futures_algo.sim.httpd import decode
+from futures_algo.sim.httpd import Reply, decode
 
 BURST = 2000   # bars handed over before the consumer may look at its clocks
 
@@ -41,9 +41,13 @@ class BrokerLine(httpx.BaseTransport):
     "Carries a client's requests to a paper broker in this process."
     def __init__(self, broker: PaperBroker): self.broker, self.loop = broker, asyncio.new_event_loop()
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def ask(self, request: httpx.Request) -> Reply:
+        "The server's own answer."
         head = f"{request.method} {request.url.raw_path.decode()} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-        reply = self.loop.run_until_complete(self.broker._answer(decode(head.encode(), request.read())))
+        return self.loop.run_until_complete(self.broker._answer(decode(head.encode(), request.read())))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        reply = self.ask(request)
         if reply.cut: raise httpx.ReadError("connection cut", request=request)
         content = json.dumps(reply.payload).encode() if reply.content is None else reply.content
         return httpx.Response(reply.status, headers=dict(reply.headers), content=content)

@@ -11,8 +11,6 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from futures_algo.core import SECOND, Bar, DataClock, Signal, signal_id
 from futures_algo.crosstrade import CrossTradeClient
 from futures_algo.crosstrade_limits import TokenBucket
@@ -20,7 +18,7 @@ from futures_algo.execution import CrossTradeExecutor, Gate, Limits
 from futures_algo.journal import Journal
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.faults import Variants
-from futures_algo.sim.httpd import decode
+from futures_algo.sim.inprocess import BrokerLine
 
 START = 1_763_046_000 * SECOND   # 2025-11-13 15:00 UTC, a Thursday
 CONTRACTS = {"ES.c.0": ("ESZ5", "ES 12-25", 5850.0), "NQ.c.0": ("NQZ5", "NQ 12-25", 20_000.0)}
@@ -58,20 +56,19 @@ class MortalJournal(Journal):
         self.bomb.pass_by("after a commit")
 
 
-class MortalLine(httpx.BaseTransport):
+class MortalLine(BrokerLine):
     """The broker's own server code without the socket, on a process that may die just before a request or just after its answer.
 
     Sockets take nine tenths of an episode's time; the kill -9 test goes through them."""
     def __init__(self, broker, loop, bomb): self.broker, self.loop, self.bomb = broker, loop, bomb
 
-    def handle_request(self, request):
+    def ask(self, request):
         self.bomb.pass_by(f"before {request.method}")
-        head = f"{request.method} {request.url.raw_path.decode()} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-        reply = self.loop.run_until_complete(self.broker._answer(decode(head.encode(), request.read())))
+        reply = super().ask(request)
         self.bomb.pass_by(f"after {request.method}")
-        if reply.cut: raise httpx.ReadError("connection cut", request=request)
-        content = json.dumps(reply.payload).encode() if reply.content is None else reply.content
-        return httpx.Response(reply.status, headers=dict(reply.headers), content=content)
+        return reply
+
+    def close(self): "The loop is the world's."
 
 
 def bars(symbol, price):
