@@ -1,24 +1,18 @@
 """`parity`, `lookahead`, `warmup`: what a user proves of a strategy before trusting it."""
-import json as json_module
 from pathlib import Path
 
 import typer
 
 from futures_algo.cli import Json, app, finish
+from futures_algo.commands.options import Parameters, Strategy, strategy_of
 
-Strategy = typer.Option(..., "--strategy", help="A shipped one by its name, package.module.Class, or my/file.py:MyStrategy")
 Data = typer.Option(..., "--data", help="DBN file of bars.")
-Parameters = typer.Option("{}", "--parameters", help='JSON of parameters: {"length": 20}')
 
 
 def _arguments(strategy: str, data: Path, parameters: str):
     "The strategy and the bars of each symbol."
-    from futures_algo.core import ConfigError
     from futures_algo.history import read_dbn
-    from futures_algo.strategies import strategy_class
-    try: given = json_module.loads(parameters)
-    except json_module.JSONDecodeError as error: raise ConfigError("parameters", parameters, f"must be JSON ({error})", 'write {"length": 20}') from None
-    return strategy_class(strategy)(**given), read_dbn(data)
+    return strategy_of(strategy, parameters), read_dbn(data)
 
 
 def _finish(reports: dict, as_json: bool) -> None:

@@ -4,10 +4,9 @@ from pathlib import Path
 import typer
 
 from futures_algo.cli import Json, app, finish
-
+from futures_algo.commands.options import Zone
 
 Symbol = typer.Option(None, help="Feed symbol or contract of a file that does not name one: NQ.c.0")
-Zone = typer.Option(None, help="Zone of times without one: America/New_York")
 Stamp = typer.Option("start", help="What a time marks: the start or the close of its bar.")
 Length = typer.Option(None, "--timeframe", help="1min; the most frequent step by default.")
 

@@ -112,10 +112,10 @@ def test_the_notebook_writes_a_file_an_engine_trades(bars, tmp_path):
     assert scenario.hash in seen["events"][0]["message"] and seen["entry"]["scenario"]["hash"] == scenario.hash
 
 
-def optimize(folder: Path, *args: str, code: int = 0) -> dict:
+def optimize(folder: Path, *args: str, code: int = 0, grid: tuple = ("--grid", GRID)) -> dict:
     config = folder / "live.json"
     if not config.exists(): config_with(folder, **{"class": CLASS})
-    return json.loads(futures_algo("optimize", "--config", config, "--sample", "20", "--folds", "2", "--grid", GRID, "--json", *args, code=code).splitlines()[-1])
+    return json.loads(futures_algo("optimize", "--config", config, "--sample", "20", "--folds", "2", *grid, "--json", *args, code=code).splitlines()[-1])
 
 
 def test_a_failed_gate_leaves_the_file_that_was_unless_a_person_accepts(tmp_path):
@@ -125,6 +125,17 @@ def test_a_failed_gate_leaves_the_file_that_was_unless_a_person_accepts(tmp_path
     assert not refused["passed"] and not refused["written"] and file.read_bytes() == former and not all(gate["passed"] for gate in refused["gates"])
     accepted = optimize(tmp_path, "--accept")
     assert accepted["ok"] and read_scenario(file).accepted and not read_scenario(file).passed and file.read_bytes() != former
+
+
+def test_a_job_keeps_its_parts_where_it_is_told_and_reads_the_grid_in_either_form(tmp_path):
+    plain = optimize(tmp_path, "--accept")
+    again = optimize(tmp_path, "--accept", "--store", str(tmp_path / "parts"), "--grid", "length=10,20", "--grid", "bars_held=4:8:4", grid=())
+    assert [one["strategies"]["mine"]["best"] for one in (plain, again)] == 2 * [plain["strategies"]["mine"]["best"]] and len(list((tmp_path / "parts").glob("*/part_*.npy"))) >= 3
+
+
+def test_a_cluster_that_does_not_answer_is_said_and_nothing_is_written(tmp_path):
+    said = futures_algo("optimize", "--config", config_with(tmp_path, **{"class": CLASS}), "--sample", "5", "--cluster", "tcp://127.0.0.1:9", code=2)
+    assert "must be a scheduler that answers" in said.splitlines()[-1] and not (tmp_path / "live_scenario_config.json").exists()
 
 
 def test_the_same_search_gives_the_same_file_but_for_the_time(tmp_path):
@@ -162,6 +173,7 @@ def test_two_real_years_end_with_a_verdict_on_both_symbols_and_the_same_bytes(sh
     (("--sample", "20", "--grid", '{"length": 10}'), "length"),
     (("--sample", "20", "--metric", "sharp"), "sharpe"),
     (("--sample", "20", "--folds", "0"), "folds"),
+    (("--sample", "20", "--limits", "[1]"), "must be a JSON object"),
     (("--sample", "20", "--slippage", "-1"), "slippage_ticks"),
     (("--sample", "-3",), "sample"),
 ])

@@ -96,8 +96,19 @@ def test_the_verb_needs_no_data_and_takes_a_range_of_sessions(capsys):
     assert list(said["symbols"]) == ["NQ.c.0"] and said["stats"]["sessions"] == 2 and said["start"].startswith("2025-07-28 22:00")
 
 
+def test_the_verb_reads_files_of_any_kind_and_a_contract_by_its_own_name(capsys, tmp_path):
+    from futures_algo.history import read_dbn, write_dbn
+    write_dbn(tmp_path / "one.dbn.zst", {"ESU5": generate_minutes("ES.c.0", sessions=2)})
+    read_dbn(tmp_path / "one.dbn.zst")["ESU5"].to_frame().to_parquet(tmp_path / "one.parquet")
+    words = ("--strategy", "RSIStrategy", "--data")
+    by_name, _ = run(capsys, *words, tmp_path / "one.dbn.zst", "--symbol", "ESU5")
+    front, _ = run(capsys, *words, tmp_path / "one.dbn.zst", "--symbol", "ES.c.0")
+    table, _ = run(capsys, *words, f"ESU5={tmp_path / 'one.parquet'}")
+    assert list(by_name["symbols"]) == list(table["symbols"]) == ["ESU5"] and list(front["symbols"]) == ["ES.c.0"] and by_name["stats"] == table["stats"] == front["stats"]
+
+
 @pytest.mark.parametrize("words, message", [(("--engine", "vectorbtt"), "vectorbt"), (("--parameters", '{"lenght": 9}'), "length"), (("--parameters", "length=9"), "JSON"),
-                                            (("--commission", "-1"), "commission_usd"), (("--quantity", "0"), "1 or more"), (("--symbol", "CL.c.0"), "must be in"), (("--parameters", "[1]"), "object"),
+                                            (("--commission", "-1"), "commission_usd"), (("--quantity", "0"), "1 or more"), (("--symbol", "CL.c.0"), "must have bars in the data; the data has ES.c.0, NQ.c.0"), (("--parameters", "[1]"), "object"),
                                             (("--start", "2031-01-01"), "must have a session in the data"), (("--end", "1 May"), "must be a session date"), (("--sample", "3"), "not both")])
 def test_bad_input_is_one_line_and_exit_code_2(recorded, capsys, words, message):
     said, code = run(capsys, "--strategy", "RSIStrategy", "--data", recorded, *words)

@@ -10,7 +10,7 @@ import pytest
 from futures_algo.core import ConfigError, DataError
 from futures_algo.history import write_dbn
 from futures_algo.history_store import BarStore
-from futures_algo.optimization import default_grid, mean_table, plan_of, plans_of, plateau, recorded_bars, sample_bars
+from futures_algo.optimization import default_grid, mean_table, optimize, plan_of, plans_of, plateau, recorded_bars, sample_bars
 from futures_algo.scenario import bars_hash, make_scenario, write_scenario
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, SimpleBullishCCIStrategy
@@ -108,6 +108,31 @@ def test_a_symbol_comes_from_one_source_and_must_be_there(tmp_path, bars):
 def test_sample_bars_are_the_same_every_time():
     first, second = (sample_bars(["ES.c.0"], 1)["ES.c.0"] for _ in range(2))
     assert bars_hash(first) == bars_hash(second)
+
+
+# --- where it is searched
+
+SMALL = {"length": [10, 20], "bars_held": [4, 8]}
+
+@pytest.fixture(scope="module")
+def job(): return plan_of("mine", {"class": CCI, "symbols": ["ES.c.0"]}, Path(), grid=SMALL), {"ES.c.0": generate_minutes("ES.c.0", sessions=12)}
+
+
+def test_the_sweep_and_every_folds_search_keep_their_parts_and_take_them_up_again(job, tmp_path):
+    first = optimize(*job, folds=2, store=tmp_path, created="now")
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert len(kept) == 3   # one over all bars, one a fold
+    for path in tmp_path.glob("*/part_*.npy"): np.save(path, np.load(path) + 1000)
+    again = optimize(*job, folds=2, store=tmp_path, created="now")
+    assert {path.name for path in tmp_path.iterdir()} == kept and np.allclose(again.table.net_profit_usd, first.table.net_profit_usd + 1000)
+    assert [one.trained["trades"] for one in again.walks["ES.c.0"].results] == [one.trained["trades"] + 1000 for one in first.walks["ES.c.0"].results]
+
+
+def test_a_cluster_finds_what_one_computer_finds(job):
+    from distributed import LocalCluster
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        there, here = (optimize(*job, folds=2, created="now", cluster=address) for address in (cluster.scheduler_address, ""))
+    assert there.scenario.hash == here.scenario.hash and there.table.equals(here.table)
 
 
 # --- which combination
