@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['execution_log', 'Decision', 'Waiting', 'CrossTradeExecutor', 'last_trade']
 
-# %% ../nbs/12g_executor.ipynb #12g_executor-003-b371
+# %% ../nbs/12g_executor.ipynb #1fa61950
 import json
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class Waiting(NamedTuple):
     attempt: int = 0        # of an exit
     not_before: int = 0     # ns UTC
 
-# %% ../nbs/12g_executor.ipynb #f831c93c
+# %% ../nbs/12g_executor.ipynb #ba3f215d
 _ALARM_AFTER = 3       # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60    # seconds between attempts
@@ -239,15 +240,29 @@ class CrossTradeExecutor(Bookkeeper):
         left = self._ledger(key).quantity * order.sign
         if left < 0 and order.signal_id: self._retry(order.signal_id, order.order_id)
         elif left > 0: self._lock(order.instrument, "exit", f"exits of {order.strategy} closed {left} more than it held: one that counted as lost arrived after all; flatten the strategy")
-        elif not self._ledger(key).quantity: self._unlock(order.instrument, "exit")
+        elif not self._ledger(key).quantity: self._end_alarm(order.instrument)
+
+    def _end_alarm(self, instrument: str) -> None:
+        "The lock of failing exits opens when no strategy has an exit of the instrument under way or waiting any more."
+        if not any(self._is_leaving(key) for key in {*self.ledgers, *self._waiting} if key[1] == instrument): self._unlock(instrument, "exit")
 
     def _retry(self, signal_identity: str, order_id: str) -> None:
         "Let an exit wait for another attempt, each after a longer pause."
         attempt, row = int(order_id[-2:]) + 1, self.journal.one("signals", "id", signal_identity)
-        if row is None or attempt > _LAST_ATTEMPT: return
-        instrument = self._instrument(_signal(row))
-        if attempt >= _ALARM_AFTER: self._lock(instrument, "exit", f"an exit of {row['strategy']} failed {_ALARM_AFTER} times and goes on being tried; look at NinjaTrader")
-        self._wait_again(_signal(row), attempt, min(2 ** (attempt - 1), _LONGEST_PAUSE))
+        if row is None: return
+        signal, pause = _signal(row), min(2 ** (attempt - 1), _LONGEST_PAUSE)
+        key = signal.strategy, self._instrument(signal)
+        if attempt >= _ALARM_AFTER: self._lock(key[1], "exit", f"an exit of {row['strategy']} failed {_ALARM_AFTER} times and goes on being tried; look at NinjaTrader")
+        if attempt <= _LAST_ATTEMPT: self._wait_again(signal, attempt, pause)
+        elif not self._is_leaving(key): self._wait_again(self._renewed(signal), 0, pause)
+
+    def _renewed(self, signal: Signal) -> Signal:
+        "The same exit decided anew: an id has room for so many attempts, and a weekend has more minutes."
+        now = self.clock.now()
+        fresh = signal._replace(id=signal_id(signal.strategy, "flatten", signal.contract, now, signal.action, len(self._seen)), bar_end=now, timeframe="", config_hash="flatten")
+        self._seen.add(fresh.id)
+        self._journal_verdict(fresh, "pending", detail=f"goes on where the attempts of {signal.id} ended")
+        return fresh
 
     def _release(self, key: tuple[str, str]) -> None:
         "The first that waited and may go now: exits before entries."
@@ -266,11 +281,16 @@ class CrossTradeExecutor(Bookkeeper):
         self._paint()
         if not signal.is_entry:
             if self._exits(signal, key): self._place(signal, key, abs(self._ledger(key).quantity), waiting.attempt)
-            elif not waiting.attempt: self._refuse(signal, Denial.NOTHING_TO_EXIT, "the ledger was flat when its turn came")
+            else: self._drop_exit(waiting, key)
             return
         quantity, refused = self._judge_entry(signal, key)
         if refused: self._refuse(signal, *refused)
         else: self._place(signal, key, quantity)
+
+    def _drop_exit(self, waiting: Waiting, key: tuple[str, str]) -> None:
+        "An exit whose ledger became flat while it waited."
+        if not waiting.attempt: self._refuse(waiting.signal, Denial.NOTHING_TO_EXIT, "the ledger was flat when its turn came")
+        self._end_alarm(key[1])
 
     def _warn_of_doubt(self) -> None:
         limit = self.clock.now() - _DOUBT_ALARM * SECOND
@@ -284,13 +304,26 @@ class CrossTradeExecutor(Bookkeeper):
         scope: str,       # strategy, instrument or account
         name: str = "",   # the strategy, or the instrument in any spelling
     ) -> list[Decision]:
-        "Close what the ledgers of a scope hold, one exit a ledger, and cancel their resting orders. Passes in every trading state."
+        "Close what the ledgers of a scope hold, one exit a ledger; cancel their resting orders, and take back entries that wait. Passes in every trading state."
         if scope not in ("strategy", "instrument", "account"): raise InputError("flatten scope", scope, "must be strategy, instrument or account")
         wanted = instrument_of(name, self.clock.now()) if scope == "instrument" else name
         inside = lambda key: scope == "account" or key[0 if scope == "strategy" else 1] == wanted
+        self.withdraw_entries(f"flatten {scope} {name}".rstrip(), inside)
         for key in {(order.strategy, order.instrument) for order in self.orders.open.values()}:
             if inside(key): self._is_clear(key)
         return [self.submit_signal(self._flatten_signal(key)) for key, ledger in list(self.ledgers.items()) if inside(key) and (ledger.quantity or self._is_busy(key))]
+
+    def withdraw_entries(self,
+        why: str,
+        inside: Callable[[tuple[str, str]], bool] = lambda key: True,   # which ledgers'
+    ) -> None:
+        "Deny the entries that wait: who flattens or stops wants no position to follow."
+        for key, queue in list(self._waiting.items()):
+            if not inside(key): continue
+            for waiting in queue:
+                if waiting.signal.is_entry: self._refuse(waiting.signal, Denial.REDUCING, why)
+            self._waiting[key] = [waiting for waiting in queue if not waiting.signal.is_entry]
+            if not self._waiting[key]: del self._waiting[key]
 
     def close(self, key: tuple[str, str], reason: str) -> Decision:
         "Close what one ledger holds."

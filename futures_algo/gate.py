@@ -124,7 +124,11 @@ class Books:
 
     def halt(self, reason: str) -> None: self.trading, self.trading_reason = "HALTED", reason
 
-# %% ../nbs/12a_gate.ipynb #a3259ac5
+# %% ../nbs/12a_gate.ipynb #c052ae94
+def _age(age: int, limit: float) -> str:
+    "Words for a bar that ended too long ago, or in this computer's future."
+    return f"{age / SECOND:.1f} s old, limit {limit:g} s" if age > 0 else f"its bar ends {-age / SECOND:.1f} s ahead of this computer's clock: set the clock"
+
 class Gate:
     "Judges a signal; `None` lets it pass."
     def __init__(self, limits: Limits = Limits()): self.limits = limits
@@ -157,7 +161,7 @@ class Gate:
                  reversing: bool) -> Iterable[tuple[Denial, str]]:
         limits, age = self.limits, now - signal.bar_end
         if not instrument: yield Denial.CONTRACT, signal.symbol
-        if limits.max_signal_age_s is not None and age > limits.max_signal_age_s * SECOND: yield Denial.STALE, f"{age / SECOND:.1f} s old, limit {limits.max_signal_age_s:g} s"
+        if limits.max_signal_age_s is not None and abs(age) > limits.max_signal_age_s * SECOND: yield Denial.STALE, _age(age, limits.max_signal_age_s)
         if books.dry_run: yield Denial.DRY_RUN, ""
         if books.trading != "ACTIVE": yield Denial[books.trading], books.trading_reason
         if not books.reconciled: yield Denial.NOT_RECONCILED, ""

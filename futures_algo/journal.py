@@ -23,6 +23,7 @@ _LOG_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "alarm": loggin
 
 GROUP_ROWS, GROUP_SECONDS = 512, 0.25   # a group of buffered rows is committed at the first of the two
 BUSY_SECONDS = 5.0
+CLAIM_SECONDS = 1.0   # that claiming the journal is tried for
 
 
 class JournalError(FuturesAlgoError):
@@ -91,12 +92,12 @@ class Journal:
 
     def hold(self) -> None:
         "Claim the journal for this engine until the process ends; a second engine on it is refused."
-        self._held = (self.path.with_name(self.path.name + ".lock")).open("a+")
-        try: _lock_file(self._held)
-        except OSError:
-            self._held.close()
-            self._held = None
-            raise JournalError(f"Another engine is using {self.path}; stop it, or give this one another journal (engine.journal)") from None
+        if self._held is not None: return
+        file = self.path.with_name(self.path.name + ".lock").open("a+")
+        if not _claims(file):
+            file.close()
+            raise JournalError(f"Another engine is using {self.path}; stop it, or give this one another journal (engine.journal)")
+        self._held = file
 
     @staticmethod
     def is_held(path: "str | Path") -> bool:
@@ -150,8 +151,11 @@ class Journal:
     def together(self) -> Iterator[None]:
         "Rows written inside become durable in one commit, or not at all."
         with self._lock:
-            self._together += 1
+            self._together, before = self._together + 1, len(self._waiting)
             try: yield
+            except BaseException:
+                del self._waiting[before:]
+                raise
             finally: self._together -= 1
             if not self._together:
                 full, self._together_full = self._together_full, False
@@ -293,6 +297,17 @@ def _insert(table: str, names: tuple[str, ...], verb: str) -> str:
 
 
 _ADD_BAR = _insert("bars", ("symbol", "timeframe", "start", "end", "open", "high", "low", "close", "volume", "contract", "partial", "received"), "INSERT")
+
+
+def _claims(file) -> bool:
+    "Whether the lock was free. Who asks `is_held` holds it for a moment, so one refusal says nothing."
+    deadline = time.monotonic() + CLAIM_SECONDS
+    while True:
+        try: _lock_file(file)
+        except OSError:
+            if time.monotonic() > deadline: return False
+            time.sleep(0.01)
+        else: return True
 
 
 def _lock_file(file) -> None:

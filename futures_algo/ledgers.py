@@ -48,7 +48,7 @@ class Ledger:
         "Dollars the open position would realise at a price."
         return self.quantity * (mark - self.average_price) * _point_value(self.instrument) if self.quantity else 0.0
 
-# %% ../nbs/12d_ledgers.ipynb #12d_ledgers-008-59c3
+# %% ../nbs/12d_ledgers.ipynb #e8337991
 @lru_cache(maxsize=64)
 def _day_of_hour(hour: int) -> str:
     return (dt.datetime.fromtimestamp(hour * 3600, EXCHANGE_ZONE).replace(tzinfo=None) + dt.timedelta(hours=7)).date().isoformat()
@@ -66,8 +66,8 @@ class DayResult:
     best_usd: float = 0.0
 
     def update(self, at: int, total_usd: float) -> bool:
-        "Take the result of all time; True when a new day began with it."
-        fresh = self.day != (day := trading_day(at))
+        "Take the result of all time; True when a new day began with it. An old moment, of a replay or another clock, does not bring its day back."
+        fresh = self.day < (day := trading_day(at))
         if fresh: self.day, self.start_usd, self.best_usd = day, self.start_usd + self.now_usd, 0.0
         self.now_usd = total_usd - self.start_usd
         self.best_usd = max(self.best_usd, self.now_usd)

@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['Bookkeeper']
 
-# %% ../nbs/12f_reconcile.ipynb #12f_reconcil-003-4d9a
+# %% ../nbs/12f_reconcile.ipynb #f784879e
 from collections.abc import Iterable
 from typing import Any
 
-from .core import BrokerError, Clock, InputError, WallClock
+from .core import MINUTE, BrokerError, Clock, InputError, WallClock
 from .crosstrade_models import Order
 from .gate import Books
-from .ledgers import DayResult, Difference, Ledger, compare
+from .ledgers import DayResult, Difference, Ledger, compare, trading_day
 from .orders import OURS, OrderManager, instrument_of
 from .tracking import ENDED, UNKNOWN, Fill
 
-# %% ../nbs/12f_reconcile.ipynb #4419b2dd
+# %% ../nbs/12f_reconcile.ipynb #71a4cc2e
 _STOPS = ("stop", "trail")
 
 class Bookkeeper:
@@ -73,7 +73,7 @@ class Bookkeeper:
     def mark(self, instrument: str, price: float, at: int) -> None:
         "The market's last price (points) of a contract, for open profit and the delay part of slippage."
         self.marks[instrument] = price
-        if any(ledger.quantity for (_, name), ledger in self.ledgers.items() if name == instrument): self._update_day(at)
+        if trading_day(at) > self.day.day or any(ledger.quantity for (_, name), ledger in self.ledgers.items() if name == instrument): self._update_day(at)
 
     def pnl_usd(self) -> float:
         "Realised and open profit of all ledgers after commission, since the journal began."
@@ -201,6 +201,8 @@ class Bookkeeper:
             sign = 1 if row["side"] == "BUY" else -1
             self._apply(Fill(row["execution_id"], row["order_id"], row["strategy"], row["instrument"], row["quantity"] * sign, row["price"], row["commission"] or 0.0,
                              row["at"], reasons.get(row["signal_id"], "")))
+        self.books.entries.clear()
+        self.books.entries.extend(row["at"] for row in self.journal.rows("intents", "purpose = 'entry' AND at > ?", self.clock.now() - MINUTE, order="at"))
         self.orders.resume()
         return self.reconcile()
 

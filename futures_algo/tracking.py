@@ -106,7 +106,7 @@ class Tracked:
     @property
     def broker_id(self) -> str: return next((name for name in self.names if name != self.order_id), "")
 
-# %% ../nbs/12b_tracking.ipynb #418c1e1d
+# %% ../nbs/12b_tracking.ipynb #4f626e6b
 _MANY = 3   # from so many orders on, the list is asked once instead of each order
 
 class Tracker:
@@ -181,7 +181,8 @@ class Tracker:
             try: return self.client.get_order(name, self.account)
             except NotFound: continue
         if listed is None: listed = self.client.get_orders(self.account, active_only=False)
-        return next((row for row in listed if row.answers_to(order.order_id, order.oco_id) or order.names & {row.order_id, row.ninjatrader_id}), None)
+        own = next((row for row in listed if row.answers_to(order.order_id) or order.names & {row.order_id, row.ninjatrader_id}), None)
+        return own or next((row for row in listed if row.order_type in ("", order.order_type) and row.answers_to(order.order_id, order.oco_id)), None)   # two legs share an OCO id
 
     def _learn(self, order: Tracked, found: Order) -> None:
         order.names |= {found.order_id, found.ninjatrader_id} - {""}

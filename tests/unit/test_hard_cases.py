@@ -1,0 +1,195 @@
+"Cases that cost money and happen rarely: what must hold for exits, entries, books and the day when something else went wrong first."
+import pytest
+from execution_desk import ES, START, desk  # noqa: F401
+
+from futures_algo.core import MINUTE, SECOND
+from futures_algo.journal import Journal
+
+DAY = 86_400 * SECOND
+
+
+# entries that wait
+
+
+def _reversal_in_doubt(it):
+    "A long whose exit is in doubt, and a short entry that waits for it."
+    it.submit()
+    it.wait()
+    it.broker.faults.add("lost_after", path="/place")
+    it.submit("LONG_EXIT")
+    assert it.submit("SHORT_ENTRY").verdict == "pending"
+
+
+def test_a_flatten_takes_back_the_entries_that_wait(desk):  # noqa: F811
+    it = desk()
+    _reversal_in_doubt(it)
+    it.executor.flatten("account")
+    it.wait(looks=5)
+    assert it.held() == it.at_broker() == 0
+    assert [row["verdict"] for row in it.journal.rows("signals", "action = 'SHORT_ENTRY'")] == ["denied"]
+
+
+def test_a_flatten_of_one_strategy_leaves_the_entries_of_others(desk):  # noqa: F811
+    it = desk()
+    _reversal_in_doubt(it)
+    it.executor.flatten("strategy", "fade")
+    it.wait(looks=5)
+    assert it.held() == it.at_broker() == -1
+
+
+# exits that fail for long
+
+
+def test_an_exit_is_tried_for_as_long_as_its_position_is_open(desk):  # noqa: F811
+    "A weekend holds more minutes than an id has attempts."
+    it = desk()
+    it.submit()
+    it.wait()
+    it.broker.faults.add("refuse", path="/place", times=-1)
+    it.submit("LONG_EXIT")
+    it.wait(61, looks=120)
+    it.broker.faults.clear()
+    it.wait(61, looks=5)
+    assert it.held() == it.at_broker() == 0 and not it.executor.books.locked
+
+
+def test_an_exit_that_used_up_its_attempts_is_tried_again_after_a_restart(desk):  # noqa: F811
+    it = desk()
+    it.submit()
+    it.wait()
+    it.broker.faults.add("refuse", path="/place", times=-1)
+    it.submit("LONG_EXIT")
+    it.wait(61, looks=120)
+    it.broker.faults.clear()
+    it.restart()
+    it.wait(61, looks=5)
+    assert it.held() == it.at_broker() == 0
+
+
+def test_the_lock_of_a_failing_exit_stays_while_another_strategys_exit_succeeds(desk):  # noqa: F811
+    it = desk()
+    it.submit(strategy="trend")
+    it.submit(strategy="fade")
+    it.wait()
+    it.broker.faults.add("refuse", path="/place", times=-1)
+    it.submit("LONG_EXIT", strategy="trend")
+    it.wait(5, looks=6)
+    it.broker.faults.clear()
+    assert ES in it.executor.books.locked
+    it.submit("LONG_EXIT", strategy="fade")
+    it.executor.poll()
+    assert it.held("fade") == 0 and it.held("trend") == 1 and "trend failed" in it.executor.books.locked[ES]
+
+
+def test_the_lock_of_a_failing_exit_opens_when_a_person_closed_the_position(desk):  # noqa: F811
+    it = desk()
+    it.submit()
+    it.wait()
+    it.broker.faults.add("refuse", path="/place", times=-1)
+    it.submit("LONG_EXIT")
+    it.wait(5, looks=6)
+    it.broker.trade(ES, "SELL", 1)
+    it.executor.reconcile()
+    it.executor.adopt(ES, "test", "trend")
+    it.wait(61, looks=2)
+    assert it.held() == it.at_broker() == 0 and not it.executor.books.locked and not it.executor._waiting
+
+
+# the legs of an OCO pair
+
+
+@pytest.mark.parametrize("echo", ["echo", "nt8", "lost"])
+def test_many_open_legs_keep_their_own_states_and_fills(desk, echo):  # noqa: F811
+    it = desk(variants={"id_echo": echo})
+    pairs = [it.executor.orders.submit_oco_pair(name, "SELL", 1, limit_price=high, stop_price=low, strategy="trend")
+             for name, high, low in ((ES, 5900.0, 5800.0), ("NQ 12-25", 21_000.0, 19_000.0))]
+    it.wait(looks=2)
+    assert all(leg.state in ("Accepted", "Working") for pair in pairs for leg in pair)
+    assert all(pair[0].names.isdisjoint(pair[1].names) for pair in pairs)
+    it.broker.prices.set_price(ES, 5901.0)
+    it.wait(looks=2)
+    (stop, target), _ = pairs
+    assert (stop.state, target.state, stop.filled, target.filled) == ("Cancelled", "Filled", 0, 1) and it.held() == -1
+    assert it.executor.reconcile() == {} and it.held() == it.at_broker()
+
+
+# the day's result
+
+
+def test_a_lost_day_ends_with_the_day(desk):  # noqa: F811
+    it = desk(limits={"max_daily_loss_usd": 400, "max_stop_streak": 1})
+    it.submit()
+    it.wait()
+    it.broker.prices.set_price(ES, 5842.0)
+    it.submit("LONG_EXIT", reason="stop")
+    it.wait()
+    assert it.submit().denial == "DAILY_LOSS"
+    it.clock.advance(START + DAY)
+    it.executor.mark(ES, 5842.0, it.clock.now())   # a bar of the next day; nothing is held
+    assert it.submit().verdict == "sent"
+
+
+def test_an_old_price_does_not_turn_the_day_back(desk):  # noqa: F811
+    "A replay begins a day before what was lost today."
+    it = desk(limits={"max_daily_loss_usd": 400})
+    it.submit(strategy="fade", contract="NQZ5", price=20_000.0)
+    it.submit()
+    it.wait()
+    it.broker.prices.set_price(ES, 5842.0)
+    it.submit("LONG_EXIT")
+    it.wait()
+    lost = it.executor.books.day_pnl_usd
+    it.executor.mark("NQ 12-25", 20_000.0, START - DAY)
+    it.executor.mark("NQ 12-25", 20_000.0, START + MINUTE)
+    assert it.executor.books.day_pnl_usd == lost < -400 and it.submit().denial == "DAILY_LOSS"
+
+
+def test_the_entries_of_the_last_minute_count_after_a_restart(desk):  # noqa: F811
+    it = desk(limits={"max_orders_per_minute": 1})
+    it.submit()
+    it.wait()
+    assert it.submit(contract="NQZ5").denial == "ORDER_RATE"
+    it.restart()
+    it.wait()
+    assert it.submit(contract="NQZ5").denial == "ORDER_RATE"
+    it.wait(61)
+    assert it.submit(contract="NQZ5").verdict == "sent"
+
+
+# time
+
+
+def test_a_signal_from_the_future_says_that_a_clock_is_wrong_and_is_not_sent(desk):  # noqa: F811
+    it = desk()
+    signal = it.signal()
+    decision = it.executor.submit_signal(signal._replace(bar_end=signal.bar_end + 3600 * SECOND))
+    assert decision.denial == "STALE" and "clock" in decision.detail and not it.orders()
+
+
+# the journal
+
+
+def test_rows_written_together_are_forgotten_together(tmp_path):
+    with Journal(tmp_path / "j.db") as journal:
+        with pytest.raises(RuntimeError), journal.together():
+            journal.add("events", at=1, level="info", kind="a", subject="", message="")
+            raise RuntimeError("half way")
+        journal.add("events", at=2, level="info", kind="b", subject="", message="")
+        assert [row["kind"] for row in journal.rows("events")] == ["b"]
+
+
+def test_looking_whether_a_journal_is_held_refuses_no_engine(tmp_path):
+    import threading
+    path, done, looks = tmp_path / "j.db", threading.Event(), []
+    Journal(path).close()
+    def look():
+        while not done.is_set(): looks.append(Journal.is_held(path))
+    watchers = [threading.Thread(target=look) for _ in range(2)]
+    for each in watchers: each.start()
+    try:
+        for _ in range(300):
+            with Journal(path) as journal: journal.hold()
+    finally:
+        done.set()
+        for each in watchers: each.join()
+    assert looks
