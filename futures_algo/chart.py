@@ -18,7 +18,7 @@ from bokeh.plotting import figure
 
 from .core import MINUTE, Bar, Bars
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-005-38ad
+# %% ../nbs/14a_chart.ipynb #84d6eebd
 _FIT = """
 const {x, high, low, volume} = source.data, n = x.length
 if (n == 0) return
@@ -39,33 +39,36 @@ const x = source.data.x, last = x[x.length - 1], seen = xr.tags[0]
 if (last > seen && xr.end >= seen + 0.5) xr.setv({start: xr.start + last - seen, end: xr.end + last - seen})
 xr.tags = [last]
 """
-_TICKS = """
+_FORMAT = """
+const format = (locale, o) => (window.faFormats ??= {})[locale + JSON.stringify(o)] ??= new Intl.DateTimeFormat(locale, o)   // making one takes longer than a candle
+"""
+_TICKS = _FORMAT + """
 const {x, start} = source.data, n = x.length
 if (n == 0) return []
 const a = Math.max(0, Math.ceil(cb_data.range.start - x[0])), b = Math.min(n - 1, Math.floor(cb_data.range.end - x[0]))
 const minutes = start.length > 1 ? Math.max(1, Math.min((start[1] - start[0]) / 60000, (start[n - 1] - start[n - 2]) / 60000)) : 1
 const wanted = minutes * (b - a + 1) / 9
 const step = [1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080].find(s => s >= wanted) || 10080
-const part = Object.fromEntries(new Intl.DateTimeFormat('en-US', {timeZone: zone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23'}).formatToParts(start[b] ?? start[n - 1]).map(p => [p.type, p.value]))
+const part = Object.fromEntries(format('en-US', {timeZone: zone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23'}).formatToParts(start[b] ?? start[n - 1]).map(p => [p.type, p.value]))
 const last = new Date(start[b] ?? start[n - 1]), offset = ((+part.hour * 60 + +part.minute) - (last.getUTCHours() * 60 + last.getUTCMinutes()) + 1440) % 1440
 const found = []
 let before = null
 for (let i = a; i <= b; i++) { const cell = Math.floor((start[i] / 60000 + offset) / step); if (before !== null && cell != before) found.push(x[i]); before = cell }
 return found
 """
-_LABEL = """
+_LABEL = _FORMAT + """
 const row = Math.round(tick) - source.data.x[0], at = source.data.start[row]
 if (at === undefined) return ''
-const say = (when, o) => new Intl.DateTimeFormat('en-GB', {timeZone: zone, ...o}).format(when)
+const say = (when, o) => format('en-GB', {timeZone: zone, ...o}).format(when)
 const day = say(at, {day: 'numeric', month: 'short'}), clock = say(at, {hour: '2-digit', minute: '2-digit', hourCycle: 'h23'})
 const previous = ticks[index - 1], earlier = previous === undefined ? undefined : source.data.start[Math.round(previous) - source.data.x[0]]
 return earlier !== undefined && say(earlier, {day: 'numeric', month: 'short'}) == day ? clock : clock + '\\n' + day
 """
-_READOUT = """
+_READOUT = _FORMAT + """
 const d = source.data, n = d.x.length
 if (n == 0) return
 const hover = cb_obj.event_name == 'mousemove' ? Math.round(cb_obj.x) - d.x[0] : n - 1, i = Math.min(n - 1, Math.max(0, hover))
-const say = (timeZone) => new Intl.DateTimeFormat('en-GB', {timeZone, weekday: 'short', day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23'}).format(d.start[i])
+const say = (timeZone) => format('en-GB', {timeZone, weekday: 'short', day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23'}).format(d.start[i])
 const price = v => v.toLocaleString('en-US', {minimumFractionDigits: decimals, maximumFractionDigits: decimals})
 const sign = d.close[i] < d.open[i] ? '\\u25bc' : d.close[i] > d.open[i] ? '\\u25b2' : '\\u2013'
 const text = `${say(zone).replace(',', '')} ${zone_name}  (${say().slice(-5)} local)   O ${price(d.open[i])}  H ${price(d.high[i])}  L ${price(d.low[i])}  C ${price(d.close[i])} ${sign}  V ${d.volume[i].toLocaleString('en-US')}`
@@ -186,7 +189,7 @@ def mark_columns(marks: "Sequence[tuple[int, Mark]]") -> dict[str, list]:
                 colour=[INK if mark.kind == "denied" else RISING if b else FALLING for b, (_, mark) in zip(buy, marks)],
                 fill=[0.85 if mark.kind == "fill" else 0.0 for _, mark in marks], above=[16 if b else -16 for b in buy])
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-013-ab90
+# %% ../nbs/14a_chart.ipynb #c9fae611
 class CandleChart(_Panes):
     "Candles, volume and indicator panes of one symbol and timeframe; `.view` is the Bokeh layout to show."
     def __init__(self,
@@ -234,8 +237,8 @@ class CandleChart(_Panes):
 
     def _stream(self, bars: list[Bar], values: Mapping | None) -> None:
         "Append bars, dropping the oldest beyond `keep`."
-        columns = candle_columns(bars, self._first + len(self._starts))
-        self.source.stream(columns | {name: self._column(values, name, len(bars)) for name in self.names}, rollover=self.keep)
+        columns = candle_columns(bars, self._first + len(self._starts)) | {name: self._column(values, name, len(bars)) for name in self.names}
+        self.source.stream({name: column.tolist() for name, column in columns.items()}, rollover=self.keep)   # arrays travel in messages of their own
         self._starts += [bar.start for bar in bars]
         self._ends += [bar.end for bar in bars]
         if (surplus := len(self._starts) - self.keep) > 0:

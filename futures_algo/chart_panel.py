@@ -6,7 +6,7 @@
 __all__ = ['CHART_CSS', 'CONTROL_CSS', 'strategy_indicators', 'chart_indicators', 'IndicatorLines', 'marks_of', 'levels_of',
            'session_opens', 'ChartPanel']
 
-# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-003-5ecc
+# %% ../nbs/14g_chart_panel.ipynb #ef358f1e
 import json
 from collections.abc import Iterable
 
@@ -20,6 +20,7 @@ from .core import Bar, FuturesAlgoError, Timeframe
 from .day import contract_code, signed
 from .indicator_base import Indicator
 from .journal_reader import View
+from .page_parts import flow
 from .screen import number, price
 from .sessions import SessionCalendar
 
@@ -95,7 +96,7 @@ def session_opens(symbol: str, bars: list[Bar]) -> list[int]:
     segments = calendar.segments(bars[0].start, bars[-1].end)
     return [calendar.session_bounds(session)[0] for session in dict.fromkeys(s.session for s in segments)]
 
-# %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-009-50aa
+# %% ../nbs/14g_chart_panel.ipynb #cfdfb0ca
 _MOVE = "const w = xr.end - xr.start, d = w * share; xr.setv({start: xr.start + d, end: xr.end + d})"
 _ZOOM = "const w = (xr.end - xr.start) * share; xr.setv({start: xr.end - w, end: xr.end})"
 _LATEST = "const x = source.data.x, w = xr.end - xr.start, last = x[x.length - 1] + 4.5; xr.setv({start: last - w, end: last})"
@@ -116,16 +117,19 @@ label { color: var(--soft); font-size: 12px }
 class ChartPanel:
     "A `CandleChart` that follows the journal; `.view` is the Panel object."
     def __init__(self, height: int = 340):
-        self.symbol = pn.widgets.Select(name="", options=[], width=104, margin=(8, 0, 4, 10), stylesheets=[CONTROL_CSS])
-        self.timeframe = pn.widgets.Select(name="", options=[], width=84, margin=(8, 0, 4, 6), stylesheets=[CONTROL_CSS])
-        self.tools = pn.FlexBox(self.symbol, self.timeframe, sizing_mode="stretch_width")
+        self.symbol = pn.widgets.Select(options=[], width=104, margin=(8, 0, 4, 10), stylesheets=[CONTROL_CSS])
+        self.timeframe = pn.widgets.Select(options=[], width=84, margin=(8, 0, 4, 6), stylesheets=[CONTROL_CSS])
+        self.tools = flow(self.symbol, self.timeframe)
         self.plot = pn.pane.Bokeh(None, sizing_mode="stretch_width", margin=(0, 6))
         self.view = pn.Column(self.tools, self.plot, sizing_mode="stretch_width", margin=0, stylesheets=[CHART_CSS])
         self.chart: CandleChart | None = None
         self._height, self._shown, self._seq, self._versions = height, (), 0, ()
+        self._looked: View | None = None
 
     def update(self, view: View) -> None:
         "Bring the chart up to the view: another symbol draws anew, new bars stream."
+        if view is self._looked and self._shown[:1] == ((self.symbol.value, self.timeframe.value),): return
+        self._looked = view
         self._choices(view)
         key = (self.symbol.value, self.timeframe.value)
         if key not in view.bars: return
@@ -156,7 +160,7 @@ class ChartPanel:
 
     def _button(self, text: str, code: str, share: float) -> pn.widgets.Button:
         "A button that moves this chart in the browser, without a word to the server."
-        button = pn.widgets.Button(name=text, margin=(8, 0, 4, 6), stylesheets=[CONTROL_CSS])
+        button = pn.widgets.Button(label=text, margin=(8, 0, 4, 6), stylesheets=[CONTROL_CSS])
         button.jscallback(args=dict(xr=self.chart.x_range, source=self.chart.source, share=share), clicks=code)
         return button
 

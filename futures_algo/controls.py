@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['masked', 'config_difference', 'flatten_scopes', 'open_alarms', 'Controls', 'no_controls']
 
-# %% ../nbs/14h_controls.ipynb #14h_controls-003-fa5a
+# %% ../nbs/14h_controls.ipynb #3ab481a5
 import difflib
 import json
 from pathlib import Path
@@ -17,6 +17,7 @@ from .chart_panel import CONTROL_CSS
 from .core import ConfigError, FuturesAlgoError
 from .day import contract_code
 from .journal_reader import View
+from .page_parts import Words, flow
 from .panels import arguments
 from .screen import card, tag
 
@@ -51,13 +52,13 @@ def open_alarms(view: View) -> dict[str, int]:
     done = {arguments(c).get("event") for c in view.tables.get("commands", ()) if c["verb"] == "acknowledge" and c["state"] != "refused"}
     return {f"{e['subject']}: {e['message']}"[:90]: e["seq"] for e in view.tables.get("events", ()) if str(e["level"]).lower() in ("error", "critical", "alarm") and e["seq"] not in done}
 
-# %% ../nbs/14h_controls.ipynb #3c71ae7f
-def _row(label: str, *widgets: Any) -> pn.FlexBox:
+# %% ../nbs/14h_controls.ipynb #4489f6d4
+def _row(label: str, *widgets: Any) -> pn.Row:
     "Widgets of one purpose behind its name."
-    return pn.FlexBox(pn.pane.HTML(tag("span", label, cls="soft"), width=58, margin=(4, 0), stylesheets=[_SAID_CSS]), *widgets, sizing_mode="stretch_width", align_items="center")
+    return flow(Words(tag("span", label, cls="soft"), width=58, margin=(4, 0), stylesheets=[_SAID_CSS]), *widgets)
 
-def _button(name: str, kind: str = "default", **kw: Any) -> pn.widgets.Button:
-    return pn.widgets.Button(name=name, button_type=kind, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0), **kw)
+def _button(label: str, kind: str = "default", **kw: Any) -> pn.widgets.Button:
+    return pn.widgets.Button(label=label, button_type=kind, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0), **kw)
 
 class Controls:
     "The actions of one open page; `.view` is the Panel object."
@@ -66,9 +67,9 @@ class Controls:
         config_path: "str | Path | None" = None,   # the file `reload config` compares with
     ):
         self._send, self._config, self._view = send, Path(config_path) if config_path else None, View()
-        self.said = pn.pane.HTML("", stylesheets=[_SAID_CSS], margin=(2, 0), sizing_mode="stretch_width")
+        self.said = Words("", stylesheets=[_SAID_CSS], margin=(2, 0), sizing_mode="stretch_width")
         rows = [self._states(), self._flatten(), self._strategies(), self._alarms(), self._reload()]
-        title = pn.pane.HTML("<h2>Actions</h2>", stylesheets=[_SAID_CSS], margin=0)
+        title = Words("<h2>Actions</h2>", stylesheets=[_SAID_CSS], margin=0)
         self.view = pn.Column(title, *rows, self.said, sizing_mode="stretch_width", margin=0, stylesheets=[_PANEL_CSS])
 
     def ask(self, verb: str, **args: Any) -> None:
@@ -77,9 +78,9 @@ class Controls:
         except (FuturesAlgoError, OSError) as error: self.say(str(error), "down")
         else: self.say(f"{verb.replace('_', ' ')} {' '.join(map(str, args.values()))}: asked, see Commands for the answer")
 
-    def say(self, text: str, cls: str = "soft") -> None: self.said.object = tag("p", text, cls=cls, role="status")
+    def say(self, text: str, cls: str = "soft") -> None: self.said.say(tag("p", text, cls=cls, role="status"))
 
-    def _states(self) -> pn.FlexBox:
+    def _states(self) -> pn.Row:
         "Halt, reduce only, resume: the first two at once, the last after typing it."
         halt, reduce = _button("Halt", "danger"), _button("Reduce only")
         halt.on_click(lambda _: self.ask("halt", reason="asked on the page"))
@@ -88,9 +89,9 @@ class Controls:
         self._confirm(typed, resume, lambda: "RESUME", lambda: self.ask("resume"))
         return _row("Trading", halt, reduce, typed, resume)
 
-    def _flatten(self) -> pn.FlexBox:
+    def _flatten(self) -> pn.Row:
         "Scope, the typed name, the button."
-        self.scope = pn.widgets.Select(name="", options=[], width=150, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        self.scope = pn.widgets.Select(options=[], width=150, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
         target = lambda: (flatten_scopes(self._view).get(self.scope.value) or {}).get("name", "")
         typed, button = self._typed("type its name", target), _button("Flatten", "danger", disabled=True)
         self._confirm(typed, button, target, lambda: self.ask("flatten", **flatten_scopes(self._view)[self.scope.value]))
@@ -98,7 +99,7 @@ class Controls:
         return _row("Flatten", self.scope, typed, button)
 
     def _typed(self, hint: str, wanted: Callable[[], str]) -> pn.widgets.TextInput:
-        return pn.widgets.TextInput(name="", placeholder=hint, width=112, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        return pn.widgets.TextInput(placeholder=hint, width=112, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
 
     def _confirm(self, typed: pn.widgets.TextInput, button: pn.widgets.Button, wanted: Callable[[], str], act: Callable[[], None]) -> None:
         "The button works only while the text is the wanted word; checked again when it is pressed."
@@ -111,15 +112,15 @@ class Controls:
             button.disabled = True
         button.on_click(press)
 
-    def _strategies(self) -> pn.FlexBox:
-        self.strategy = pn.widgets.Select(name="", options=[], width=150, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+    def _strategies(self) -> pn.Row:
+        self.strategy = pn.widgets.Select(options=[], width=150, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
         enable, disable = _button("Enable"), _button("Disable")
         enable.on_click(lambda _: self.strategy.value and self.ask("enable", strategy=self.strategy.value))
         disable.on_click(lambda _: self.strategy.value and self.ask("disable", strategy=self.strategy.value))
         return _row("Strategy", self.strategy, enable, disable)
 
-    def _alarms(self) -> pn.FlexBox:
-        self.alarm = pn.widgets.Select(name="", options={"no open alarm": 0}, width=212, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+    def _alarms(self) -> pn.Row:
+        self.alarm = pn.widgets.Select(options={"no open alarm": 0}, width=212, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
         button = _button("Acknowledge")
         button.on_click(lambda _: self.alarm.value and self.ask("acknowledge", event=self.alarm.value))
         return _row("Alarm", self.alarm, button)
@@ -127,9 +128,9 @@ class Controls:
     def _reload(self) -> pn.Column:
         "Show the difference first, then offer to apply it."
         look, self._apply = _button("Compare config file"), _button("Apply it", "primary", visible=False)
-        self.difference = pn.pane.HTML("", stylesheets=[_SAID_CSS], margin=0, sizing_mode="stretch_width")
+        self.difference = Words("", stylesheets=[_SAID_CSS], margin=0, sizing_mode="stretch_width")
         look.on_click(lambda _: self._compare())
-        self._apply.on_click(lambda _: (self.ask("reload"), self._apply.param.update(visible=False), self.difference.param.update(object="")))
+        self._apply.on_click(lambda _: (self.ask("reload"), self._apply.param.update(visible=False), self.difference.say("")))
         return pn.Column(_row("Config", look, self._apply), self.difference, sizing_mode="stretch_width", margin=0)
 
     def _compare(self) -> None:
@@ -140,7 +141,7 @@ class Controls:
         try: lines = config_difference(json.loads(running["content"]), read_config(self._config))
         except ConfigError as error: return self.say(str(error), "down")
         shown = [tag("div", line, cls="up" if line.startswith("+") else "down" if line.startswith("-") else "soft") for line in lines]
-        self.difference.object = tag("pre", *shown) if shown else tag("p", "the file equals the running config", cls="soft")
+        self.difference.say(tag("pre", *shown) if shown else tag("p", "the file equals the running config", cls="soft"))
         self._apply.visible = bool(shown)
 
     def update(self, view: View) -> None:

@@ -19,17 +19,18 @@ from typing import Any
 from .core import DAY, Bar
 from .journal_schema import SCHEMA_VERSION
 
-# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-005-bcfc
+# %% ../nbs/14b_journal_reader.ipynb #b669e812
 class BarSeries:
     "The latest bars of one symbol and timeframe, in journal order."
     def __init__(self,
         keep: int = 3000,   # bars remembered
     ):
-        self._keep, self._rows, self._known = keep, deque(), {}
+        self._keep, self._rows, self._known, self._ordered = keep, deque(), {}, True
 
     def add(self, seq: int, bar: Bar) -> bool:
         "Take one journal row; False when it says nothing new."
         if self._known.get(bar.start) == bar: return False
+        self._ordered = self._ordered and (bar.start in self._known or not self._known or bar.start > next(reversed(self._known)))
         self._known[bar.start] = bar
         self._rows.append((seq, bar))
         if len(self._rows) > self._keep:
@@ -49,12 +50,12 @@ class BarSeries:
 
     def bars(self) -> list[Bar]:
         "All of them by start, each once, the latest word on each."
-        return [bar for _, bar in sorted(self._known.copy().items())]
+        return list(self._known.values()) if self._ordered else [bar for _, bar in sorted(self._known.copy().items())]
 
     @property
     def last(self) -> Bar | None: return self._rows[-1][1] if self._rows else None
 
-# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-008-04c6
+# %% ../nbs/14b_journal_reader.ipynb #90961b34
 @dataclass(frozen=True)
 class View:
     "The journal as last read."
@@ -67,7 +68,7 @@ class View:
     tables: dict[str, list[dict]] = field(default_factory=dict)  # signals, intents, fills, positions, events, ...: newest first
     bars: dict[tuple[str, str], BarSeries] = field(default_factory=dict)  # (symbol, timeframe)
     lags: tuple[int, ...] = ()           # ns from a one-minute bar's end to its arrival, the latest bars
-    versions: dict[str, int] = field(default_factory=dict)  # part -> number of its changes
+    versions: dict[str, int] = field(default_factory=dict)  # table, bars, or kind of status document ("feed", "strategy") -> number of its changes
     generation: int = 0                  # grows when the file is another one
 
     def document(self, key: str) -> dict:
@@ -121,7 +122,7 @@ def judge(connection: sqlite3.Connection) -> tuple[str, str, str]:
     kind = "older" if version < SCHEMA_VERSION else "newer"
     return kind, f"The journal has an {kind} schema ({version}) than this page reads ({SCHEMA_VERSION})".replace("an newer", "a newer"), "open it with the version of futures-algo that wrote it, or move it away and start the engine anew"
 
-# %% ../nbs/14b_journal_reader.ipynb #14b_journal_-014-e51e
+# %% ../nbs/14b_journal_reader.ipynb #71ac9a60
 class JournalReader:
     "Follows a journal file in a thread; `view` is what it last saw."
     def __init__(self,
@@ -206,6 +207,7 @@ class JournalReader:
         run = (_rows(self._connection, "SELECT * FROM runs ORDER BY rowid DESC LIMIT 1") or [{}])[0]
         for part, now, before in [*((p, rows, old.tables.get(p)) for p, rows in tables.items()), ("status", status, old.status), ("run", run, old.run)]:
             if now != before: versions[part] = versions.get(part, 0) + 1
+        for kind in {key.split(":")[0] for key, document in status.items() if document != old.status.get(key)}: versions[kind] = versions.get(kind, 0) + 1
         bars = self._bars(old, versions)
         self._busy_since = 0.0
         self.view = replace(old, state="ok", problem="", remedy="", run=run, status=status, written=written, tables=tables, bars=bars, lags=tuple(self._lags), versions=versions)

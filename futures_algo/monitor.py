@@ -6,7 +6,7 @@
 __all__ = ['PANELS_NS', 'REFRESH_MS', 'Screens', 'shared_screens', 'release', 'Page', 'monitor_page', 'monitor_app',
            'append_command', 'serve']
 
-# %% ../nbs/14_monitor.ipynb #14_monitor-003-2b8c
+# %% ../nbs/14_monitor.ipynb #b69035ea
 import getpass
 import threading
 import time
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import panel as pn
+from bokeh.document import Document
 from bokeh.models import CustomJS
 
 from . import books, panels
@@ -26,19 +27,20 @@ from .journal import Journal
 from .journal_reader import JournalReader, View
 from .monitor_frame import frame
 from .monitor_server import refusal, serve
+from .page_parts import Words
 from .panels import BAND_CSS, NOTICE_CSS
 from .screen import CARD_CSS, ROOT_CSS, Clocks, Safe
 
 _all_ = ["serve"]   # public here too
 
-# %% ../nbs/14_monitor.ipynb #fb178bf3
+# %% ../nbs/14_monitor.ipynb #5f356243
 _ROLES = ("trader", "viewer")
 PANELS_NS = 450_000_000   # between repaints of what is not the chart
 _DAY_SECONDS = 1.0   # between results that differ in prices alone
 _PARTS = {   # panel -> (function, parts of the view it depends on)
-    "result": (lambda v, d, c: books.result(v, d, c), ("day",)), "positions": (lambda v, d, c: books.positions(v, d, c), ("day", "status")),
+    "result": (lambda v, d, c: books.result(v, d, c), ("day",)), "positions": (lambda v, d, c: books.positions(v, d, c), ("day", "positions", "broker", "reconciliation")),
     "orders": (lambda v, d, c: books.orders(v, c), ("orders",)), "fills": (lambda v, d, c: books.fills(v, d, c), ("day",)), "signals": (lambda v, d, c: books.signals(v, c), ("signals",)),
-    "strategies": (lambda v, d, c: books.strategies(v, c), ("status", "evaluations")), "feed": (lambda v, d, c: panels.feed_health(v, c, 0), ("day", "status")),
+    "strategies": (lambda v, d, c: books.strategies(v, c), ("strategy", "evaluations", "trading", "reconciliation")), "feed": (lambda v, d, c: panels.feed_health(v, c, 0), ("day", "feed")),
     "events": (lambda v, d, c: panels.events(v, c, 0), ("events",)), "commands": (lambda v, d, c: panels.commands(v, c, 0), ("commands",)),
 }
 
@@ -83,11 +85,12 @@ def release(path: "str | Path") -> None:
     with _SHARED_LOCK: screens = _SHARED.pop(Path(path).resolve(), None)
     if screens: screens.reader.stop()
 
-# %% ../nbs/14_monitor.ipynb #fdd11198
+# %% ../nbs/14_monitor.ipynb #ff4f99ef
 _STACKS = {"chart": ("chart",), "side": ("result", "positions", "strategies", "actions", "feed"), "tables": ("signals", "fills", "orders", "events", "commands")}   # in the order a phone shows them
+_NOW = {"band": panels.band, "notices": panels.notices, "clock": panels.clock_line}   # what changes with the time of day too
 _CSS = [CARD_CSS, BAND_CSS, NOTICE_CSS, BOOKS_CSS]
 
-def _pane() -> pn.pane.HTML: return pn.pane.HTML("", stylesheets=_CSS, margin=0, sizing_mode="stretch_width")
+def _pane() -> Words: return Words("", stylesheets=_CSS, margin=0, sizing_mode="stretch_width")
 
 class Page:
     "One open page; `.view` is the Panel object, `.update()` brings it up to the journal."
@@ -98,7 +101,7 @@ class Page:
         zone: str = "",                              # the reader's time zone
         theme: str = "",                             # dark, light, or "" for the system's
     ):
-        self.screens, self.clocks, self._shown = screens, Clocks(zone), {}
+        self.screens, self.clocks = screens, Clocks(zone)
         self._told, self._painted = None, 0   # the view in the panels, and since when (ns)
         self.panes = {name: _pane() for name in ("band", "notices", "clock", *_PARTS)}
         self.chart, self.controls = ChartPanel(), None
@@ -117,7 +120,7 @@ class Page:
 
     def _cells(self, theme: str) -> list:
         "The band, what needs attention, then two columns of panels."
-        self.theme = pn.widgets.Button(name="Dark / light", width=96, margin=0, align="center", stylesheets=[_THEME_CSS])
+        self.theme = pn.widgets.Button(label="Dark / light", width=96, margin=0, align="center", stylesheets=[_THEME_CSS])
         self.theme.on_click(lambda _: self._turn())
         top = pn.Row(self.panes["band"], self.panes["clock"], self.theme, sizing_mode="stretch_width", margin=0, css_classes=["wide", "band"], stylesheets=[_TOP_CSS])
         for name, cls in (("band", "state"), ("clock", "time"), ("notices", "wide")): self.panes[name].css_classes = [cls]
@@ -131,9 +134,6 @@ class Page:
         self.view.css_classes = [theme]
         if pn.state.location: pn.state.location.update_query(theme=theme)
 
-    def _say(self, name: str, html: Safe) -> None:
-        if self._shown.get(name) != html: self.panes[name].object = self._shown[name] = html
-
     def update(self) -> None:
         "Repaint what changed since the last look: the chart at once, what stands beside it twice a second."
         view, now = self.screens.reader.view, time.time_ns()
@@ -143,12 +143,10 @@ class Page:
     def _paint(self, view: View, now: int) -> None:
         "The panels; those whose text is the same are not sent."
         self._painted = now
-        self._say("band", panels.band(view, self.clocks, now))
-        self._say("notices", panels.notices(view, self.clocks, now))
-        self._say("clock", panels.clock_line(view, self.clocks, now))
+        for name, make in _NOW.items(): self.panes[name].say(make(view, self.clocks, now))
         if view is self._told: return
         self._told = view
-        for name in _PARTS: self._say(name, self.screens.html(name, view, self.clocks))
+        for name in _PARTS: self.panes[name].say(self.screens.html(name, view, self.clocks))
         if self.controls: self.controls.update(view)
 
 _TOP_CSS = """
@@ -159,7 +157,7 @@ _TOP_CSS = """
 """
 _THEME_CSS = ".bk-btn { background: transparent !important; color: var(--soft) !important; border: 1px solid var(--line) !important; border-radius: 6px; font-size: 12px; padding: 2px 10px; box-shadow: none }"
 
-# %% ../nbs/14_monitor.ipynb #2cddc5ba
+# %% ../nbs/14_monitor.ipynb #c6ea648a
 REFRESH_MS = 100   # between looks at what the shared reader saw
 
 def monitor_page(
@@ -176,8 +174,8 @@ def monitor_page(
     user = who or (pn.state.user if pn.state.user not in (None, "guest") else getpass.getuser())
     send = (lambda verb, args: append_command(screens.reader.path, user, verb, args)) if role == "trader" else None
     page = Page(screens, send, config_path, _zone(), _theme())
-    callback = pn.state.add_periodic_callback(page.update, period=REFRESH_MS)
-    if _served(): _watch_connection(page, callback)
+    if _served(): _follow(page, pn.state.curdoc)
+    else: pn.state.add_periodic_callback(page.update, period=REFRESH_MS)
     return page.view
 
 def monitor_app(journal_path: "str | Path", role: str = "trader", **options):
@@ -190,10 +188,10 @@ def monitor_app(journal_path: "str | Path", role: str = "trader", **options):
 
 def _served() -> bool: return bool(pn.state.curdoc and pn.state.curdoc.session_context)
 
-def _watch_connection(page: Page, callback) -> None:
-    "Say in the browser when the socket closes; stop looking when the page is closed."
-    pn.state.on_session_destroyed(lambda _: callback.stop() if callback.running else None)
-    pn.state.curdoc.js_on_event("connection_lost", CustomJS(code="window.faLost && window.faLost('Connection to the monitor lost')"))
+def _follow(page: Page, document: Document) -> None:
+    "Look as long as the page is open, and say in the browser when its socket closes."
+    document.add_periodic_callback(page.update, REFRESH_MS)   # Bokeh's own: Panel's tells the browser of every look
+    document.js_on_event("connection_lost", CustomJS(code="window.faLost && window.faLost('Connection to the monitor lost')"))
 
 def _zone() -> str:
     "The browser's time zone, where it is known."

@@ -44,7 +44,7 @@ html, body { margin: 0; padding: 0; background: #f3f5f7; } @media (prefers-color
 #shell { position: absolute; inset: 0 0 auto 0; } .loading { padding: 14px; opacity: .7 }
 """
 
-# %% ../nbs/14j_monitor_frame.ipynb #14j_monitor_-007-6db7
+# %% ../nbs/14j_monitor_frame.ipynb #4da1e185
 _TEMPLATE = """
 {% from macros import embed %}
 <!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>futures-algo monitor</title>

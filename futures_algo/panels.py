@@ -6,8 +6,10 @@
 __all__ = ['SILENT_AFTER', 'BAND_CSS', 'NOTICE_CSS', 'engine_state', 'market_state', 'band', 'clock_line', 'troubles', 'notices',
            'feed_health', 'minute_health', 'level_tag', 'events', 'arguments', 'commands']
 
-# %% ../nbs/14e_panels.ipynb #14e_panels-003-f5c0
+# %% ../nbs/14e_panels.ipynb #a31b2ab0
 import json
+from bisect import bisect_left
+from operator import attrgetter
 from typing import Any
 
 from .core import SECOND
@@ -124,7 +126,7 @@ NOTICE_CSS = """
 .notice.bad { border-color: var(--down) } .notice.warn { border-color: var(--warn) } .notice.bad b, .notice.bad .shape { color: var(--down) } .notice.warn b, .notice.warn .shape { color: var(--warn) } .notice span:last-child { color: var(--soft) }
 """
 
-# %% ../nbs/14e_panels.ipynb #14e_panels-011-b10c
+# %% ../nbs/14e_panels.ipynb #fef7bf88
 def feed_health(view: View, clocks: Clocks, now: int) -> Safe:
     "Bars expected and received, gaps and lag; what the engine does not report is counted from the journal's bars."
     feed = minute_health(view) | {key: value for key, value in view.document("feed").items() if value is not None}
@@ -142,7 +144,7 @@ def minute_health(view: View) -> dict[str, Any]:
         if timeframe != "1min" or series.last is None: continue
         calendar, end = SessionCalendar.of(symbol), series.last.end
         opened = calendar.session_bounds(calendar.session_date(series.last.start))[0]
-        bars = [bar for bar in series.bars() if bar.start >= opened]
+        bars = (known := series.bars())[bisect_left(known, opened, key=attrgetter("start")):]
         expected, received, last = expected + calendar.minutes_expected(bars[0].start, end), received + len(bars), max(last, end)
     lags = sorted(view.lags)
     late = {"lag_ms_p50": lags[len(lags) // 2] / 1e6, "lag_ms_p99": lags[int(len(lags) * 0.99)] / 1e6} if lags and view.document("engine").get("mode") != "simulation" else {}
