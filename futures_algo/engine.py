@@ -111,14 +111,14 @@ class Engine:
             self._handlers[type(event)](event)
             if self.stop_reason: return
             if time.monotonic() >= self._next_status: self._due()
-        self._due()
+        if not self.stop_reason: self._due()
 
     def _due(self) -> None:
         "Commands, orders, books and status, each when its time has come."
         for command in self.journal.new_commands(): self._obey(command)
         now = self.clock.now()
-        if now >= self._next_poll: self._next_poll = now + self._poll_every; self.executor.poll()
-        if now >= self._next_reconcile or self.counts["signals"] != self._compared:   # a trade is news for both books
+        if _is_due(now, self._next_poll, self._poll_every): self._next_poll = now + self._poll_every; self.executor.poll()
+        if _is_due(now, self._next_reconcile, self._reconcile_every) or self.counts["signals"] != self._compared:   # a trade is news for both books
             self._next_reconcile, self._compared = now + self._reconcile_every, self.counts["signals"]
             self._report_differences(self.executor.reconcile())
         if time.monotonic() >= self._next_status: self.write_status()
@@ -223,6 +223,7 @@ class Engine:
     def _obey(self, command: dict[str, Any]) -> None:
         from futures_algo.engine_commands import obey
         state, answer = obey(self, command["verb"], command["args"])
+        self.write_status()   # what was answered must be found by the next engine
         self.journal.acknowledge(command["id"], state, answer)
         self.journal.add_event(self.clock.now(), "info" if state == "done" else "warning", "command", command["verb"], f"{command['who']}: {answer}")
 
@@ -235,6 +236,9 @@ class Engine:
         for key, document in status_documents(self).items(): self.journal.set_status(key, at, **document)
         self._note_evaluations()
         self.journal.flush()
+
+
+def _is_due(now: int, at: int, every: int) -> bool: return not at - every <= now < at   # a clock that was set back must not end the looking
 
 
 def _finite(content: Any) -> Any:

@@ -12,6 +12,8 @@ VERBS = ("halt", "resume", "reduce", "flatten", "enable", "disable", "reconcile"
 def obey(engine, verb: str, args: dict[str, Any]) -> tuple[str, str]:
     "Carry out one command; 'done' or 'refused', and what to tell who asked."
     if verb not in VERBS: return "refused", f"unknown command {verb!r}; known: {', '.join(VERBS)}"
+    if not isinstance(args, dict) or (odd := [name for name, value in args.items() if not isinstance(value, str) and name != "event"]):
+        return "refused", f"arguments were {args!r}; {'they must be named' if not isinstance(args, dict) else f'{odd[0]} must be a text'}"
     try: return "done", _CARRY_OUT[verb](engine, args)
     except FuturesAlgoError as error: return "refused", str(error)
 
@@ -67,7 +69,7 @@ def status_documents(engine) -> dict[str, dict[str, Any]]:
         "broker": {"state": executor.broker_state[0], "reason": executor.broker_state[1], "checked": now},
         "reconciliation": {"state": "locked" if books.locked else "ok" if books.reconciled else "pending", "locked": dict(books.locked), "at": now},
         "trading": {"state": books.trading, "reason": books.trading_reason, "since": engine.trading_state[1], "pnl_usd": executor.pnl_usd()},
-        "clock": {"now": now},
+        "clock": {"now": now}, "day": executor.day_document(),
         "market": _market(engine, now),
     } | ({"config": engine.reloader.document()} if engine.reloader else {})
     return documents | {f"strategy:{runner.name}:{runner.symbol}": _strategy_card(engine, runner) for runner in engine.runners}

@@ -20,9 +20,9 @@ def settle(engine, policy: str) -> None:
     "Compare, say and act, once for every strategy and symbol; then name ledgers whose strategy is not in the config."
     _withdraw_protection(engine)
     for runner in engine.runners: _settle_one(engine, runner, policy)
-    known = {runner.name for runner in engine.runners} | {"manual"}
+    known = {(runner.name, root_of(runner.symbol)) for runner in engine.runners}
     for (strategy, instrument), ledger in engine.executor.ledgers.items():
-        if ledger.quantity and strategy not in known:
+        if ledger.quantity and strategy != "manual" and (strategy, Contract.parse(instrument).root) not in known:
             _say(engine, "alarm", strategy, f"holds {ledger.quantity:+d} {instrument} and is not in the config: put it back, or flatten it")
 
 
@@ -40,6 +40,12 @@ def _held(engine, runner) -> dict[str, int]:
     "Contracts by instrument in this strategy's ledgers of the symbol's product."
     return {instrument: ledger.quantity for (strategy, instrument), ledger in engine.executor.ledgers.items()
             if strategy == runner.name and ledger.quantity and Contract.parse(instrument).root == root_of(runner.symbol)}
+
+
+def entering(engine, runner) -> set[str]:
+    "Instruments of this strategy and symbol with an entry under way, which may fill yet."
+    return {order.instrument for order in engine.executor.orders.open.values()
+            if order.purpose == "entry" and order.strategy == runner.name and Contract.parse(order.instrument).root == root_of(runner.symbol)}
 
 
 def _enter(engine, runner, name: str, policy: str) -> None:
@@ -74,13 +80,21 @@ def _withdraw_protection(engine) -> None:
 
 
 def leave(engine, policy: str) -> None:
-    "What `on_stop` asks for, said in the journal for every open position."
+    "What `on_stop` asks for, said in the journal for every open position. No entry follows any more."
+    engine.executor.withdraw_entries("the engine stops")
     engine.executor.poll()
     held = {key: ledger for key, ledger in engine.executor.ledgers.items() if ledger.quantity}
     if policy == "flatten" and held: _flatten(engine)
     for (strategy, instrument), ledger in held.items():
-        done = _protect(engine, strategy, ledger) if policy == "protect" else f"{ledger.quantity:+d} left" if ledger.quantity else "closed"
-        _say(engine, "warning" if ledger.quantity else "info", f"{strategy} {instrument}", f"on_stop {policy}: {done}")
+        level, done = _left(engine, strategy, ledger, policy)
+        _say(engine, level, f"{strategy} {instrument}", f"on_stop {policy}: {done}")
+
+
+def _left(engine, strategy: str, ledger, policy: str) -> tuple[str, str]:
+    "What became of one position, and how grave that is."
+    if not ledger.quantity: return "info", "closed"
+    if policy == "protect": return _protect(engine, strategy, ledger)
+    return ("alarm" if policy == "flatten" else "warning"), f"{ledger.quantity:+d} left"
 
 
 def _flatten(engine) -> None:
@@ -92,16 +106,18 @@ def _flatten(engine) -> None:
         executor.poll()
 
 
-def _protect(engine, strategy: str, ledger) -> str:
-    "A stop at the broker where the strategy declares one."
+def _protect(engine, strategy: str, ledger) -> tuple[str, str]:
+    "A stop at the broker where the strategy declares one, and where none rests yet: two would turn the position round."
+    resting = next((o for o in engine.executor.orders.open.values() if (o.strategy, o.instrument, o.purpose) == (strategy, ledger.instrument, "stop")), None)
+    if resting: return "warning", f"{ledger.quantity:+d} left with the stop that rests: {resting.order_id} {resting.state}"
     runner = next((r for r in engine.runners if r.name == strategy and root_of(r.symbol) == Contract.parse(ledger.instrument).root), None)
     distance, kind = runner.strategy.exit_rules(runner.symbol).stop if runner else 0, product(Contract.parse(ledger.instrument).root)
-    if not distance: return f"{ledger.quantity:+d} left: the strategy declares no stop_ticks to protect it with"
+    if not distance: return "warning", f"{ledger.quantity:+d} left: the strategy declares no stop_ticks to protect it with"
     sign = 1 if ledger.quantity > 0 else -1
     price = round((ledger.average_price - sign * distance) / kind.tick_size) * kind.tick_size
     request = OrderRequest(ledger.instrument, "SELL" if sign > 0 else "BUY", abs(ledger.quantity), "STOPMARKET", stop_price=price, order_id=own_id(), time_in_force="GTC")
     order = engine.executor.orders.submit(request, purpose="stop", strategy=strategy)
-    return f"{ledger.quantity:+d} left with a stop at {price:g}: {order.state}"
+    return ("alarm" if order.has_ended or not order.acknowledged else "warning"), f"{ledger.quantity:+d} left with a stop at {price:g}: {order.state}"
 
 
 def _say(engine, level: str, name: str, message: str) -> None:

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['Bookkeeper']
 
-# %% ../nbs/12f_reconcile.ipynb #f784879e
+# %% ../nbs/12f_reconcile.ipynb #fd22b49e
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from .core import MINUTE, BrokerError, Clock, InputError, WallClock
@@ -16,7 +17,7 @@ from .ledgers import DayResult, Difference, Ledger, compare, trading_day
 from .orders import OURS, OrderManager, instrument_of
 from .tracking import ENDED, UNKNOWN, Fill
 
-# %% ../nbs/12f_reconcile.ipynb #71a4cc2e
+# %% ../nbs/12f_reconcile.ipynb #df986079
 _STOPS = ("stop", "trail")
 
 class Bookkeeper:
@@ -81,6 +82,19 @@ class Bookkeeper:
 
     def _update_day(self, at: int) -> None:
         if self.day.update(at, self.pnl_usd()): self.books.stop_streak.clear()
+        self.books.day_pnl_usd, self.books.day_best_usd = self.day.now_usd, self.day.best_usd
+
+    def day_document(self) -> dict[str, Any]:
+        "The day's result, and the prices what is open was valued at: what fills alone do not tell the next engine."
+        return asdict(self.day) | {"marks": {name: self.marks[name] for (_, name), ledger in self.ledgers.items() if ledger.quantity and name in self.marks}}
+
+    def _resume_day(self) -> None:
+        "Take up the day where the engine before this one left it."
+        saved = self.journal.status().get("day")
+        if not saved or saved["day"] < self.day.day: return
+        self.marks |= saved["marks"]
+        self.day, now = DayResult(saved["day"], saved["start_usd"]), self.pnl_usd() - saved["start_usd"]
+        self.day.now_usd, self.day.best_usd = now, max(saved["best_usd"], now)
         self.books.day_pnl_usd, self.books.day_best_usd = self.day.now_usd, self.day.best_usd
 
     # --- locks
@@ -201,6 +215,7 @@ class Bookkeeper:
             sign = 1 if row["side"] == "BUY" else -1
             self._apply(Fill(row["execution_id"], row["order_id"], row["strategy"], row["instrument"], row["quantity"] * sign, row["price"], row["commission"] or 0.0,
                              row["at"], reasons.get(row["signal_id"], "")))
+        self._resume_day()
         self.books.entries.clear()
         self.books.entries.extend(row["at"] for row in self.journal.rows("intents", "purpose = 'entry' AND at > ?", self.clock.now() - MINUTE, order="at"))
         self.orders.resume()

@@ -135,7 +135,8 @@ def _hand_over(engine, before: list, on_remove: str) -> None:
     stay = {(runner.name, runner.symbol) for runner in engine.runners}
     for runner in before:
         if (runner.name, runner.symbol) in stay: continue
-        for instrument, quantity in handover._held(engine, runner).items():
+        held = dict.fromkeys(handover.entering(engine, runner), 0) | handover._held(engine, runner)   # an entry under way may fill yet
+        for instrument, quantity in held.items():
             kept = f"keeps {quantity:+d} {instrument} without a strategy: flatten it, or put the strategy back"
             engine.journal.add_event(engine.clock.now(), "warning", "config", f"{runner.name}:{runner.symbol}",
                                      f"removed: {f'closing {quantity:+d} {instrument}' if on_remove == 'flatten' else kept}")

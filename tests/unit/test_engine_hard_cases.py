@@ -1,0 +1,171 @@
+"The engine's parts when something else went wrong first: stops twice, crashes between two writes, odd commands, clocks that are set."
+import json
+
+import pytest
+from execution_desk import ES, START, desk  # noqa: F401
+
+from futures_algo import handover
+from futures_algo.core import HOUR, SECOND
+from futures_algo.engine import Engine
+from futures_algo.engine_state import remember_commands
+from futures_algo.feed import DatabentoLiveFeed
+from futures_algo.pipeline import BarPipeline
+from futures_algo.strategies import SimpleBullishCCIStrategy, StrategyRunner
+
+
+def engine_of(it, names=("trend",), symbols=("ES.c.0",), **more) -> Engine:
+    "An engine on a desk's executor, with a feed that is never connected."
+    feed = DatabentoLiveFeed("db-" + "x" * 29, list(symbols), schema="ohlcv-1m", clock=it.clock)
+    runners = [StrategyRunner(SimpleBullishCCIStrategy(stop_ticks=40), name, symbol) for name in names for symbol in symbols]
+    engine = Engine(feed, BarPipeline(["1min", "5min"], "ohlcv-1m"), runners, it.executor, it.journal, clock=it.clock, mode="live", **more)
+    it.executor.warm = lambda signal: True
+    remember_commands(engine)
+    return engine
+
+
+class SetClock:
+    "A clock somebody sets."
+    def __init__(self, now: int): self.at = now
+    def now(self) -> int: return self.at
+
+
+# the end of a run
+
+
+@pytest.mark.parametrize("policy", ["leave", "flatten"])
+def test_a_stopping_engine_sends_no_entry_that_waited(desk, policy):  # noqa: F811
+    it = desk()
+    engine = engine_of(it)
+    it.submit()
+    it.wait()
+    it.broker.faults.add("lost_after", path="/place")
+    it.submit("LONG_EXIT")
+    assert it.submit("SHORT_ENTRY").verdict == "pending"
+    it.clock.advance(it.clock.now() + 5 * SECOND)
+    handover.leave(engine, policy)
+    it.wait(looks=3)
+    assert it.held() == it.at_broker() == 0
+
+
+def test_a_position_is_protected_by_one_stop_however_often_the_engine_stops(desk):  # noqa: F811
+    it = desk()
+    engine = engine_of(it)
+    it.submit()
+    it.wait()
+    handover.leave(engine, "protect")
+    it.wait()
+    it.restart()
+    handover.leave(engine_of(it), "protect")   # stopped again before its stream had reached the present
+    assert [order.order_type for order in it.broker.books.active()] == ["STOPMARKET"]
+    it.broker.prices.set_price(ES, 5700.0)
+    it.wait(looks=2)
+    assert it.held() == it.at_broker() == 0
+
+
+def test_a_stop_the_broker_refuses_is_an_alarm(desk):  # noqa: F811
+    it = desk()
+    engine = engine_of(it)
+    it.submit()
+    it.wait()
+    it.broker.faults.add("refuse", path="/place")
+    handover.leave(engine, "protect")
+    row = it.events("present")[-1]
+    assert row["level"] == "alarm" and "Rejected" in row["message"]
+
+
+# the present
+
+
+def test_a_ledger_in_a_symbol_its_strategy_no_longer_trades_is_named(desk):  # noqa: F811
+    it = desk()
+    it.submit(contract="NQZ5", price=20_000.0)
+    it.wait()
+    handover.settle(engine_of(it, symbols=("ES.c.0",)), "flat")
+    row = it.events("present")[-1]
+    assert row["level"] == "alarm" and "NQ 12-25" in row["message"] and "not in the config" in row["message"]
+
+
+def test_the_position_of_a_removed_strategy_is_closed_though_its_entry_was_under_way(desk):  # noqa: F811
+    from futures_algo.reload import _hand_over
+    it = desk()
+    engine = engine_of(it)
+    before = list(engine.runners)
+    it.broker.faults.add("lost_after", path="/place")
+    it.submit()
+    engine.runners = []
+    _hand_over(engine, before, "flatten")
+    it.wait(looks=4)
+    assert it.held() == it.at_broker() == 0
+
+
+# commands
+
+
+def test_a_halt_that_was_answered_is_remembered_by_the_next_engine(desk):  # noqa: F811
+    it = desk()
+    engine = engine_of(it)
+    engine.write_status()
+    it.journal.command("halt", "ann", reason="holiday")
+    for command in it.journal.new_commands(): engine._obey(command)
+    it.restart()   # killed before it wrote another status
+    engine_of(it)
+    assert it.journal.rows("commands")[0]["state"] == "done" and it.executor.books.trading == "HALTED"
+
+
+@pytest.mark.parametrize("verb, args", [("flatten", {"scope": "instrument", "name": None}), ("flatten", {"scope": "instrument", "name": 5}), ("flatten", {"scope": ["account"]}),
+                                        ("disable", {"strategy": ["trend"]}), ("halt", []), ("nonsense", {})])
+def test_a_command_that_makes_no_sense_is_refused_and_stops_nothing(desk, verb, args):  # noqa: F811
+    it = desk()
+    engine = engine_of(it)
+    it.journal.add("commands", id="c1", at=1, who="ann", verb=verb, args=json.dumps(args), state="new")
+    for command in it.journal.new_commands(): engine._obey(command)
+    row = it.journal.one("commands", "id", "c1")
+    assert row["state"] == "refused" and row["answer"]
+
+
+# time
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_looking(desk):  # noqa: F811
+    it = desk()
+    engine = engine_of(it, poll_seconds=1.0, reconcile_seconds=60.0)
+    engine.clock = SetClock(START + HOUR)
+    engine._due()
+    asked = len(it.broker.requests)
+    engine.clock.at -= HOUR
+    engine._due()
+    assert len(it.broker.requests) > asked and engine.executor.books.reconciled
+    asked = len(it.broker.requests)
+    engine._due()
+    assert len(it.broker.requests) == asked   # and not at every turn
+
+
+# the day's result, over a restart
+
+
+def test_the_days_best_and_start_outlive_the_engine(desk):  # noqa: F811
+    it = desk(limits={"max_daily_drawdown_usd": 1000})
+    it.submit()
+    it.wait()
+    engine = engine_of(it)
+    it.executor.mark(ES, 5880.0, it.clock.now())   # +1,500 at best
+    engine.write_status()
+    it.restart()
+    assert it.executor.books.day_best_usd == pytest.approx(1498)
+    it.executor.mark(ES, 5855.0, it.clock.now())
+    assert it.submit(strategy="fade").denial == "DRAWDOWN"
+
+
+def test_yesterdays_open_loss_is_not_todays(desk):  # noqa: F811
+    it = desk(limits={"max_daily_loss_usd": 1000})
+    it.submit()
+    it.wait()
+    engine = engine_of(it)
+    it.executor.mark(ES, 5820.0, it.clock.now())   # -1,500 open at the end of the day
+    engine.write_status()
+    it.restart()
+    it.clock.advance(START + 24 * HOUR)
+    it.executor.mark(ES, 5820.0, it.clock.now())
+    assert it.executor.books.day_pnl_usd == pytest.approx(0)
+    it.executor.mark(ES, 5799.0, it.clock.now())   # -1,050 today
+    assert it.submit(strategy="fade").denial == "DAILY_LOSS"
