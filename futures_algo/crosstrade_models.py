@@ -7,16 +7,17 @@ __all__ = ['ORDER_STATES', 'TERMINAL_STATES', 'UnreadableAnswer', 'wire', 'look'
            'word', 'Model', 'Account', 'market_side', 'Position', 'AccountSnapshot', 'Watermarks', 'order_state',
            'Order', 'LifecycleEvent', 'Lifecycle', 'Execution', 'Quote', 'PriceBar', 'MarketInfo']
 
-# %% ../nbs/11a_crosstrade_models.ipynb #11a_crosstra-003-c093
+# %% ../nbs/11a_crosstrade_models.ipynb #8a71cc11
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from typing import Any, Self
 
 from .contracts import Contract
 from .core import BrokerError
 
-# %% ../nbs/11a_crosstrade_models.ipynb #11a_crosstra-005-d20c
+# %% ../nbs/11a_crosstrade_models.ipynb #9ef17ac4
 class UnreadableAnswer(BrokerError):
     "The broker answered something that cannot be read: HTML, cut JSON, a required field missing or of the wrong kind."
 
@@ -32,7 +33,7 @@ def wire(
 def look(row: Any, path: str) -> Any:
     "The value at a dotted path, None where it breaks off."
     for part in path.split("."):
-        row = row.get(part) if isinstance(row, Mapping) else None
+        row = row.get(part) if isinstance(row, dict) else None   # whatever JSON calls an object is a dict
     return row
 
 def number(value: Any) -> float:
@@ -61,7 +62,13 @@ def word(value: Any) -> str:
     text = str(value)
     return text.capitalize() if text.isupper() or text.islower() else text
 
-# %% ../nbs/11a_crosstrade_models.ipynb #11a_crosstra-007-11d5
+# %% ../nbs/11a_crosstrade_models.ipynb #6312014d
+@cache
+def _wire_fields(model: "type[Model]") -> tuple[list[Field], frozenset[str]]:
+    "The fields a model reads, and every name on the wire it knows."
+    wanted = [item for item in fields(model) if "names" in item.metadata]
+    return wanted, frozenset({"success", *(name.split(".")[0] for item in wanted for name in item.metadata["names"])})
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     "Base of everything the broker sends; `extra` keeps the fields this version does not know."
@@ -72,18 +79,15 @@ class Model:
         "Read one JSON object."
         if not isinstance(row, Mapping):
             raise UnreadableAnswer(f"{cls.__name__} was {type(row).__name__} {str(row)[:80]!r}; a JSON object was expected")
-        values, known = {}, {"success"}
-        for item in fields(cls):
-            if "names" not in item.metadata: continue
-            known.update(name.split(".")[0] for name in item.metadata["names"])
-            if (value := cls._read(item, row)) is not MISSING: values[item.name] = value
+        wanted, known = _wire_fields(cls)
+        values = {item.name: value for item in wanted if (value := cls._read(item, row)) is not MISSING}
         return cls(extra={key: value for key, value in row.items() if key not in known}, **values)
 
     @classmethod
     def _read(cls, item: Any, row: Mapping) -> Any:
         "The field's value, or MISSING when its default applies."
         for name in item.metadata["names"]:
-            if (value := look(row, name)) is None: continue
+            if (value := look(row, name) if "." in name else row.get(name)) is None: continue
             try: return item.metadata["cast"](value)
             except (TypeError, ValueError, OverflowError) as error:
                 raise UnreadableAnswer(f"{cls.__name__}.{name} was {str(value)[:60]!r}: {error}") from None

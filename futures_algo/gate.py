@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['Denial', 'Limits', 'Books', 'Gate']
 
-# %% ../nbs/12a_gate.ipynb #12a_gate-003-0bff
+# %% ../nbs/12a_gate.ipynb #3909e1d2
 import dataclasses
 import datetime as dt
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import takewhile
 from typing import Any
 
 from .core import DAY, MINUTE, SECOND, InputError, Signal, did_you_mean, to_nanos
@@ -124,7 +125,7 @@ class Books:
 
     def halt(self, reason: str) -> None: self.trading, self.trading_reason = "HALTED", reason
 
-# %% ../nbs/12a_gate.ipynb #c052ae94
+# %% ../nbs/12a_gate.ipynb #08cba4ce
 def _age(age: int, limit: float) -> str:
     "Words for a bar that ended too long ago, or in this computer's future."
     return f"{age / SECOND:.1f} s old, limit {limit:g} s" if age > 0 else f"its bar ends {-age / SECOND:.1f} s ahead of this computer's clock: set the clock"
@@ -195,7 +196,7 @@ class Gate:
 
     def _loss_denials(self, signal: Signal, books: Books, now: int) -> Iterable[tuple[Denial, str]]:
         limits = self.limits
-        recent = sum(at > now - MINUTE for at in books.entries)
+        recent = sum(1 for _ in takewhile(lambda at: at > now - MINUTE, reversed(books.entries)))
         if limits.max_orders_per_minute is not None and recent >= limits.max_orders_per_minute: yield Denial.ORDER_RATE, f"{recent} in the last minute"
         if limits.max_daily_loss_usd is not None and -books.day_pnl_usd >= limits.max_daily_loss_usd: yield Denial.DAILY_LOSS, f"${books.day_pnl_usd:,.2f} today"
         fall = books.day_best_usd - books.day_pnl_usd

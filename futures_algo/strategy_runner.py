@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['make_signal', 'refuse_scalar_code', 'StrategyRunner']
 
-# %% ../nbs/07e_strategy_runner.ipynb #0c08efcf
+# %% ../nbs/07e_strategy_runner.ipynb #e24fffb5
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,7 +18,7 @@ from .indicator_calculator import VBTIndicatorCalculator
 from .position import ENTERING, ENTRY_SIDE, EXIT_CONTRACT, EXIT_REASON, EXIT_SIDE, EXITING, LAST_CLOSE, REASONS, SIDE, new_state, position_step
 from .sessions import SessionCalendar
 from .sizing import Sizing
-from .strategy_base import CONDITIONS, BaseStrategy
+from .strategy_base import BaseStrategy
 from .strategy_values import FIELDS, Known, Values, nothing, prices
 
 # %% ../nbs/07e_strategy_runner.ipynb #07e_strategy-004-c08d
@@ -37,7 +37,7 @@ def refuse_scalar_code(strategy: BaseStrategy) -> None:
     frames = {t: known._replace(prev=known) for t, known in own.items()}
     strategy.conditions(Values(rows(strategy.outputs, frames, rows(strategy.outputs, own))))
 
-# %% ../nbs/07e_strategy_runner.ipynb #175544e8
+# %% ../nbs/07e_strategy_runner.ipynb #9dda5836
 class StrategyRunner:
     "A strategy's indicators, position and signals on one symbol, bar by bar."
     def __init__(self,
@@ -101,26 +101,26 @@ class StrategyRunner:
             if bar.timeframe == self._base: base = bar
             outputs = {name: np.float64(value) for name, value in self.calculator.update_bar(bar.timeframe, bar).items()}
             self._outputs |= outputs
-            self._frames[bar.timeframe] = Known(prices(bar) | outputs, prev=self._frames[bar.timeframe]._replace(prev=None))
+            self._frames[bar.timeframe] = Known(prices(bar) | outputs, prev=Known(self._frames[bar.timeframe].values))
         return self._decide(base) if base is not None else []
 
     def _decide(self, bar: Bar) -> list[Signal]:
         known = Known(self._frames[self._base].values | self._outputs, dict(self._frames), self._previous)
-        self._previous = known._replace(prev=None)
+        self._previous = Known(known.values, known.frames)
         decide = self.strategy.conditions(Values(known))
         last_close, atr = float(self._state[1][LAST_CLOSE]), float(self._outputs.get("atr", np.nan))
         code = self._codes.setdefault(bar.contract, len(self._codes))
-        position_step(*self._state, self._rule_row, *(bool(decide[name]) for name in CONDITIONS), bar.open, bar.high, bar.low, bar.close, bar.end,
+        position_step(*self._state, self._rule_row, *map(bool, decide.values()), bar.open, bar.high, bar.low, bar.close, bar.end,
                       self._session_close(bar), code, atr, self._out)
-        if self._out[EXIT_SIDE]: self._rule_row[:] = self._rules
         self.evaluation = {"bar_end": bar.end, "known": known, "conditions": decide}
-        return list(self._signals(bar, last_close, atr))
+        return list(self._signals(bar, last_close, atr)) if self._out[EXIT_SIDE] or self._out[ENTRY_SIDE] else []
 
     def _signals(self, bar: Bar, last_close: float, atr: float) -> Iterator[Signal]:
         "What the position model decided, as signals."
         make = lambda *row: make_signal(self.name, self._hash, self.symbol, self._base, *row)
         reason, exited, entered = REASONS[self._out[EXIT_REASON]], int(self._out[EXIT_SIDE]), int(self._out[ENTRY_SIDE])
         if exited:
+            self._rule_row[:] = self._rules
             contract = next(name for name, code in self._codes.items() if code == self._out[EXIT_CONTRACT])
             yield make(contract, "LONG_EXIT" if exited > 0 else "SHORT_EXIT", bar.end, last_close if reason == "roll" else bar.close, reason, self._held)
         if entered:

@@ -67,7 +67,7 @@ def earlier(known: Known) -> Known:
     values = Columns({name: partial(lambda source, name: one_back(source[name]), known.values, name) for name in known.values})
     return Known(values, {timeframe: earlier(frame) for timeframe, frame in known.frames.items()})
 
-# %% ../nbs/07b_strategy_values.ipynb #07b_strategy-009-ecbd
+# %% ../nbs/07b_strategy_values.ipynb #42f6ff16
 class Values:
     "What is known at one base bar, or at all of them, by attribute; keeps note of what was read."
     __slots__ = ("_known", "_reads")
@@ -75,11 +75,14 @@ class Values:
         self._known, self._reads = known, [] if reads is None else reads
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"): raise AttributeError(name)
-        if name not in self._known.values: raise InputError("value", name, "must be an output of the strategy's indicators or one of its bar", did_you_mean(name, self._known.values))
-        value = self._known.values[name]
+        if name[0] == "_": raise AttributeError(name)
+        try: value = self._known.values[name]
+        except KeyError: raise self._unknown(name) from None
         self._reads.append(value)
         return value
+
+    def _unknown(self, name: str) -> InputError:
+        return InputError("value", name, "must be an output of the strategy's indicators or one of its bar", did_you_mean(name, self._known.values))
 
     def __getitem__(self, timeframe: "str | int") -> "Values":
         "The last closed bar of a timeframe, with its indicators."
@@ -97,6 +100,7 @@ class Values:
 
 def all_there(reads: list) -> Any:
     "Whether every value read is there: bool for scalars, bool[n] for columns."
-    columns = {id(value): value for value in reads if isinstance(value, np.ndarray)}
-    if not columns: return all(value == value for value in reads)
-    return np.logical_and.reduce([column == column for column in columns.values()])
+    if reads and isinstance(reads[0], np.ndarray): return np.logical_and.reduce([column == column for column in {id(column): column for column in reads}.values()])
+    for value in reads:   # numbers, on every bar of a live session: a loop takes a third of what `all` and a generator do
+        if value != value: return np.False_
+    return np.True_       # which joins a comparison of numpy's thirty times faster than Python's own

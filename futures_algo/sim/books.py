@@ -9,7 +9,7 @@ from futures_algo.core import Clock, InputError
 from futures_algo.sim.faults import Fault, FaultPlan, Variants
 from futures_algo.sim.fills import FillRules, PriceBook, Tape, instrument_name, point_value
 from futures_algo.sim.ledger import ORDER_TYPES, Holding, PaperAccount, PaperOrder, Refusal, Terms, invalid
-from futures_algo.sim.matching import Matching
+from futures_algo.sim.matching import AT, Matching
 
 
 class Books(Matching):
@@ -200,5 +200,5 @@ class Books(Matching):
         self.accounts = {row["name"]: PaperAccount(**row | {"holdings": {name: Holding(**held) for name, held in row["holdings"].items()}}) for row in content["accounts"]}
         self.orders = {row["order_id"]: PaperOrder(**row) for row in content["orders"]}
         self.live = {order_id: order for order_id, order in self.orders.items() if order.is_active}
-        self.executions, self.attempts = list(content["executions"]), dict(content["attempts"])
+        self.executions, self.attempts = sorted(content["executions"], key=AT), dict(content["attempts"])
         self.burned, self.counter = set(content["burned"]), content["counter"]

@@ -17,7 +17,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -76,13 +76,14 @@ class LoopbackGateway:
         mapped_by: str = "start",                      # date that maps a replayed continuous symbol: of its "start", or "now"
         faults: Iterable[Fault] = (),
         batch: int = 4096,                             # intervals a write
+        on_sent: Callable[[int], None] = lambda through: None,   # called when every interval that ends by `through` (ns, data time) was written
     ):
         self.tapes = {schema: Tape(schema, list(paths), raw or {}) for schema, paths in files.items()}
         self.keys, self.dataset, self.speed, self.host, self.port = set(keys), dataset, speed, host, port
         self.start_ns = min(tape.start for tape in self.tapes.values()) if start_ns is None else start_ns
         self.end_ns = max(tape.end for tape in self.tapes.values()) if end_ns is None else end_ns
         self.heartbeat_s, self.replay_window, self.markers = heartbeat_s, replay_window, markers
-        self.close_at_end, self.mapped_by, self.batch = close_at_end, mapped_by, batch
+        self.close_at_end, self.mapped_by, self.batch, self.on_sent = close_at_end, mapped_by, batch, on_sent
         self.faults = sorted(map(self._checked, faults))
         self.door: list[Fault] = []                 # faults that wait for the next connections
         self.struck: list[str] = []                 # faults that happened

@@ -187,6 +187,7 @@ class Session:
         records = self._records(stream, end)
         stream.position = end
         self._write(records)
+        self.gateway.on_sent(end)
 
     def _strike_at(self, stream: Stream, fault: "Fault") -> None:
         "Send up to the fault's moment: whole intervals, then a part of the one under way, cut at a record unless the socket itself is to fail."

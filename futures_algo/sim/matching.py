@@ -1,8 +1,13 @@
 "How orders meet prices in a paper broker: the rules of `sim.fills` applied to the books, bar by bar."
+import bisect
+from operator import itemgetter
+
 from futures_algo.core import Clock
 from futures_algo.sim.faults import Variants
 from futures_algo.sim.fills import FillRules, PriceBook, Print, limit_price, slipped, stop_price, tick_size
 from futures_algo.sim.ledger import PaperAccount, PaperOrder, Terms
+
+AT = itemgetter("at")   # when an execution happened, ns UTC
 
 
 class Matching:
@@ -91,7 +96,7 @@ class Matching:
     def record(self, order: PaperOrder, account: PaperAccount, part: int, price: float, at: int) -> None:
         execution = {"id": self.new_id(), "at": at, "order_id": order.order_id, "account": account.name, "instrument": order.instrument, "sign": order.sign, "quantity": part,
                          "price": price, "commission": self.terms.commission * part, "position": account.held(order.instrument), "name": order.name}
-        self.executions.append(execution)
+        bisect.insort(self.executions, execution, key=AT)   # in order of time, whatever instrument was settled first
 
     def resolve_oco(self, order: PaperOrder, at: int) -> None:
         "One of a group filled: the rest is cancelled and the id is burned."

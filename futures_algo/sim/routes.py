@@ -1,4 +1,5 @@
 "The REST surface of a paper broker: each documented route, its answer and its refusals."
+import bisect
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from futures_algo.core import SECOND, did_you_mean
 from futures_algo.sim.books import Books
 from futures_algo.sim.httpd import Request
 from futures_algo.sim.ledger import Holding, PaperAccount, PaperOrder, Refusal, invalid
+from futures_algo.sim.matching import AT
 from futures_algo.sim.rows import account_row, event_row, execution_row, info_row, order_row, position_row, quote_row, shown_id, stamp
 
 Handler = Callable[..., Any]
@@ -266,7 +268,8 @@ def close_strategy(books: Books, request: Request, account: PaperAccount, strate
 def list_executions(books: Books, request: Request, account: PaperAccount) -> Any:
     lookback = min(int(request.query.get("lookbackTime", 320)), LONGEST_LOOKBACK)
     since = books.clock.now() - lookback * SECOND
-    rows = [execution_row(row, books.orders[row["order_id"]], books.variants) for row in books.executions if row["account"] == account.name and row["at"] >= since]
+    recent = books.executions[bisect.bisect_left(books.executions, since, key=AT):]
+    rows = [execution_row(row, books.orders[row["order_id"]], books.variants) for row in recent if row["account"] == account.name]
     return {"executions": rows, "success": True}
 
 
