@@ -187,7 +187,7 @@ def _opening(base: Bars, row: int) -> Bars:
         setattr(known, name, column)
     return known
 
-# %% ../nbs/07h_checks.ipynb #07h_checks-013-8dcd
+# %% ../nbs/07h_checks.ipynb #cf5c5911
 @dataclass
 class WarmupReport:
     "Signals of one stretch by bars of history before it."
@@ -201,7 +201,7 @@ class WarmupReport:
     def as_dict(self) -> dict[str, Any]: return asdict(self)
     def __str__(self) -> str:
         lines = [f"{row['history']:>9,} bars of history: {row['missing']} signals missing, {row['extra']} extra" for row in self.rows]
-        return "\n".join([*lines, f"bars to trust: {self.bars_to_trust if self.ok else 'more than there are'} of {self.checked} signals checked"])
+        return "\n".join([*lines, f"bars of history to trust: {f'{self.bars_to_trust:,}' if self.ok else 'more than there are'}, judged by {self.checked} signals"])
 
 def warmup(
     strategy: BaseStrategy,

@@ -40,12 +40,18 @@ def load_verbs() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    "Run one verb; an error we raise on purpose becomes one clear line and exit code 2."
+    "Run one verb; an error we raise on purpose, or a file that cannot be read or written, becomes one clear line and exit code 2."
     args = sys.argv[1:] if args is None else args
     load_verbs()
     try: app(args)
-    except FuturesAlgoError as error:
-        if "--json" in args: print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)
-        print(error, file=sys.stderr)
-        raise SystemExit(COULD_NOT_RUN) from None
+    except FuturesAlgoError as error: _could_not_run(str(error), type(error).__name__, args)
+    except OSError as error:   # a folder that is not there, a full disk, a port in use
+        _could_not_run(f"{error.filename}: {error.strerror}; name another place" if error.filename else str(error), "OSError", args)
+
+
+def _could_not_run(message: str, kind: str, args: list[str]) -> None:
+    "Say why and leave."
+    if "--json" in args: print(json.dumps({"error": message, "kind": kind}), flush=True)
+    print(message, file=sys.stderr)
+    raise SystemExit(COULD_NOT_RUN) from None
 

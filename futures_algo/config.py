@@ -213,7 +213,7 @@ def _explain(detail: dict) -> ConfigError:
     rule = _RULES[detail["type"]].format(**detail.get("ctx", {})) if detail["type"] in _RULES else (detail["msg"][0].lower() + detail["msg"][1:]).replace("input should", "must")
     return ConfigError(name, value, rule, _remedy(detail["loc"]), path)
 
-# %% ../nbs/01_config.ipynb #55a2602d
+# %% ../nbs/01_config.ipynb #0e00d41e
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 def _object(pairs: list[tuple[str, Any]], repeated: list[tuple[dict, str]]) -> dict:
@@ -234,7 +234,7 @@ def read_json(path: "str | Path") -> dict:
     "The file as a dictionary; a missing file, bad JSON or a repeated key is a `ConfigError` that says where."
     path, repeated = Path(path), []
     try: content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: _object(pairs, repeated))
-    except FileNotFoundError: raise ConfigError("config file", str(path), "must exist", "name it with --config") from None
+    except FileNotFoundError: raise ConfigError("config file", str(path), "must exist", "check the path, or name another (--config)") from None
     except (OSError, UnicodeDecodeError) as error: raise ConfigError("config file", path.name, f"must be a readable UTF-8 file ({error})", "save it as UTF-8 text") from None
     except json.JSONDecodeError as error:
         raise ConfigError("config file", path.name, f"must be valid JSON: {error.msg}", "fix it there", f"{path.name} line {error.lineno} column {error.colno}") from None
@@ -315,7 +315,7 @@ def get_strategy_config(config: LiveConfig, strategy_name: str) -> StrategyConfi
     if strategy_name in config.strategies: return config.strategies[strategy_name]
     raise ConfigError("strategy", strategy_name, "must be in the config", did_you_mean(strategy_name, config.strategies), "strategies")
 
-# %% ../nbs/01_config.ipynb #4b72159a
+# %% ../nbs/01_config.ipynb #ab03aef4
 _MODULE_OF_SEEDS = {"MACDCCIStrategy", "SimpleBullishCCIStrategy"}   # older configs name modules that this package replaced
 
 def _definitions(source: str, path: Path) -> list[ast.stmt]:
@@ -338,6 +338,7 @@ def _module_from_notebook(path: Path) -> ModuleType:
 
 def _module_from_file(path: Path) -> ModuleType:
     if path.suffix == ".ipynb": return _module_from_notebook(path)
+    if not path.is_file(): raise FileNotFoundError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"user_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -349,9 +350,11 @@ def import_class(
     "The class behind a path."
     file, _, name = path.rpartition(":") if ":" in path else path.rpartition(".")
     if name in _MODULE_OF_SEEDS and file.startswith("strategies."): file = "futures_algo.strategies"
+    forms = "write 'futures_algo.strategies.MACDCCIStrategy' or 'my/file.py:MyStrategy'"
+    if not file or path.endswith((".py", ".ipynb")): raise ConfigError("class", path, "must name a class and where it is", f"write '{path}:MyStrategy'" if file else forms)
     try: module = _module_from_file(Path(file)) if file.endswith((".py", ".ipynb")) else importlib.import_module(file)
-    except (ImportError, FileNotFoundError, ValueError) as error:
-        raise ConfigError("class", path, f"must be importable ({error})", "write 'futures_algo.strategies.MACDCCIStrategy' or 'my/file.py:MyStrategy'") from None
+    except (ImportError, FileNotFoundError, ValueError, SyntaxError, NameError, TypeError, AttributeError) as error:   # what a file under work fails with
+        raise ConfigError("class", path, f"must be importable ({type(error).__name__}: {error})", forms if isinstance(error, (ImportError, FileNotFoundError)) else "mend the file") from error
     if hasattr(module, name): return getattr(module, name)
     classes = [n for n, v in vars(module).items() if isinstance(v, type) and n.endswith("Strategy")]
     raise ConfigError("class", path, f"must be defined in {file}", did_you_mean(name, classes))

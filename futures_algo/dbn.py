@@ -73,7 +73,7 @@ def stream_records(
     "The header of a DBN file of bars and its rows in blocks, so that a large file never stands in memory whole."
     chunks = _chunks(path)
     data = bytearray(next(chunks, b""))
-    if data[:3] != b"DBN": raise DataError("file", bytes(data[:4]), "must be DBN", "use read_csv or read_parquet for other formats", str(path))
+    if data[:3] != b"DBN": raise DataError("file", str(path), "must be DBN", "bring CSV and Parquet in with futures-algo import, or read_csv and read_parquet")
     length = 8 + int.from_bytes(data[4:8], "little")
     while len(data) < length:
         if not (more := next(chunks, b"")): raise _truncated(path, f"a header of {length} bytes")
@@ -103,7 +103,7 @@ def _chunks(path: "Path | str") -> Iterator[bytes]:
 
 def _open(path: "Path | str") -> BinaryIO:
     try: return Path(path).open("rb")
-    except OSError as error: raise DataError("file", str(path), "must be a file that can be read", error.strerror) from None
+    except OSError as error: raise DataError("file", str(path), f"must be a file that can be read ({error.strerror})", "check the path") from None
 
 
 def _truncated(path: "Path | str", missing: str) -> DataError:

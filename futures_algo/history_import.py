@@ -106,7 +106,7 @@ def _imported(report: Report, bars: Bars, out: "Path | str", source: str) -> Imp
     return Imported(str(out), bars.symbol, schema, len(bars), moment(bars.start[0]), moment(bars.end[-1]), used, source, report.counts,
                     sum(gap.missing for gap in report.gaps))
 
-# %% ../nbs/03c_history_import.ipynb #03c_history_-010-3c03
+# %% ../nbs/03c_history_import.ipynb #33926bdf
 @dataclass(slots=True)
 class FileReport:
     "What `validate_file` found."
@@ -134,7 +134,7 @@ def validate_file(
     max_gap: "str | int" = "60min",            # a longer hole inside sessions is a fault
 ) -> FileReport:
     "Every fault of a file of bars; a file that is not there is an error, one that cannot be read a finding."
-    if not Path(path).is_file(): raise DataError("file", str(path), "must exist")
+    if not Path(path).is_file(): raise DataError("file", str(path), "must exist", "check the path")
     try: series = _series(path, symbol, tz=tz, timeframe=timeframe, stamp=stamp, columns=columns)
     except DataError as error: return FileReport(str(path), [], error)
     return FileReport(str(path), [validate_bars(bars, max_gap=max_gap, path=str(path)) for bars in series], None)

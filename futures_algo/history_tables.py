@@ -16,7 +16,7 @@ import numpy as np
 from .core import SECOND, Bars, DataError, InputError, Timeframe, did_you_mean
 from .history_checks import refuse_faults
 
-# %% ../nbs/03h_history_tables.ipynb #03h_history_-005-43be
+# %% ../nbs/03h_history_tables.ipynb #6f1bf5e9
 ALIASES = {   # lower case, spaces as underscores
     "time": ("ts_event", "timestamp", "timestamp_utc", "time_utc", "datetime_utc", "datetime", "date_time", "time", "date", "start", "ts", "index"),
     "open": ("open", "o", "first"), "high": ("high", "h", "max"), "low": ("low", "l", "min"), "close": ("close", "c", "last"),
@@ -39,7 +39,7 @@ def read_csv(
     "The bars of a CSV file with a header line."
     import pandas as pd
     try: frame = pd.read_csv(path)
-    except OSError as error: raise DataError("file", str(path), "must be a file that can be read", str(error.strerror or error)) from None
+    except OSError as error: raise DataError("file", str(path), f"must be a file that can be read ({error.strerror or error})", "check the path") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError) as error:
         raise DataError("file", Path(path).name, "must be CSV with a header line", str(error).strip().replace("\n", " "), str(path)) from None
     return bars_from_frame(frame, symbol, timeframe=timeframe, tz=tz, stamp=stamp, columns=columns, contract=contract, check=check, path=str(path))
@@ -59,7 +59,7 @@ def read_parquet(
     import pandas as pd
     import pyarrow
     try: frame = pd.read_parquet(path)
-    except OSError as error: raise DataError("file", str(path), "must be a file that can be read", str(error.strerror or error)) from None
+    except OSError as error: raise DataError("file", str(path), f"must be a file that can be read ({error.strerror or error})", "check the path") from None
     except pyarrow.ArrowInvalid as error: raise DataError("file", Path(path).name, "must be Parquet", str(error), str(path)) from None
     return bars_from_frame(frame, symbol, timeframe=timeframe, tz=tz, stamp=stamp, columns=columns, contract=contract, check=check, path=str(path))
 

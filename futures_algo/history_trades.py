@@ -46,7 +46,7 @@ def bars_from_trades(
     begins = start[first]
     return Bars(symbol, timeframe, begins, begins + timeframe.nanos, prices[first], high, low, prices[last], volume, contracts=(contract,))
 
-# %% ../nbs/03g_history_trades.ipynb #03g_history_-008-a928
+# %% ../nbs/03g_history_trades.ipynb #067433ed
 def read_trades(
     path: "Path | str",                          # DBN, schema trades
     timeframe: "str | int" = "1s",
@@ -56,7 +56,7 @@ def read_trades(
     "Bars from the trades of a DBN file, by symbol."
     import databento
     try: store = databento.DBNStore.from_file(path)
-    except FileNotFoundError as error: raise DataError("file", str(path), "must be a file that can be read", error.strerror) from None
+    except FileNotFoundError as error: raise DataError("file", str(path), f"must be a file that can be read ({error.strerror})", "check the path") from None
     if str(store.schema) != "trades": raise DataError("schema", str(store.schema), "must be trades", "read_dbn reads bars", str(path))
     trades = store.to_ndarray()
     trades = trades[trades["action"] == b"T"]

@@ -9,9 +9,9 @@ __all__ = ['strategy_class', 'import_class', 'Param', 'ExitRules', 'ModelFill', 
            'RSIStrategy', 'SessionTime', 'SimpleBullishCCIStrategy', 'VWAPReversion', 'StrategyRunner', 'make_signal',
            'Known', 'Values']
 
-# %% ../nbs/07_strategies.ipynb #07_strategie-003-edc7
+# %% ../nbs/07_strategies.ipynb #8ed12e51
 from .config import import_class
-from .core import ConfigError
+from .core import ConfigError, did_you_mean
 from .indicator_base import Param
 from .position import ExitRules, ModelFill, model_fills
 from .sizing import Sizing, contracts_for_risk
@@ -26,12 +26,13 @@ _all_ = ["import_class", "Param", "ExitRules", "ModelFill", "model_fills", "Sizi
          "condition_columns", "decisions", "evaluate", "known_columns", "signals_of", "STRATEGIES", "TIMEFRAMES", "MACDCCIStrategy", "OpeningRangeBreakout", "RSIStrategy",
          "SessionTime", "SimpleBullishCCIStrategy", "VWAPReversion", "StrategyRunner", "make_signal", "Known", "Values"]
 
-# %% ../nbs/07_strategies.ipynb #07_strategie-005-a69a
+# %% ../nbs/07_strategies.ipynb #121c3d98
 def strategy_class(
     path: str,  # "MACDCCIStrategy", "package.module.Class", "my/file.py:Class" or "my/notebook.ipynb:Class"
 ) -> type[BaseStrategy]:
     "The strategy class of that name."
     shipped = {kind.__name__: kind for kind in STRATEGIES}
+    if path not in shipped and path.isidentifier(): raise ConfigError("class", path, "must be a shipped one, or say where it is", f"{did_you_mean(path, shipped)}; or write my/file.py:{path}")
     found = shipped[path] if path in shipped else import_class(path)
     if isinstance(found, type) and issubclass(found, BaseStrategy): return found
     raise ConfigError("class", path, "must be a BaseStrategy", "derive it from futures_algo.BaseStrategy")

@@ -1,5 +1,7 @@
 """`import`, `validate-data`, `fetch`, `sessions`: bars in, and what is wrong with them."""
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -8,6 +10,7 @@ from futures_algo.commands.options import Zone
 
 Symbol = typer.Option(None, help="Feed symbol or contract of a file that does not name one: NQ.c.0")
 Stamp = typer.Option("start", help="What a time marks: the start or the close of its bar.")
+FAULTS_SHOWN = 10   # of one rule, in a terminal
 Length = typer.Option(None, "--timeframe", help="1min; the most frequent step by default.")
 
 
@@ -23,10 +26,19 @@ def import_bars(
     json: bool = Json,
 ) -> None:
     "Read bars from a file of any shape, check them, and write them as DBN."
-    from futures_algo.commands.show import table
     from futures_algo.history import import_file
     result = import_file(file, symbol, out, tz=tz, stamp=stamp, timeframe=timeframe, contract=contract).as_dict()
-    finish(result, json, lambda document: table(f"Imported {file.name}", list(document.items())))
+    finish(result, json, lambda document: _show_import(file, document), finding=bool(result["faults"]))
+
+
+def _show_import(file: Path, found: dict[str, Any]) -> None:
+    "What was written, and what to look at before trusting it."
+    from futures_algo.commands.show import counted, table
+    table(f"Imported {file.name}", [
+        ("written to", found["path"]), ("symbol", found["symbol"]), ("schema", found["schema"]), ("bars", f"{found['rows']:,}"), ("first start", found["start"]), ("last end", found["end"]),
+        (f"contracts (from {found['contracts_from']})", ", ".join(found["contracts"])), ("minutes of trading without a bar" if found["schema"] == "ohlcv-1m" else "missing bars", f"{found['missing_bars']:,}"),
+        ("faults", counted(found["faults"]))])
+    if outside := found["faults"].get("session"): typer.echo(f"{outside:,} bars lie outside trading sessions: is --tz right, and --stamp? See futures-algo sessions and validate-data")
 
 
 @app.command("validate-data")
@@ -42,10 +54,19 @@ def validate_data(
     "Name every fault of a file of bars: order, duplicates, impossible prices, off-tick prices, gaps."
     from futures_algo.history import validate_file
     document = validate_file(file, symbol, tz=tz, stamp=stamp, timeframe=timeframe, max_gap=max_gap).as_dict()
-    def show(document: dict) -> None:
-        for error in document["errors"]: typer.echo(f"{error['path']}: {error['value']}; {error['rule']}; {error['remedy']}")
-        typer.echo("no fault found" if document["ok"] else f"{len(document['errors'])} faults")
-    finish(document, json, show, finding=not document["ok"])
+    finish(document, json, _show_faults, finding=not document["ok"])
+
+
+def _show_faults(document: dict[str, Any]) -> None:
+    "The first faults of each rule, how many more there are, and how many in all."
+    seen: Counter[str] = Counter()
+    for error in document["errors"]:
+        seen[error["rule"]] += 1
+        if seen[error["rule"]] <= FAULTS_SHOWN: typer.echo(f"{error['path']}: {error['rule']}, but was {error['value']}; {error['remedy']}")
+    for rule, count in seen.items():
+        if count > FAULTS_SHOWN: typer.echo(f"... and {count - FAULTS_SHOWN:,} more: {rule} (--json lists them)")
+    faults = sum(sum(one["counts"].values()) for one in document["series"]) or len(document["errors"])   # long lists are cut, counts are not
+    typer.echo("no fault found" if document["ok"] else f"{faults:,} fault{'s' if faults > 1 else ''}")
 
 
 @app.command()

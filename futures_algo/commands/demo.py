@@ -7,12 +7,14 @@ import typer
 
 from futures_algo.cli import Json, app, finish
 
+DEFAULT_CONFIG = Path("config/live_trading_config.json")
+
 
 @app.command()
 def demo(
     seed: int = typer.Option(7, help="Of the generated market; the same seed gives the same numbers."),
     data: list[Path] = typer.Option([], help="DBN files of one-second or one-minute bars to play instead."),
-    config: Path = typer.Option(Path("config/live_trading_config.json"), help="Strategies and limits."),
+    config: Path = typer.Option(DEFAULT_CONFIG, help="Strategies and limits."),
     speed: float = typer.Option(0.0, help="Data seconds a second; 0 is as fast as the engine reads."),
     headless: bool = typer.Option(False, "--headless", help="Do not serve the page."),
     folder: Path | None = typer.Option(None, help="Keep journal and logs here; a temporary folder otherwise."),
@@ -22,6 +24,7 @@ def demo(
     import tempfile
     from futures_algo.commands.show import demo_progress, demo_table
     from futures_algo.demo import Demo, generated, recorded
+    config = config_of(config)
     with tempfile.TemporaryDirectory(prefix="futures-algo-demo-") as temporary:
         home = folder or Path(temporary)
         home.mkdir(parents=True, exist_ok=True)
@@ -31,6 +34,12 @@ def demo(
         with demo_progress(recording.count, quiet=json) as player.on_progress:
             summary = player.run(lambda url: typer.echo(f"Watch it at {url}", err=True), page_stays if stays else lambda summary: None)
         finish(summary, json, None if stays else demo_table, finding=bool(summary["duplicate_orders"] or summary["lost_bars"]))
+
+
+def config_of(path: Path) -> Path:
+    "The config named; where the usual one is not in this folder, the one that came with the code."
+    shipped = Path(__file__).parents[2] / DEFAULT_CONFIG
+    return shipped if path == DEFAULT_CONFIG and not path.is_file() and shipped.is_file() else path
 
 
 def page_stays(summary: dict) -> None:

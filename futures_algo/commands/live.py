@@ -7,7 +7,9 @@ import typer
 from futures_algo.cli import Json, app, finish
 
 Config = typer.Option(Path("config/live_trading_config.json"), "--config", help="The live config.")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 JournalPath = typer.Option(Path("journal/live.db"), "--journal", help="The engine's journal.")
+Name = typer.Argument(help="Its name in the config.")
 
 
 @app.command()
@@ -21,14 +23,21 @@ def run(
 ) -> None:
     "Run the engine on a config until it is stopped."
     import logging
-    from futures_algo.core import to_nanos
+    from futures_algo.core import InputError, did_you_mean
     from futures_algo.live import LiveTradingSystem
-    logging.basicConfig(level=loglevel, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    moment = None if simulation is None else to_nanos(f"{simulation.removesuffix('Z')}+00:00")
-    system = LiveTradingSystem(config, live, moment)
+    if loglevel.upper() not in LEVELS: raise InputError("loglevel", loglevel, "must be a known one", did_you_mean(loglevel.upper(), LEVELS))
+    logging.basicConfig(level=loglevel.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    system = LiveTradingSystem(config, live, None if simulation is None else _utc(simulation))
     if supervised: raise typer.Exit(_supervise(system, config, live, simulation, loglevel))
     reason = system.start()
     finish({"stopped": reason}, json, lambda document: typer.echo(document["stopped"]))
+
+
+def _utc(text: str) -> int:
+    "Nanoseconds of a moment written in UTC."
+    from futures_algo.core import InputError, to_nanos
+    try: return to_nanos(f"{text.removesuffix('Z')}+00:00")
+    except ValueError: raise InputError("simulation", text, "must be a moment in UTC", "write --simulation 2025-09-12T22:00") from None
 
 
 def _supervise(system, config: Path, live: bool, simulation: str | None, loglevel: str) -> int:
@@ -41,7 +50,7 @@ def _supervise(system, config: Path, live: bool, simulation: str | None, logleve
 
 
 @app.command("validate-config")
-def validate_config(config: Path = typer.Argument(Path("config/live_trading_config.json")), json: bool = Json) -> None:
+def validate_config(config: Path = typer.Argument(Path("config/live_trading_config.json"), help="The live config."), json: bool = Json) -> None:
     "Name every mistake in a config: path, value, rule and remedy."
     from futures_algo.config import ConfigErrors, load_config
     from futures_algo.core import ConfigError
@@ -91,7 +100,7 @@ def send(journal: Path, as_json: bool, verb: str, **args: str) -> None:
 
 
 @app.command()
-def halt(reason: str = "by command", journal: Path = JournalPath, json: bool = Json) -> None:
+def halt(reason: str = typer.Option("by command", help="Kept in the journal and shown on the page."), journal: Path = JournalPath, json: bool = Json) -> None:
     "Let no entry through; exits pass."
     send(journal, json, "halt", reason=reason)
 
@@ -103,21 +112,27 @@ def resume(journal: Path = JournalPath, json: bool = Json) -> None:
 
 
 @app.command()
-def flatten(scope: str = typer.Option(..., help="strategy, instrument or account"), name: str = "", journal: Path = JournalPath, json: bool = Json) -> None:
+def flatten(scope: str = typer.Option(..., help="strategy, instrument or account"), name: str = typer.Option("", help="The strategy's name in the config, or the contract in any spelling."), journal: Path = JournalPath, json: bool = Json) -> None:
     "Close what the engine's ledgers hold."
     send(journal, json, "flatten", scope=scope, name=name)
 
 
 @app.command()
-def enable(strategy: str, journal: Path = JournalPath, json: bool = Json) -> None:
+def enable(strategy: str = Name, journal: Path = JournalPath, json: bool = Json) -> None:
     "Let a strategy enter again."
     send(journal, json, "enable", strategy=strategy)
 
 
 @app.command()
-def disable(strategy: str, journal: Path = JournalPath, json: bool = Json) -> None:
+def disable(strategy: str = Name, journal: Path = JournalPath, json: bool = Json) -> None:
     "Let a strategy enter no more; its exits pass."
     send(journal, json, "disable", strategy=strategy)
+
+
+@app.command()
+def stop(journal: Path = JournalPath, json: bool = Json) -> None:
+    "End the engine; on_stop says what becomes of open positions."
+    send(journal, json, "stop")
 
 
 @app.command("reload")

@@ -118,6 +118,6 @@ def test_a_config_is_valid_when_its_classes_can_be_imported():
     with pytest.raises(ConfigErrors, match="strategies.mine.class"): validate_config(good(strategies__mine__class="nowhere.Strategy"), KEYS)
 
 
-@pytest.mark.parametrize("path, words", [("nowhere.at.all.Strategy", "importable"), ("futures_algo.core.Barr", "defined in"), ("Bare", "importable")])
+@pytest.mark.parametrize("path, words", [("nowhere.at.all.Strategy", "importable"), ("futures_algo.core.Barr", "defined in"), ("Bare", "must name a class and where it is")])
 def test_a_class_that_cannot_be_loaded_is_explained(path, words):
     with pytest.raises(ConfigError, match=words): import_class(path)
