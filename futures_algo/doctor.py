@@ -146,6 +146,16 @@ def calendar(patient: Patient) -> Iterator[Check]:
     else: yield Check("calendar", OK, f"knows sessions beyond {to_timestamp(opening):%Y-%m-%d}; the next opens {to_timestamp(following):%Y-%m-%d %H:%M} UTC")
 
 
+def schedule(patient: Patient) -> Iterator[Check]:
+    "Units that start sessions, where some are installed, must reach far enough."
+    from futures_algo.core import to_timestamp
+    from futures_algo.schedule import Job, ends_soon, installed, own_system
+    moments = installed(own_system(), Job(patient.config_path.resolve()))
+    if not moments: return
+    warning = ends_soon(moments, time.time_ns())
+    yield Check("schedule", WARN if warning else OK, warning or f"sessions are scheduled to {to_timestamp(moments[-1]):%Y-%m-%d}", "run futures-algo schedule install again" if warning else "")
+
+
 # --- the config
 
 def config(patient: Patient) -> Iterator[Check]:
@@ -245,7 +255,7 @@ def crosstrade(patient: Patient) -> Iterator[Check]:
 def _has_key(patient: Patient, name: str) -> bool: return bool(patient.secrets.get(name))
 
 
-CHECKS: tuple[Callable[[Patient], Iterator[Check]], ...] = (python_version, packages, config, keys, calendar, disk, journal, port_free, clock, databento, crosstrade)
+CHECKS: tuple[Callable[[Patient], Iterator[Check]], ...] = (python_version, packages, config, keys, calendar, schedule, disk, journal, port_free, clock, databento, crosstrade)
 
 
 def as_dict(found: list[Check]) -> dict[str, Any]:

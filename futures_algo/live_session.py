@@ -148,11 +148,14 @@ def session_summary(
     return {"net_usd": round(day.net, 2), "deepest_drawdown_usd": round(day.worst_drawdown, 2), "lines": lines, "signals": dict(verdicts), "alarms": alarms,
             "trading": view.document("trading").get("state"), "mode": view.document("engine").get("mode")}
 
-# %% ../nbs/14k_live_session.ipynb #bae95ebe
-def notebook_path(config_path: Path) -> Path:
-    "`nbs/live.ipynb` of the config's project, else the library's own."
-    found = next((base / "nbs" / "live.ipynb" for base in (config_path.parent.parent, Path(__file__).resolve().parents[1]) if (base / "nbs" / "live.ipynb").is_file()), None)
-    if found is None: raise ConfigError("notebook", "nbs/live.ipynb", "must exist", "copy it from the repository")
+# %% ../nbs/14k_live_session.ipynb #17129782
+def notebook_path(
+    config_path: Path,
+    name: str = "live.ipynb",
+) -> Path:
+    "A notebook of the config's project, else the library's own."
+    found = next((base / "nbs" / name for base in (config_path.parent.parent, Path(__file__).resolve().parents[1]) if (base / "nbs" / name).is_file()), None)
+    if found is None: raise ConfigError("notebook", f"nbs/{name}", "must exist", "copy it from the repository")
     return found
 
 def run_session(

@@ -1,19 +1,22 @@
 "Sessions are started by the exchange calendar: holidays, early closes and summer time."
 import datetime as dt
 import json
+import os
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from futures_algo.core import SECOND, InputError, to_nanos
+from futures_algo.core import DAY, SECOND, InputError, to_nanos
 from futures_algo.live_session import session_bounds
-from futures_algo.schedule import (EXCHANGE_ZONE, NAME, TRIGGERS_A_TASK, Job, activation, closed_message, session_at, sessions_between, target_folder, unit_files,
-                                   write_units)
+from futures_algo.schedule import (EXCHANGE_ZONE, NAME, TRIGGERS_A_TASK, WEEKLY, Job, Weekly, activation, closed_message, ends_soon, installed, session_at, sessions_between, target_folder,
+                                   unit_files, weekly_files, write_units)
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "live_trading_config.json"
@@ -132,7 +135,8 @@ def test_units_are_written_in_the_encoding_their_reader_wants_and_old_tasks_go(t
 def test_the_commands_that_activate_the_units_name_them(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert target_folder("systemd", Job(CONFIG)) == tmp_path / "systemd" / "user"
-    assert activation("systemd", [])[-1] == ["systemctl", "--user", "enable", "--now", f"{NAME}.timer"]
+    timers = [tmp_path / f"{NAME}.service", tmp_path / f"{NAME}.timer", tmp_path / f"{WEEKLY}.timer"]
+    assert activation("systemd", timers)[-1] == ["systemctl", "--user", "enable", "--now", f"{NAME}.timer", f"{WEEKLY}.timer"]
     assert activation("windows", [tmp_path / f"{NAME}-1.xml"])[0][:3] == ["schtasks", "/Create", "/F"]
 
 
@@ -147,8 +151,8 @@ def test_what_cannot_be_scheduled_is_refused(system, days, words):
     with pytest.raises(InputError, match=words): unit_files(system, Job(CONFIG), sessions("2025-11-10T00:00:00-06:00", days) if days else [])
 
 
-def run(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "futures_algo", "schedule", *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=60)
+def run(*args: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "futures_algo", "schedule", *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=60, env=os.environ | variables)
 
 
 def test_print_shows_the_units_and_writes_nothing(tmp_path):
@@ -169,6 +173,123 @@ def test_a_run_that_finds_the_market_closed_says_so_and_ends_with_zero(tmp_path)
     assert document["said"] == closed_message(["ES.c.0"], to_nanos("2025-11-22T12:00:00-06:00")) and "2025-11-23 17:00" in document["said"]
 
 
+# --- the weekly search
+
+@pytest.mark.parametrize("text, weekly", [("sat", (5, "20:00")), ("Sunday", (6, "20:00")), (" mon 07:30", (0, "07:30"))])
+def test_the_day_of_the_weekly_search_may_have_a_time(text, weekly):
+    found = Weekly.of(text)
+    assert (found.weekday, f"{found.time:%H:%M}") == weekly
+
+
+@pytest.mark.parametrize("text", ["", "samstag", "sat 25:00", "sat noon", "1"])
+def test_a_day_there_is_not_is_refused(text):
+    with pytest.raises(InputError, match="must be one of mon"): Weekly.of(text)
+
+
+def test_the_weekly_search_is_one_timer_line_in_exchange_time():
+    files = weekly_files("systemd", Job(CONFIG), Weekly.of("sat 09:15"), to_nanos("2025-10-27T00:00:00-05:00"), ["--data", "/some where/bars.dbn.zst"])
+    assert "OnCalendar=Sat *-*-* 09:15:00 America/Chicago" in files[f"{WEEKLY}.timer"].splitlines()
+    assert f'schedule optimize --config {CONFIG} --data "/some where/bars.dbn.zst"' in files[f"{WEEKLY}.service"]
+
+
+def test_a_weekly_task_has_every_week_at_the_same_hour_of_the_exchange():
+    content, = weekly_files("windows", Job(CONFIG), Weekly.of("sat"), to_nanos("2025-10-25T21:00:00-05:00")).values()
+    tree = xml.fromstring(content.replace('encoding="UTF-16"', ""))
+    moments = [dt.datetime.fromisoformat(node.text).astimezone(EXCHANGE_ZONE) for node in tree.iter(f"{TASK}StartBoundary")]
+    assert {f"{moment:%a %H:%M}" for moment in moments} == {"Sat 20:00"} and moments[0].isoformat() == "2025-11-01T20:00:00-05:00" and len(moments) == TRIGGERS_A_TASK
+    assert {(later.date() - moment.date()).days for moment, later in zip(moments, moments[1:])} == {7}
+    assert [node.text for node in tree.iter(f"{TASK}Arguments")] == [f"-m futures_algo schedule optimize --config {CONFIG}"]
+
+
+def test_print_shows_the_weekly_units_too():
+    done = run("install", "--print", "--system", "systemd", "--days", "10", "--optimize", "sun 10:00", "--data", "config", "--limits", '{"sharpe": 0.5}')
+    assert done.returncode == 0 and f"# --- {WEEKLY}.timer" in done.stdout and "OnCalendar=Sun *-*-* 10:00:00" in done.stdout
+    command = next(line for line in done.stdout.splitlines() if line.startswith("ExecStart=") and "schedule optimize" in line)
+    assert shlex.split(command)[-4:] == ["--data", str(ROOT / "config"), "--limits", '{"sharpe": 0.5}']
+    assert run("install", "--print", "--optimize", "someday").returncode == 2
+
+
+# --- a schedule has an end
+
+def project(folder: Path) -> Path:
+    "A config in a project's folder."
+    (folder / "config").mkdir()
+    shutil.copy(CONFIG, folder / "config" / "live.json")
+    return folder / "config" / "live.json"
+
+
+@pytest.mark.parametrize("system", ["systemd", "windows"])
+def test_what_is_installed_says_how_far_it_reaches(tmp_path, monkeypatch, system):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    job, found = Job(project(tmp_path)), sessions("2025-10-27T00:00:00-05:00", 90)
+    assert installed(system, job) == [] and ends_soon([], 0) == ""
+    write_units(unit_files(system, job, found), target_folder(system, job))
+    moments = installed(system, job)
+    assert moments == [one.open - 300 * SECOND for one in found]
+    assert ends_soon(moments, moments[-1] - 30 * DAY) == "" and ends_soon(moments, moments[-1] - 29 * DAY).endswith("only, 29 days ahead") and "ended on 2026-01-2" in ends_soon(moments, moments[-1] + 1)
+
+
+def test_the_timer_of_another_project_is_not_ours(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    other = Job(tmp_path / "other" / "config" / "live.json")
+    write_units(unit_files("systemd", other, sessions("2025-10-27T00:00:00-05:00", 9)), target_folder("systemd", other))
+    assert installed("systemd", Job(CONFIG)) == [] and installed("systemd", other)
+
+
+def test_a_unit_renews_itself_when_its_sessions_end_soon_and_only_then(tmp_path):
+    "The command a unit runs before its session, with a stand-in for systemctl that notes what it is asked."
+    config, asked = project(tmp_path), tmp_path / "asked"
+    tool = tmp_path / "bin" / "systemctl"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\necho \"$*\" >> {asked}\n")
+    tool.chmod(0o755)
+    here = {"XDG_CONFIG_HOME": str(tmp_path), "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}
+    at = lambda day: ("--now", f"{day}T12:00:00-06:00")
+    assert run("install", "--system", "systemd", "--config", config, "--days", "90", "--early", "7", "--optimize", "sat 21:00", *at("2025-11-01"), **here).returncode == 0
+    timer, service = (tmp_path / "systemd" / "user" / f"{NAME}.{kind}" for kind in ("timer", "service"))
+    first, unit = timer.read_text(), service.read_text()
+    before = next(line for line in unit.splitlines() if line.startswith("ExecStartPre=-")).removeprefix("ExecStartPre=-")
+    arguments = shlex.split(before)[shlex.split(before).index("schedule") + 1:]
+    asked.unlink()
+    early = run(*arguments, *at("2025-12-01"), **here)
+    assert early.returncode == 0 and "nothing to renew" in early.stdout and timer.read_text() == first and not asked.exists()
+    late = run(*arguments, *at("2026-01-05"), **here)
+    assert late.returncode == 0 and service.read_text() == unit and "16:53:00" in timer.read_text()
+    assert installed_days(timer)[-1] == "2026-04-02" and asked.read_text().splitlines() == ["--user daemon-reload", f"--user enable --now {NAME}.timer {WEEKLY}.timer"]
+
+
+def installed_days(timer: Path) -> list[str]: return [line.split("=")[1][:10] for line in timer.read_text().splitlines() if line.startswith("OnCalendar=")]
+
+
+def test_a_run_and_the_doctor_say_when_the_schedule_ends_soon(tmp_path):
+    config, here = project(tmp_path), {"XDG_CONFIG_HOME": str(tmp_path)}
+    job, now = Job(config), to_nanos("2025-11-22T12:00:00-06:00")   # a Saturday
+    folder = tmp_path / "systemd" / "user"
+    write_units(unit_files("systemd", job, sessions_between(ES, now, 20)), folder)
+    done = run("run", "--config", config, "--now", "2025-11-22T12:00:00-06:00", "--json", **here)
+    assert done.returncode == 0 and "scheduled to 2025-12-11 only, 19 days ahead; run futures-algo schedule install again" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["schedule"].startswith("sessions are scheduled to")
+    assert "ended on 2025-12-11" in doctors(config, here)["detail"]
+    write_units(unit_files("systemd", job, sessions_between(ES, time.time_ns(), 60)), folder)
+    assert doctors(config, here)["status"] == "ok"
+
+
+def doctors(config: Path, variables: dict[str, str]) -> dict:
+    "What the doctor finds of the schedule."
+    done = subprocess.run([sys.executable, "-m", "futures_algo", "doctor", "--config", str(config), "--offline", "--json"], capture_output=True, text=True, timeout=60, env=os.environ | variables)
+    return next(check for check in json.loads(done.stdout.splitlines()[-1])["checks"] if check["name"] == "schedule")
+
+
+# --- systemd's own word
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not on this computer")
 def test_systemd_reads_the_timers_lines():
     for line in timer_lines("2025-10-27T00:00:00-05:00", 14): assert subprocess.run(["systemd-analyze", "calendar", line], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not on this computer")
+def test_systemd_finds_no_fault_in_the_units(tmp_path):
+    done = run("install", "--system", "systemd", "--days", "30", "--optimize", "sat", "--folder", tmp_path)
+    units = sorted(tmp_path.iterdir())
+    verified = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+    assert done.returncode == 0 and len(units) == 4 and (verified.returncode, verified.stderr) == (0, "")
