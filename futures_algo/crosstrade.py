@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _all_ = ["Ambiguous", "Answered", "NotSent", "OrderRequest", "Refused"]   # what a user of the client needs beside it
 
-# %% ../nbs/11_crosstrade.ipynb #11_crosstrad-005-8b7b
+# %% ../nbs/11_crosstrade.ipynb #e6b13b22
 _T = TypeVar("_T")
 
 def _segment(text: str) -> str:
@@ -76,6 +76,10 @@ class CrossTradeClient:
     def close(self) -> None:
         "Close the connections; the client is done."
         return self._drive(self._core.transport.close())
+
+    def before_request(self, call: Callable[[], None]) -> None:
+        "Have this called before each request: a sign of life from who may have to wait for the answer."
+        self._core.before = call
 
     def _drive(self, work: Coroutine[Any, Any, _T]) -> _T:
         "Run the core to its end in this thread."

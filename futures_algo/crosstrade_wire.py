@@ -218,11 +218,12 @@ def checked_base_url(url: str) -> str:
         raise InputError("CrossTrade base URL", url, "must be https, because the token travels with every request", "only a broker on localhost may use http")
     return url.rstrip("/")
 
-# %% ../nbs/11d_crosstrade_wire.ipynb #11d_crosstra-018-53c7
+# %% ../nbs/11d_crosstrade_wire.ipynb #0fa93dfc
 class Core:
     "Paces, sends once, and says what came back; every face and endpoint goes through here."
     def __init__(self, transport, token: Token, base_url: str, bucket: TokenBucket, headers: "Mapping | Callable[[], Mapping] | None"):
         self.transport, self.token, self.base_url, self.bucket, self.headers = transport, token, base_url, bucket, headers
+        self.before: Callable[[], None] = lambda: None   # called before each request, which may take long
 
     async def wait(self, priority: Priority, patience: float) -> float:
         "Wait for a token; returns 0.0, or the seconds that were still missing when patience ran out."
@@ -236,6 +237,7 @@ class Core:
 
     async def exchange(self, method: str, path: str, body: Any, priority: Priority, patience: float) -> Reply:
         "One request, one reply; never raises for what the network does."
+        self.before()
         if missing := await self.wait(priority, patience):
             return Reply(0, None, "", "not_sent", f"held back by the rate limit for another {missing:.1f} s", missing, 0, 0)
         extra = self.headers() if callable(self.headers) else self.headers

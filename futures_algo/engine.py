@@ -63,6 +63,8 @@ class Engine:
         self._is_present = False                 # the stream has reached the present once
         self._instruments: dict[str, str] = {}   # dated contract -> NinjaTrader's name
         self.reloader = None                     # what follows the config file, see `reload`
+        self.supervisor = os.environ.get("FUTURES_ALGO_SUPERVISOR", "")   # who starts this process again; "lost" when that one died
+        executor.client.before_request(self.beat)
         self._handlers = {Bar: self._on_bar, IntervalEnd: self._on_interval_end, ContractMapped: self._on_contract, FeedState: self._on_feed_state}
         executor.warm = self._is_warm
 
@@ -104,6 +106,16 @@ class Engine:
     def stop(self, reason: str) -> None:
         "Ask the loop to end; safe from a signal handler or another thread."
         self.stop_reason = self.stop_reason or reason
+
+    def beat(self) -> None:
+        "Say that it lives, in the middle of what may take long."
+        if self.state != "starting" and time.monotonic() >= self._next_status: self.write_status()
+
+    def go_on_alone(self) -> None:
+        "The supervisor died; safe from another thread."
+        self.supervisor = "lost"
+        self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, "its supervisor is gone: it trades on, and nothing starts it again when it dies; "
+                               "`futures-algo stop` ends it, then `run --supervised` starts a supervised one")
 
     def _turn(self) -> None:
         "The feed's events for a moment, then everything that is due."

@@ -1,4 +1,5 @@
 """What the engine answers: commands from the journal, and the status documents everybody watches."""
+import os
 import time
 from typing import Any
 
@@ -63,7 +64,7 @@ def status_documents(engine) -> dict[str, dict[str, Any]]:
     "One document a part, as the monitor reads them."
     books, executor, now = engine.executor.books, engine.executor, engine.clock.now()
     documents = {
-        "engine": {"state": engine.state, "mode": engine.mode, "account": executor.account, "run": engine.run_id, "beat": time.time_ns(),
+        "engine": {"state": engine.state, "mode": engine.mode, "account": executor.account, "run": engine.run_id, "pid": os.getpid(), "supervisor": engine.supervisor, "beat": time.time_ns(),
                    "bars_in": engine.counts["bars_in"], "stop_reason": engine.stop_reason, "config_hash": engine.config_hash},
         "feed": {"state": engine.feed_state.state, "reason": engine.feed_state.reason, "bars_received": engine.counts["bars_in"]},
         "broker": {"state": executor.broker_state[0], "reason": executor.broker_state[1], "checked": now},

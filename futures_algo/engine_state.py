@@ -112,7 +112,9 @@ def _key(runner: StrategyRunner) -> str: return f"{runner.name}:{runner.symbol}"
 
 
 def remember_commands(engine) -> None:
-    "What people decided stays decided: the trading state, and which strategies are disabled."
+    "What people decided stays decided: the trading state, and which strategies are disabled. A stop was meant for the engine before."
+    for command in engine.journal.new_commands():
+        if command["verb"] == "stop": engine.journal.acknowledge(command["id"], "refused", "asked before this engine was started")
     books, trading = engine.executor.books, engine.journal.status().get("trading", {})
     if trading.get("state") in ("HALTED", "REDUCING"):
         books.trading, books.trading_reason = trading["state"], trading.get("reason", "")

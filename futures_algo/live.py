@@ -6,13 +6,12 @@
 __all__ = ['LOOPBACK', 'build_strategy', 'build_runners', 'check_config', 'build_engine', 'OwnedEngine', 'daily_log',
            'LiveTradingSystem']
 
-# %% ../nbs/13_live.ipynb #9bedfe2d
+# %% ../nbs/13_live.ipynb #356ec01b
 import logging
 import os
-import signal as signals_of_the_system
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +30,7 @@ from .journal import Journal
 from .pipeline import BarPipeline
 from .signals import signal_log
 from .strategies import BaseStrategy, StrategyRunner
+from .stopping import on_console_close, on_signals, when_alone
 from .supervisor import RESTARTS
 from .warmup import warmup_bars
 from .watch import Watch
@@ -176,7 +176,7 @@ def _file(path: Path) -> logging.Handler:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler
 
-# %% ../nbs/13_live.ipynb #bc479df4
+# %% ../nbs/13_live.ipynb #0366c74b
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 class LiveTradingSystem:
@@ -194,18 +194,22 @@ class LiveTradingSystem:
         self.mode, self.simulation = "simulation" if simulation is not None else "live" if live else "dry_run", simulation
         if simulation is not None: self._refuse_real_servers()
         self._engine: OwnedEngine | None = None
+        self._ended = threading.Event()
 
     def start(self) -> str:
         "Run until stopped by a signal, a command or the feed's end; returns why."
         clock = WallClock() if self.simulation is None else DataClock(self.simulation)
         replay = clock.now() - int(self.config.databento.replay_hours * HOUR) if self.simulation is None else self.simulation
         replay -= replay % MINUTE   # history before it is made of whole minutes
-        with Journal(self.config.engine.journal) as journal:
+        with Journal(self.config.engine.journal) as journal, ExitStack() as self._open:
+            journal.hold()   # before anything is read from it or written to it
             self._engine = build_engine(self.config, self.content, journal, mode=self.mode, clock=clock, start=replay, config_path=self.path)
-            self._listen_for_signals()
-            with daily_log(self.config.logging), self._watch():
-                try: return self._engine.run()
-                finally: self._engine.close()
+            self._open.callback(self._engine.close)
+            self._listen_for_the_end()
+            self._open.enter_context(daily_log(self.config.logging))
+            self._open.enter_context(self._watch())
+            try: return self._engine.run()
+            finally: self._ended.set()
 
     def _watch(self) -> Watch:
         "Alerts and numbers; a supervisor sees to them itself."
@@ -217,10 +221,17 @@ class LiveTradingSystem:
         if self.config.databento.gateway not in LOOPBACK or urlsplit(broker).hostname not in LOOPBACK:
             raise ConfigError("simulation", broker, "needs gateway and broker on this computer", "point databento.gateway and execution.crosstrade_base_url at 127.0.0.1")
 
-    def _listen_for_signals(self) -> None:
+    def _listen_for_the_end(self) -> None:
+        "Signals, a console that closes, and a supervisor that dies."
+        if self._engine.supervisor: when_alone(self._go_on_alone)
         if threading.current_thread() is not threading.main_thread(): return
-        for number in (signals_of_the_system.SIGINT, signals_of_the_system.SIGTERM):
-            signals_of_the_system.signal(number, lambda received, frame: self.shutdown(f"signal {received}"))
+        on_signals(lambda number: self.shutdown(f"signal {number}"))
+        self._console = on_console_close(self.shutdown, self._ended)
+
+    def _go_on_alone(self) -> None:
+        "The supervisor died, and with it what it told and served: the engine does that itself now."
+        if not self._ended.is_set(): self._open.enter_context(Watch(self.config.engine.journal, self.config.watch))
+        self._engine.go_on_alone()
 
     def on_bar(self, symbol: str, bar: Mapping[str, Any]) -> None:
         "Feed one bar by hand, as the seeds' orchestrator did; the running feed does this itself."

@@ -3,6 +3,7 @@
 It runs beside the engine, or in the supervisor when there is one, so that an engine's death is told too. It writes nothing.
 """
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -40,12 +41,17 @@ class Watch:
 
     def start(self) -> Self:
         "Watch from now on; what the journal held before is history."
-        if self.config.metrics_port: self._server = serve_metrics(self.path, self.config.metrics_port)
+        if self.config.metrics_port: self._server = self._serve(self.config.metrics_port)
         if self.config.alert_urls:
             self._seen = self._last_rows()
             self._thread = threading.Thread(target=self._follow, name="watch", daemon=True)
             self._thread.start()
         return self
+
+    def _serve(self, port: int) -> Any:
+        "The numbers' server; a port that is taken must not keep an engine from trading, or its alerts from being sent."
+        try: return serve_metrics(self.path, port)
+        except OSError as error: log.error("no numbers are served on port %d (watch.metrics_port): %s", port, error)
 
     def stop(self, timeout: float = 5.0) -> None:
         "One last look, and the end."
@@ -62,7 +68,7 @@ class Watch:
 
     def _look(self) -> None:
         try: alerts = list(self._news())
-        except JournalError: return   # not there yet
+        except (JournalError, sqlite3.Error): return   # not there yet, or not to be read now
         for alert in alerts:
             if self._is_due(alert): self._tell(alert)
 

@@ -169,3 +169,30 @@ def test_yesterdays_open_loss_is_not_todays(desk):  # noqa: F811
     assert it.executor.books.day_pnl_usd == pytest.approx(0)
     it.executor.mark(ES, 5799.0, it.clock.now())   # -1,050 today
     assert it.submit(strategy="fade").denial == "DAILY_LOSS"
+
+
+# signs of life
+
+
+def test_before_each_question_to_the_broker_the_engine_says_that_it_lives(desk, monkeypatch):  # noqa: F811
+    "Ten slow answers in a row are not a hung engine."
+    from futures_algo import engine as engine_module
+    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.0)
+    it = desk()
+    engine, beats = engine_of(it), []
+    engine.state = "ready"
+    engine.write_status()
+    for question in (it.executor.reconcile, it.submit, it.executor.poll):
+        beats.append(it.journal.status()["engine"]["beat"])
+        question()
+    assert sorted(set(beats)) == beats and it.journal.status()["engine"]["beat"] > beats[-1]
+
+
+def test_a_stop_that_was_meant_for_the_engine_before_does_not_end_this_one(desk):  # noqa: F811
+    it = desk()
+    it.journal.command("stop", "supervisor")
+    engine = engine_of(it)
+    assert not it.journal.new_commands() and not engine.stop_reason
+    it.journal.command("stop", "ann")
+    engine._due()
+    assert engine.stop_reason == "stopped by command"

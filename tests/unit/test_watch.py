@@ -95,3 +95,31 @@ def test_numbers_are_served_on_loopback(journal):
     assert "futures_algo_bars_in 42.0" in text and "futures_algo_pnl_usd -12.5" in text and "futures_algo_trading_active 0.0" in text
     assert 'futures_algo_events_total{kind="alarm"} 1.0' in text
     assert server.server_address[0] == "127.0.0.1"
+
+
+def test_a_port_that_is_taken_does_not_keep_alerts_from_being_sent(inbox, journal):
+    import socket
+    port, received = inbox
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with Watch(journal.path, settings(port, metrics_port=taken.getsockname()[1])):
+            journal.add_event(1, "alarm", "lock", "ES 12-25", "books differ")
+            journal.flush()
+            deadline = time.monotonic() + 20
+            while not received and time.monotonic() < deadline: time.sleep(0.02)
+    assert received
+
+
+def test_a_journal_that_cannot_be_read_for_a_while_does_not_end_the_alerts(inbox, journal):
+    import sqlite3
+    port, received = inbox
+    watch = Watch(journal.path, settings(port))
+    rename = lambda before, after: sqlite3.connect(journal.path).execute(f"ALTER TABLE {before} RENAME TO {after}")
+    rename("events", "gone")
+    watch._look()
+    rename("gone", "events")
+    journal.add_event(1, "alarm", "lock", "ES 12-25", "books differ")
+    journal.flush()
+    watch._look()
+    assert received
