@@ -100,7 +100,7 @@ class Engine:
             engine_state.restore(self, self._saved)
         elif self._history:
             self._enter("warming up")
-            engine_state.warm_up(self, self._history())
+            engine_state.warm_up(self, engine_state.fetched(self, self._history))
         self._enter("ready")
 
     def stop(self, reason: str) -> None:

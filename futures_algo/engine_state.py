@@ -4,12 +4,13 @@ A snapshot is taken between two events of the feed, with the feed's own position
 once more what came after the snapshot: bars the journal holds are not written again, and signals it holds are not judged again.
 """
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import wait
 from typing import Any
 
-from futures_algo.aggregator import BarAggregator
 from futures_algo.core import Bar, InputError
 from futures_algo.feed_events import Position, clock_text
+from futures_algo.past import closed, grow, warm
 from futures_algo.pipeline import by_instant
 from futures_algo.strategy_runner import StrategyRunner
 
@@ -47,24 +48,15 @@ def restore(engine, saved: dict[str, Any]) -> None:
     "Put a new engine where the saved one was; what is new since then is built from the journal's minutes."
     through, aggregator = saved["position"][0], engine.pipeline.minutes
     minutes = {symbol: engine.journal.bars(symbol, "1min", through, MEMORY_MINUTES) for symbol in saved["pipeline"]["symbols"]}
-    _add_timeframes(saved["pipeline"]["minutes"], minutes, aggregator.get_available_timeframes())
+    grow(saved["pipeline"]["minutes"], aggregator.get_available_timeframes(), lambda symbol: minutes.get(symbol, []))
     engine.pipeline.restore(saved["pipeline"])
     engine.generator.last_actions.update({(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]})
-    for symbol, bars in minutes.items(): aggregator.remember(bar for moment in closed(bars, aggregator.get_available_timeframes()) for bar in moment)
-    for runner in engine.runners: _restore_runner(engine, runner, saved["runners"].get(_key(runner)), minutes.get(runner.symbol, []), through)
+    past = lambda symbol, timeframes: [bar for moment in closed(minutes.get(symbol, []), timeframes, saved["pipeline"]["minutes"].get(symbol, {}).get("clock", 0)) for bar in moment]
+    for symbol in minutes: aggregator.remember(past(symbol, aggregator.get_available_timeframes()))
+    for runner in engine.runners: _restore_runner(engine, runner, saved["runners"].get(_key(runner)), past, through)
 
 
-def _add_timeframes(saved: dict[str, Any], minutes: dict[str, list[Bar]], wanted: Iterable[str]) -> None:
-    "Periods under way of timeframes that were not built before."
-    for symbol, content in saved.items():
-        new = set(wanted) - {fields["timeframe"] for fields in content["periods"]}
-        if not new: continue
-        aggregator = BarAggregator(new, keep=0)
-        for bar in minutes[symbol]: aggregator.push(bar)
-        content["periods"] += aggregator.save().get(symbol, {"periods": []})["periods"]
-
-
-def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None, minutes: list[Bar], through: int) -> None:
+def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None, past: Callable[[str, Iterable[str]], list[Bar]], through: int) -> None:
     at, name = engine.clock.now(), _key(runner)
     try:
         if saved is None: raise InputError("saved state", name, "must have been saved", "it is new")
@@ -72,27 +64,30 @@ def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None
         engine.journal.add_event(at, "info", "warm-up", name, f"continues from {clock_text(through)}")
     except InputError as error:
         runner.reset()
-        seen = warm(runner, minutes)
+        seen = warm(runner, past(runner.symbol, runner.timeframes))
         if saved: runner.take_over_saved(saved)
         engine.journal.add_event(at, "info", "warm-up", name, f"warmed from {seen} bars of the journal{', keeps its position' if saved else ''} ({error})")
 
 
-def warm(
-    runner: StrategyRunner,
-    minutes: Iterable[Bar],  # one-minute bars of its symbol, oldest first
-) -> int:                    # closed bars it saw
-    "Let a runner see the past; what it would have done then is its model position now, and no signal goes anywhere."
-    seen = 0
-    for moment in closed(minutes, runner.timeframes):
-        runner.on_bars(moment)
-        seen += len(moment)
-    return seen
+def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
+    "The history's bars. Its first one takes as long as the fetching does: the engine goes on beating, and stops waiting when it is told to stop."
+    from futures_algo.warmup import in_background
+    bars = iter(history())
+    first = in_background(lambda: next(bars, None))
+    while not first.done():
+        engine.beat()
+        if engine.stop_reason: return
+        wait([first], 0.1)
+    if (bar := first.result()) is not None: yield bar
+    yield from bars
 
 
 def warm_up(engine, minutes: Iterable[Bar]) -> None:
     "Let pipeline and strategies see the minutes before the feed's first bar; their signals are the past's and go nowhere."
     seen, pipeline = 0, engine.pipeline
     for bar in minutes:
+        engine.beat()
+        if engine.stop_reason: break
         pipeline.symbols.setdefault(bar.symbol)
         seen += 1
         for moment in by_instant(pipeline.minutes.push(bar)):
@@ -100,12 +95,6 @@ def warm_up(engine, minutes: Iterable[Bar]) -> None:
             for runner in engine.runners:
                 if runner.symbol == bar.symbol: runner.on_bars(moment)
     engine.journal.add_event(engine.clock.now(), "info", "warm-up", "history", f"{seen:,} one-minute bars of history")
-
-
-def closed(minutes: Iterable[Bar], timeframes: Iterable[str]) -> Iterator[list[Bar]]:
-    "What closes, one moment at a time, when these minutes are aggregated."
-    aggregator = BarAggregator(timeframes, keep=0)
-    for bar in minutes: yield from by_instant(aggregator.push(bar))
 
 
 def _key(runner: StrategyRunner) -> str: return f"{runner.name}:{runner.symbol}"

@@ -1,19 +1,19 @@
 """A running engine follows its config file: a valid change is applied between two events of the feed, an invalid one is said and changes nothing.
 
 Strategies that did not change keep the very runner they had. New ones, and those whose parameters or code changed, are warmed from the journal's bars
-before they may enter; a changed one goes on with its model position, under the exits that position was opened with.
+before they may enter, and from history, fetched meanwhile, where the journal is too short; a changed one goes on with its model position, under the
+exits that position was opened with.
 """
 import time
 from typing import Any
 
 from futures_algo import handover
 from futures_algo.config import ConfigErrors, config_hash
-from futures_algo.core import SECOND, Bar, ConfigError, Timeframe
+from futures_algo.core import MINUTE, SECOND, Bar, ConfigError, Timeframe
 from futures_algo.gate import Limits
-from futures_algo.strategy_loader import Changes, Loaded, StrategyLoader, extend, needed_timeframes, warm
-
-LONGEST_PAST = 5_000   # closed bars of a series that warm one strategy: the engine waits meanwhile, a third of a second for three timeframes
-PAST_MINUTES = 45_000  # one-minute bars that new timeframes are built from: about a month
+from futures_algo.late_history import LONGEST_PAST, PAST_MINUTES, LateHistory, reach
+from futures_algo.past import extend, warm
+from futures_algo.strategy_loader import Changes, Loaded, StrategyLoader, needed_timeframes
 
 
 class Reloader:
@@ -23,9 +23,11 @@ class Reloader:
         self._checked = self._applied = 0        # ns UTC, wall
         self._lines: list[str] = []              # the latest change
         self._told: list[str] = []               # errors that were said
+        self._late = LateHistory()
 
     def follow(self, engine) -> None:
-        "Look at the file when its time has come; apply what is valid."
+        "Look at the file when its time has come; apply what is valid, and take over history that has come."
+        self._late.take(engine)
         if time.monotonic() < self._next_look: return
         self._next_look, self._checked = time.monotonic() + self.loader.running.config.engine.reload_seconds, time.time_ns()
         if self.loader.look(): self._act(engine)
@@ -71,11 +73,21 @@ class Reloader:
             self.loader.errors, self.loader.next = [error], None
             return None
         _install(engine, loaded, self.loader.runners)
+        self._ask_history(engine, loaded, before, past)
         self._applied, self._lines = time.time_ns(), changes.lines()
         _record(engine, loaded, changes, self.loader.path.name)
         _hand_over(engine, before, loaded.config.engine.on_remove)
         _settle(engine, before)
         return changes
+
+
+    def _ask_history(self, engine, loaded: Loaded, before: list, past: "_Past") -> None:
+        "For runners that the journal could not warm, where the config allows history and the journal holds less of it."
+        config, knew = loaded.config.databento, {(runner.name, runner.symbol) for runner in before}
+        for runner in engine.runners:
+            if runner in before or runner.is_ready() or not config.warmup_days: continue
+            through = past.through.get(runner.symbol, engine.clock.now() // MINUTE * MINUTE)
+            if not reach(engine, runner.symbol, config, through): self._late.ask(engine, config, runner, through, (runner.name, runner.symbol) in knew)
 
 
 class _Past:

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['RESTART', 'UNREADABLE_LOOKS', 'user_modules', 'code_files', 'code_identity', 'fresh_modules', 'Loaded', 'Changes',
-           'compare', 'needed_timeframes', 'refuse_fixed', 'extend', 'warm', 'StrategyLoader']
+           'compare', 'needed_timeframes', 'refuse_fixed', 'StrategyLoader']
 
-# %% ../nbs/13a_strategy_loader.ipynb #d68b8648
+# %% ../nbs/13a_strategy_loader.ipynb #c059f9df
 import ast
 import hashlib
 import importlib
@@ -18,7 +18,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from .aggregator import BarAggregator
 from .config import LiveConfig, environment, import_class, merge, notebook_definitions, parse_config, read_config
 from .core import Bar, ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash
 from .live import build_strategy, check_config
+from .past import extend, warm
 from .strategies import BaseStrategy, StrategyRunner
 from .strategy_runner import refuse_scalar_code
 
@@ -157,31 +157,7 @@ def refuse_fixed(changes: Changes) -> list[ConfigError]:
     return [ConfigError(path.rpartition(".")[2], changes.settings[path][1], f"cannot change from {changes.settings[path][0]!r} while the engine runs",
                         "restart the engine, or put it back", path) for path in fixed]
 
-# %% ../nbs/13a_strategy_loader.ipynb #8a67c417
-def extend(
-    aggregator: BarAggregator,
-    timeframes: Iterable[str],
-    minutes: Callable[[str], list[Bar]],     # symbol -> the bars it was fed, oldest first, as far back as they are at hand
-) -> list[Bar]:                              # what has closed of them
-    "Build more timeframes, with their past and the period that is under way."
-    new = sorted({Timeframe(t) for t in timeframes} - set(aggregator.get_available_timeframes()), key=lambda t: t.seconds)
-    if not new: return []
-    state, past, made = aggregator.save(), BarAggregator(new, keep=0), []
-    for symbol, content in state.items():
-        made += [done for bar in minutes(symbol) for done in past.push(bar)] + past.advance(symbol, content["clock"])
-        content["periods"] += past.save().get(symbol, {}).get("periods", [])
-    aggregator.add_timeframes(new)
-    aggregator.restore(state)
-    aggregator.remember(made)
-    return made
-
-def warm(runner: StrategyRunner, bars: Iterable[Bar]) -> int:
-    "Let a runner see closed bars of its timeframes; what it would have decided goes nowhere. Returns how many it saw."
-    seen = sorted((bar for bar in bars if bar.symbol == runner.symbol and bar.timeframe in runner.timeframes), key=lambda bar: (bar.end, bar.end - bar.start))
-    for _, moment in groupby(seen, key=lambda bar: bar.end): runner.on_bars(list(moment))
-    return len(seen)
-
-# %% ../nbs/13a_strategy_loader.ipynb #fc051ae7
+# %% ../nbs/13a_strategy_loader.ipynb #b7d8bbe8
 _log = logging.getLogger("futures_algo.reload")
 UNREADABLE_LOOKS = 2   # looks at the same unreadable file before it is called a mistake: an editor may be writing it
 
@@ -260,7 +236,8 @@ class StrategyLoader:
 
     def _read(self) -> bool:
         try: loaded = self._load()
-        except FuturesAlgoError as error:
+        except (FuturesAlgoError, OSError, UnicodeError) as found:
+            error = found if isinstance(found, FuturesAlgoError) else ConfigError("config file", self.path.name, f"must be readable, with what stands beside it ({found})", "save it as UTF-8 text")
             self._unreadable += _is_unreadable(error)
             if 0 < self._unreadable < UNREADABLE_LOOKS: return False
             return self._news(None, list(getattr(error, "errors", [error])))
@@ -280,7 +257,7 @@ class StrategyLoader:
 
     def _text(self) -> str:
         "Hash of what is in them."
-        return content_hash([hashlib.blake2b(file.read_bytes()).hexdigest() if file.is_file() else None for file in self.running.files + [self.path.parent / ".env"]])
+        return content_hash([_hash(file) for file in self.running.files + [self.path.parent / ".env"]])
 
     # --- applying
 
@@ -353,6 +330,10 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     try: found = file.stat()
     except OSError: return None
     return found.st_mtime_ns, found.st_size
+
+def _hash(file: Path) -> str | None:
+    try: return hashlib.blake2b(file.read_bytes()).hexdigest() if file.is_file() else None
+    except OSError: return None   # held by an editor, or gone between two looks
 
 def _is_unreadable(error: FuturesAlgoError) -> bool:
     "Whether the file may just be being written: it is missing or no whole JSON, or a class's file no whole Python."

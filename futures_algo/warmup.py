@@ -1,10 +1,26 @@
 """History before the feed's replay: fetched into the store at start, its price known and limited, so that slow indicators are warm when trading begins."""
 import heapq
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import TypeVar
 
 from futures_algo.config import DatabentoConfig
 from futures_algo.core import DAY, Bar
 from futures_algo.history import BarStore, fetch, historical_client
+
+
+_T = TypeVar("_T")
+
+
+def in_background(work: Callable[[], _T]) -> "Future[_T]":
+    "Do this in a thread that nobody has to wait for, not even the end of the process."
+    future: Future[_T] = Future()
+    def run() -> None:
+        try: future.set_result(work())
+        except BaseException as error: future.set_exception(error)   # raised again where the result is asked for
+    threading.Thread(target=run, name="history", daemon=True).start()
+    return future
 
 
 def warmup_bars(

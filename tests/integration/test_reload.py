@@ -312,3 +312,56 @@ def test_edited_code_and_the_code_of_its_parent_are_taken_up(session, tmp_path, 
         entries = [bar[row["bar_end"]] for row in journal.rows("signals", "strategy = 'mine' AND action = 'LONG_ENTRY'")]
         rising = [row["close"] > row["open"] for row in entries]
         assert rising == sorted(rising, reverse=True) and set(rising) == {True, False}   # first on rising bars, after the edit on falling ones
+
+
+# --- history for those who join late
+
+SLOW = {"class": CCI, "parameters": {"timeframe": "30min", "length": 100}}   # fifty hours: more than the session has
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory):
+    "Four sessions as history, the last of them as the recording."
+    folder, whole = tmp_path_factory.mktemp("week"), generate_minutes("ES.c.0", sessions=4)
+    start = int(whole.start[-1380])
+    path = folder / "minutes.ohlcv-1m.dbn.zst"
+    write_dbn(path, {"ES.c.0": whole[whole.start >= start]})
+    return Recording(path, "ohlcv-1m", {"ES.c.0": whole[whole.start >= start]}), write_dbn(folder / "history.dbn.zst", {"ES.c.0": whole})
+
+
+def joined_late(stack: ExitStack, week, folder: Path, keys: list[str]) -> Journal:
+    "A first engine without history; its successor may fetch some, and a strategy that needs it joins in the middle."
+    from concurrent.futures import wait
+
+    from futures_algo.sim.historical import HistoricalServer
+    recording, history = week
+    server = stack.enter_context(HistoricalServer({"ohlcv-1m": [history]}, keys))
+    world = world_of(stack, recording, folder, {"kept": KEPT})
+    world.run({300: lambda engine: engine.stop("for the night")})
+    world.content["databento"] |= {"historical_url": server.url, "warmup_days": 5, "store": str(folder / "store"), "max_cost_usd": 10}
+    world.write()
+    return world.run({400: change(world, late=SLOW), 410: lambda engine: wait([asked.bars for asked in engine.reloader._late._asked], 60)})
+
+
+def test_a_strategy_that_needs_more_than_the_journal_holds_is_warmed_from_history_while_the_engine_goes_on(week, tmp_path):
+    from futures_algo.sim.historical import HistoricalServer
+    recording, history = week
+    with ExitStack() as stack:
+        server = stack.enter_context(HistoricalServer({"ohlcv-1m": [history]}, [DEMO_KEY]))
+        world = world_of(stack, recording, tmp_path / "whole", {"kept": KEPT, "late": SLOW})
+        world.content["databento"] |= {"historical_url": server.url, "warmup_days": 5, "store": str(tmp_path / "whole" / "store"), "max_cost_usd": 10}
+        world.write()
+        whole = world.run()
+        journal = joined_late(stack, week, tmp_path / "later", [DEMO_KEY])
+        assert values_of(journal, "late") == values_of(whole, "late") and values_of(journal, "late")["ready"]   # to the bit
+        said = [row["message"] for row in journal.rows("events", "kind = 'warm-up' AND subject = 'late:ES.c.0'")]
+        assert "not ready" in said[0] and "being fetched" in said[1] and said[2].endswith("of history and journal: ready")
+        assert bars(journal, {"1min"}) == [row for row in bars(whole, {"1min"}) if row[2] >= recording.start]   # none was lost meanwhile
+
+
+def test_history_that_cannot_be_had_is_said_and_changes_nothing(week, tmp_path):
+    with ExitStack() as stack:
+        journal = joined_late(stack, week, tmp_path, ["db-another-key-00000000000000000"])
+        said = journal.rows("events", "kind = 'warm-up' AND subject = 'late:ES.c.0'")[-1]
+        assert said["level"] == "warning" and "could not be had" in said["message"] and "key" in said["message"]
+        assert not signals(journal, "late") and signals(journal, "kept")

@@ -196,3 +196,25 @@ def test_a_stop_that_was_meant_for_the_engine_before_does_not_end_this_one(desk)
     it.journal.command("stop", "ann")
     engine._due()
     assert engine.stop_reason == "stopped by command"
+
+
+def test_while_history_is_fetched_the_engine_beats_and_can_be_stopped(desk, monkeypatch):  # noqa: F811
+    import threading
+    import time
+
+    from futures_algo import engine as engine_module
+    from futures_algo.engine_state import fetched
+    from futures_algo.journal import Journal
+    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.0)
+    it, released, beats = desk(), threading.Event(), set()
+    def slow():
+        deadline = time.monotonic() + 20
+        with Journal(it.path, readonly=True) as reader:
+            while len(beats) < 4 and time.monotonic() < deadline: beats.add(reader.status().get("engine", {}).get("beat"))
+        engine.stop("signal 15")
+        released.wait(60)
+        yield from ()
+    engine = engine_of(it, history=slow)
+    engine.state = "warming up"
+    assert list(fetched(engine, slow)) == [] and not released.is_set() and len(beats) == 4
+    released.set()

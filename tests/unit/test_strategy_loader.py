@@ -257,3 +257,15 @@ def test_watching_finds_a_change_and_the_next_question_applies_it(tmp_path):
         while len(loader.get_active_strategies()) < 4 and time.monotonic() < deadline: time.sleep(0.01)
         assert {runner.name for runner in loader.get_active_strategies()} == {"mine", "second"}
     finally: loader.stop_watching()
+
+
+@pytest.mark.parametrize("spoil", ["unreadable", "not UTF-8", "environment not UTF-8"])
+def test_a_file_that_cannot_be_read_is_said_and_ends_nothing(file, tmp_path, spoil):
+    loader = file.loader()
+    if spoil == "unreadable":
+        loader.path.unlink()
+        loader.path.symlink_to("/proc/self/mem")   # a regular file whose reading fails, as one an editor has locked
+    elif spoil == "not UTF-8": loader.path.write_bytes('{"strategies": "Grün"}'.encode("latin-1"))
+    else: loader._variables, _ = None, (loader.path.parent / ".env").write_bytes("NAME=Grün\n".encode("latin-1"))
+    for _ in range(3): loader.look()
+    assert loader.errors and loader.next is None and loader.running.strategies and "readable" in str(loader.errors[0])
