@@ -106,7 +106,7 @@ class Tracked:
     @property
     def broker_id(self) -> str: return next((name for name in self.names if name != self.order_id), "")
 
-# %% ../nbs/12b_tracking.ipynb #4f626e6b
+# %% ../nbs/12b_tracking.ipynb #bd453549
 _MANY = 3   # from so many orders on, the list is asked once instead of each order
 
 class Tracker:
@@ -197,6 +197,9 @@ class Tracker:
         if life and life.state:
             last = next((event for event in reversed(life.events) if event.filled is not None), None)
             if last: order.reported, order.average = max(last.filled, order.filled), last.average_price or 0.0
+            elif life.state in TERMINAL_STATES - {"Filled"}:   # no numbers: its executions would have them
+                self._book()
+                order.reported = order.filled
             return self._set_state(order, life.state, "lifecycle")
         self._doubt(order, "no list has it")
         if self.clock.now() - order.doubt_since < self.grace or order.acknowledged: return
@@ -223,11 +226,19 @@ class Tracker:
         if not order.has_ended: return
         if (missing := order.expected - order.filled) > 0:
             order.looks += 1
-            if order.looks < self.patience or not order.average: return
-            rest = (order.average * order.expected - order.value) / missing   # the executions are older than the broker lists: their average is what is left
-            self._tell(self._add_fill(order, f"{order.order_id}-rest", missing, rest, 0.0, self.clock.now()))
+            if order.looks < self.patience or not (price := self._price_of_rest(order, missing)): return
+            self._tell(self._add_fill(order, f"{order.order_id}-rest", missing, price, 0.0, self.clock.now()))
         del self.open[order.order_id]
         self.ended.append(order)
+
+    def _price_of_rest(self, order: Tracked, missing: int) -> float:
+        "What fills are booked at whose executions are older than the broker lists: what is left of the order's average. 0 while nothing tells."
+        if order.average: return (order.average * order.expected - order.value) / missing
+        price = order.arrival_price or order.reference_price
+        if order.looks == self.patience:   # the contracts are there whatever they cost: a ledger without them would never be closed
+            self.journal.add_event(self.clock.now(), "alarm", "fill", order.instrument, f"{missing} of order {order.order_id} filled at a price nobody knows any more; "
+                                   + (f"booked at {price:g}, the price it was sent at" if price else "look for it in NinjaTrader"))
+        return price
 
     # --- after a restart
 

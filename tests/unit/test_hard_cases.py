@@ -193,3 +193,78 @@ def test_looking_whether_a_journal_is_held_refuses_no_engine(tmp_path):
         done.set()
         for each in watchers: each.join()
     assert looks
+
+
+# a broker that answers for ever
+
+
+@pytest.mark.parametrize("kind", ["question", "order"])
+def test_an_answer_that_drips_has_an_end(monkeypatch, kind):
+    "One byte at a time satisfies every read time-out."
+    import socket
+    import threading
+    import time
+
+    from futures_algo import crosstrade_wire
+    from futures_algo.crosstrade import Ambiguous, CrossTradeClient, OrderRequest
+    from futures_algo.crosstrade_wire import Unreachable
+    monkeypatch.setattr(crosstrade_wire, "LONGEST_ANSWER", 0.5)
+    stopped = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def drip():
+            line, _ = server.accept()
+            with line:
+                line.recv(65_536)
+                line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n")
+                deadline = time.monotonic() + 30
+                while not stopped.wait(0.02) and time.monotonic() < deadline:
+                    try: line.sendall(b" ")
+                    except OSError: return
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            with CrossTradeClient("token", f"http://127.0.0.1:{server.getsockname()[1]}", "Sim101", attempts=1) as client:
+                if kind == "order": assert isinstance(client.place_order(OrderRequest(ES, "BUY", 1)), Ambiguous)
+                else:
+                    with pytest.raises(Unreachable, match="had not ended"): client.get_positions()
+        finally:
+            stopped.set()
+            dripping.join()
+
+
+# orders only the lifecycle knows
+
+
+def _forgotten(it, state, filled):
+    "NinjaTrader's lists are emptied by its restart; the lifecycle stays, and need not have numbers."
+    (order,) = it.orders()
+    order.account, order.state = "of yesterday", state
+    order.events = [event | {"filled": None, "average": None} for event in order.events[:2]] + [order.events[-1] | {"state": state, "filled": filled, "average": None}]
+
+
+@pytest.mark.parametrize("state", ["Rejected", "Cancelled"])
+def test_an_order_that_did_not_fill_ends_though_only_the_lifecycle_knows_and_has_no_numbers(desk, state):  # noqa: F811
+    it = desk(variants={"instant": False})
+    it.submit()
+    it.broker.books.accounts["Sim101"].holdings.clear()
+    it.broker.books.executions.clear()
+    _forgotten(it, state, None)
+    it.restart()
+    it.wait(looks=8)
+    assert not it.executor.orders.open and it.held() == 0 and it.executor.reconcile() == {}
+    assert it.submit().verdict == "sent"
+
+
+def test_an_order_that_filled_is_booked_though_nobody_knows_its_price_any_more(desk):  # noqa: F811
+    it = desk()
+    it.submit(price=5849.0)
+    it.broker.books.executions.clear()
+    _forgotten(it, "Filled", None)
+    it.restart()
+    it.wait(looks=8)
+    assert it.held() == it.at_broker() == 1 and not it.executor.orders.open
+    (fill,) = it.journal.rows("fills")
+    assert fill["price"] == 5849.0 and any("price" in row["message"] for row in it.events("fill"))
+    it.submit("LONG_EXIT")
+    it.wait(looks=2)
+    assert it.held() == it.at_broker() == 0
