@@ -19,7 +19,7 @@ _HOMES = {
     "feed": ("DatabentoLiveFeed",),
     "aggregator": ("BarAggregator", "SecondToMinuteAggregator", "aggregate"),
     "indicators": ("VBTIndicatorCalculator",),
-    "strategies": ("BaseStrategy", "MACDCCIStrategy", "SimpleBullishCCIStrategy", "evaluate"),
+    "strategies": ("BaseStrategy", "MACDCCIStrategy", "OpeningRangeBreakout", "RSIStrategy", "SimpleBullishCCIStrategy", "VWAPReversion", "evaluate"),
     "trades": ("Costs",),
     "backtest": ("backtest", "BacktestResult"),
     "sweep": ("sweep", "SweepResult"),

@@ -8,13 +8,14 @@ __all__ = ['DatabentoConfig', 'StrategyConfig', 'ExecutionConfig', 'EngineConfig
            'parse_config', 'load_config', 'config_hash', 'get_strategy_config', 'notebook_definitions', 'import_class',
            'validate_config']
 
-# %% ../nbs/01_config.ipynb #01_config-003-4fb1
+# %% ../nbs/01_config.ipynb #f281e0a2
 import ast
 import importlib
 import importlib.util
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -24,9 +25,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from .contracts import FeedSymbol, product
 from .core import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash, did_you_mean
 
-# %% ../nbs/01_config.ipynb #b1bbf564
+# %% ../nbs/01_config.ipynb #6d6f7a46
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    def __getitem__(self, name: str) -> Any:
+        "A setting by the name it has in the file: config['databento']['symbols']."
+        known = {field.alias or key: key for key, field in type(self).model_fields.items()}
+        if name not in known: raise KeyError(f"{name!r} is not a setting; {did_you_mean(name, known)}")
+        return getattr(self, known[name])
 
 class DatabentoConfig(_Section):
     "Where bars come from."
@@ -260,7 +267,7 @@ def resolve_variables(content: Any, variables: dict[str, str], path: str = "") -
         raise ConfigError("variable", match[0], "must be set and not empty", f"export {match[1]}=... or write it into .env", path)
     return _VARIABLE.sub(value, content)
 
-# %% ../nbs/01_config.ipynb #84a6bc07
+# %% ../nbs/01_config.ipynb #6011dff6
 def merge(content: dict, changes: dict) -> dict:
     "A copy of `content` with nested `changes` laid over it."
     merged = dict(content)
@@ -310,12 +317,15 @@ def config_hash(content: dict) -> str:
     "Identity of a config: of the file's content, in which secrets are only ${NAMES}."
     return content_hash(content)
 
-def get_strategy_config(config: LiveConfig, strategy_name: str) -> StrategyConfig:
+def get_strategy_config(
+    config: "LiveConfig | Mapping[str, Any]",   # as loaded, or the file's content
+    strategy_name: str,
+) -> Any:                                       # `StrategyConfig`, or the content's entry
     "One strategy's entry; an unknown name is answered with the closest known one."
-    if strategy_name in config.strategies: return config.strategies[strategy_name]
-    raise ConfigError("strategy", strategy_name, "must be in the config", did_you_mean(strategy_name, config.strategies), "strategies")
+    if strategy_name in (known := config["strategies"]): return known[strategy_name]
+    raise ConfigError("strategy", strategy_name, "must be in the config", did_you_mean(strategy_name, known), "strategies")
 
-# %% ../nbs/01_config.ipynb #ab03aef4
+# %% ../nbs/01_config.ipynb #87d316b9
 _MODULE_OF_SEEDS = {"MACDCCIStrategy", "SimpleBullishCCIStrategy"}   # older configs name modules that this package replaced
 
 def _definitions(source: str, path: Path) -> list[ast.stmt]:
@@ -354,7 +364,8 @@ def import_class(
     if not file or path.endswith((".py", ".ipynb")): raise ConfigError("class", path, "must name a class and where it is", f"write '{path}:MyStrategy'" if file else forms)
     try: module = _module_from_file(Path(file)) if file.endswith((".py", ".ipynb")) else importlib.import_module(file)
     except (ImportError, FileNotFoundError, ValueError, SyntaxError, NameError, TypeError, AttributeError) as error:   # what a file under work fails with
-        raise ConfigError("class", path, f"must be importable ({type(error).__name__}: {error})", forms if isinstance(error, (ImportError, FileNotFoundError)) else "mend the file") from error
+        if isinstance(error, (ImportError, FileNotFoundError)): raise ConfigError("class", path, f"must be importable ({error})", forms) from None
+        raise ConfigError("class", path, f"must be importable ({type(error).__name__}: {error})", "mend the file") from error
     if hasattr(module, name): return getattr(module, name)
     classes = [n for n, v in vars(module).items() if isinstance(v, type) and n.endswith("Strategy")]
     raise ConfigError("class", path, f"must be defined in {file}", did_you_mean(name, classes))

@@ -60,7 +60,7 @@ def _refuse_collisions(indicators: tuple[Indicator, ...], path: str) -> None:
             if output in taken: raise ConfigError("output", output, f"must not come from both {taken[output]!r} and {one!r}", "give one of them name='...'", path)
             taken[output] = one
 
-# %% ../nbs/06g_indicator_calculator.ipynb #06g_indicato-007-8cae
+# %% ../nbs/06g_indicator_calculator.ipynb #a210ed13
 def _as_bar(symbol: str, timeframe: Any, bar: Mapping) -> Bar:
     "A `Bar` from a mapping with at least open, high, low and close."
     missing = [name for name in ("open", "high", "low", "close") if name not in bar]
@@ -101,6 +101,7 @@ class VBTIndicatorCalculator:
     ):
         self.symbol = symbol
         self.indicators = indicators_by_timeframe(strategy_config)
+        if "indicators_by_timeframe" in strategy_config: self.indicators = {Timeframe(one): () for one in strategy_config.get("timeframes", ())} | self.indicators
         anchored = any(one.anchored for found in self.indicators.values() for one in found)
         self._calendar = calendar or (SessionCalendar.of(symbol) if anchored else None)
         self.reset()

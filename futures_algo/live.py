@@ -82,7 +82,7 @@ def _refuse_seconds(config: LiveConfig, runners: list[StrategyRunner]) -> None:
     for path, timeframe in wanted:
         if Timeframe(timeframe).seconds % 60: raise ConfigError("timeframe", str(timeframe), "must be whole minutes in a live session", "write 1, 5 or '27min'", path)
 
-# %% ../nbs/13_live.ipynb #3b1dd08f
+# %% ../nbs/13_live.ipynb #1a189333
 def build_engine(
     config: LiveConfig,
     content: Mapping[str, Any],      # the file's content, secrets as ${NAMES}: goes into the journal
@@ -152,7 +152,8 @@ def _translator(config: LiveConfig, runners: list[StrategyRunner]) -> SignalTran
 
 def _without_secrets(content: Any) -> Any:
     "The content as it may be kept: keys and tokens as their ${NAMES} or not at all."
-    hidden = lambda name, value: "***" if name.endswith("api_key") and isinstance(value, str) and not value.startswith("${") else _without_secrets(value)
+    covered = lambda value: list(map(covered, value)) if isinstance(value, (list, tuple)) else value if not isinstance(value, str) or value.startswith("${") else "***"
+    hidden = lambda name, value: covered(value) if name.endswith("api_key") or name in ("alert_urls", "alerts") else _without_secrets(value)   # an alert's URL holds its token
     if isinstance(content, Mapping): return {name: hidden(name, value) for name, value in content.items()}
     return list(map(_without_secrets, content)) if isinstance(content, (list, tuple)) else content
 
@@ -176,7 +177,7 @@ def _file(path: Path) -> logging.Handler:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler
 
-# %% ../nbs/13_live.ipynb #0366c74b
+# %% ../nbs/13_live.ipynb #7fc39c73
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 class LiveTradingSystem:
@@ -244,5 +245,6 @@ class LiveTradingSystem:
         if self._engine: self._engine.stop(reason)
 
     def get_status(self) -> dict[str, Any]:
-        "The status documents of the journal."
-        return Journal(self.config.engine.journal, readonly=True).status()
+        "The status documents of the journal; none before the first start."
+        if not self.config.engine.journal.is_file(): return {}
+        with Journal(self.config.engine.journal, readonly=True) as reader: return reader.status()

@@ -47,7 +47,7 @@ def flat_parameters(
                 raise ConfigError(name, value, f"must not contradict {found[name]!r} given elsewhere", "give it once", f"indicators_by_timeframe.{timeframe}.{key}.parameters.{name}")
     return found
 
-# %% ../nbs/07d_strategy_base.ipynb #7600a361
+# %% ../nbs/07d_strategy_base.ipynb #b38742cc
 CONDITIONS = ("entry", "exit", "short_entry", "short_exit")
 POSITIONS = ("FLAT", "LONG", "SHORT")
 
@@ -102,7 +102,8 @@ class BaseStrategy:
     def _plan(self) -> None:
         "The indicators these parameters need."
         self.check()
-        self.plan = indicators_by_timeframe(self.indicators())
+        self.plan = indicators_by_timeframe({} if self._is_only_asked else self.indicators())
+        if self._is_only_asked: return
         if not self.plan: raise InputError(f"{type(self).__name__} indicators()", {}, "must name at least one timeframe", 'return {"5min": []} for its bars alone')
         _refuse_shared_names(self.plan)
         if self.trail_atr and "atr" not in self.outputs:
@@ -112,7 +113,7 @@ class BaseStrategy:
 
     def indicators(self) -> "dict[str, Indicator | list[Indicator]]":
         "Indicators by timeframe; an empty list asks for the timeframe's bars alone."
-        raise NotImplementedError
+        raise InputError(f"{type(self).__name__} indicators()", None, "must be defined", 'def indicators(self): return {"5min": CCI(20)}, or {"5min": []} for its bars alone')
 
     def entry(self, x: Values): "Buy?"
     def exit(self, x: Values): "Leave a long position?"
@@ -128,7 +129,14 @@ class BaseStrategy:
         return sorted(self.plan, key=lambda timeframe: timeframe.seconds)
 
     @property
-    def base_timeframe(self) -> Timeframe: return self.timeframes[0]
+    def base_timeframe(self) -> Timeframe:
+        if self._is_only_asked: BaseStrategy.indicators(self)   # raises: it can be asked, but not swept, tested or run
+        return self.timeframes[0]
+
+    @property
+    def _is_only_asked(self) -> bool:
+        "Whether the class defines `check_conditions` and no indicators."
+        return type(self).indicators is BaseStrategy.indicators and type(self).check_conditions is not BaseStrategy.check_conditions
 
     @property
     def outputs(self) -> dict[str, Timeframe]:

@@ -27,7 +27,7 @@ def risk_size(
     if not budget_usd > 0: return 0
     return math.floor(budget_usd / (stop_points * product(symbol).point_value) * (1 + 1e-12))
 
-# %% ../nbs/12e_translator.ipynb #12e_translat-008-8c3b
+# %% ../nbs/12e_translator.ipynb #5a744910
 SIDES = {"LONG_ENTRY": "BUY", "LONG_EXIT": "SELL", "SHORT_ENTRY": "SELL", "SHORT_EXIT": "BUY"}
 assert set(SIDES) == set(ACTIONS)
 
@@ -39,7 +39,9 @@ class SignalTranslator:
         *,
         risk_percent: Mapping[str, float] | None = None,      # strategy -> percent of the account's value one trade may lose
         account_value: Callable[[], float | None] = lambda: None,   # net liquidation, USD; None while the broker has not said
+        client: Any = None,                                   # CrossTradeClient, for `check_existing_position`
     ):
+        self.client = client
         self.risk_usd, self.risk_percent, self.account_value = risk_usd or {}, risk_percent or {}, account_value
         self.stop_points = stop_points or {}
 
@@ -92,12 +94,13 @@ class SignalTranslator:
 
     def check_existing_position(self,
         instrument: str,            # dated contract, any spelling
-        client,                     # CrossTradeClient
+        client: Any = None,         # CrossTradeClient; the translator's own when omitted
         account: str | None = None,
     ) -> int:                       # signed contracts; 0 is flat
         "What the broker holds. A question that fails raises: unknown is not flat."
-        wanted = Contract.parse(instrument).ninjatrader
-        return sum(p.signed for p in client.get_positions(account) if p.instrument == wanted)
+        broker, wanted = client or self.client, Contract.parse(instrument).ninjatrader
+        if broker is None: raise InputError("client", None, "must be there to ask the broker", "make SignalTranslator(client=CrossTradeClient()), or give the client here")
+        return sum(p.signed for p in broker.get_positions(account) if p.instrument == wanted)
 
 def _moment(timestamp: Any) -> int:
     "ns UTC; a text without a zone is this computer's local time, which is what `datetime.now().isoformat()` means."

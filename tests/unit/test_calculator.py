@@ -24,7 +24,7 @@ def fed(config, bars: Bars, timeframe="1min") -> VBTIndicatorCalculator:
 
 def test_it_reads_the_config_of_the_seeds():
     calculator = VBTIndicatorCalculator("ES.c.0", SEEDS)
-    assert calculator.indicators == {"27min": (MACD(12, 26, 9),), "6min": (CCI(35),)}
+    assert calculator.indicators == {"27min": (MACD(12, 26, 9),), "6min": (CCI(35),), "1min": ()}   # listed, and without an indicator
     assert set(calculator.get_indicators(27)) == {"macd", "macd_signal", "macd_histogram"} and set(calculator.get_indicators("6min")) == {"cci"}
 
 
@@ -165,7 +165,7 @@ def test_two_outputs_of_one_name_are_refused():
 
 
 def test_an_unknown_timeframe_is_refused():
-    with pytest.raises(InputError, match="must be one of 27min, 6min"): VBTIndicatorCalculator("ES.c.0", SEEDS).get_indicators("5min")
+    with pytest.raises(InputError, match="must be one of 1min, 6min, 27min"): VBTIndicatorCalculator("ES.c.0", SEEDS).get_indicators("5min")
 
 
 def test_a_research_indicator_does_not_trade():
