@@ -70,7 +70,7 @@ def _put_back(name: str, module: Any) -> None:
     package, _, child = name.rpartition(".")
     if package in sys.modules: setattr(sys.modules[package], child, module)
 
-# %% ../nbs/13a_strategy_loader.ipynb #3c56ac2a
+# %% ../nbs/13a_strategy_loader.ipynb #15c2501c
 @dataclass(frozen=True)
 class Loaded:
     "A config file read and checked, with the strategies it describes."
@@ -134,7 +134,7 @@ def _entry(loaded: Loaded, name: str) -> dict[str, Any]:
 def _settings(config: LiveConfig) -> dict[str, Any]:
     "Everything but the strategies, by dotted path; secrets as the hash that tells whether they changed."
     found: dict[str, Any] = {}
-    for section in ("databento", "execution", "engine", "logging"):
+    for section in ("databento", "execution", "engine", "logging", "watch"):
         for name, info in type(getattr(config, section)).model_fields.items(): found |= _flat(f"{section}.{info.alias or name}", getattr(getattr(config, section), name))
     return found
 
@@ -147,9 +147,9 @@ def needed_timeframes(loaded: Loaded) -> set[Timeframe]:
     "What its strategies and charts are built from."
     return {Timeframe(1), *map(Timeframe, loaded.config.engine.timeframes), *(t for strategy in loaded.strategies.values() for t in strategy.timeframes)}
 
-# %% ../nbs/13a_strategy_loader.ipynb #5ac5ffab
+# %% ../nbs/13a_strategy_loader.ipynb #88a07dd7
 RESTART = ("databento", "execution.crosstrade_api_key", "execution.crosstrade_base_url", "execution.account", "execution.dry_run", "engine.journal",
-           "engine.metrics_port", "engine.alerts", "logging")
+           "engine.metrics_port", "engine.alerts", "logging", "watch")
 
 def refuse_fixed(changes: Changes) -> list[ConfigError]:
     "An error for each setting that cannot change while the engine runs."

@@ -269,3 +269,16 @@ def test_a_file_that_cannot_be_read_is_said_and_ends_nothing(file, tmp_path, spo
     else: loader._variables, _ = None, (loader.path.parent / ".env").write_bytes("NAME=Grün\n".encode("latin-1"))
     for _ in range(3): loader.look()
     assert loader.errors and loader.next is None and loader.running.strategies and "readable" in str(loader.errors[0])
+
+
+def test_who_is_told_cannot_change_unnoticed_while_the_engine_runs(file):
+    loader = file.loader()
+    file.content["watch"] = {"alert_urls": ["json://127.0.0.1:9/secret"]}
+    file.write()
+    assert loader.look() and "watch.alert_urls" in str(loader.errors[0]) and "cannot change" in str(loader.errors[0]) and "secret" not in str(loader.errors[0])
+
+
+def test_an_alerts_url_is_a_secret_of_the_journal():
+    from futures_algo.live import _without_secrets
+    kept = _without_secrets({"watch": {"alert_urls": ["tgram://token/7", "${ALERT_URL}"], "metrics_port": 9464}, "databento": {"api_key": "db-key", "symbols": ["ES.c.0"]}})
+    assert kept == {"watch": {"alert_urls": ["***", "${ALERT_URL}"], "metrics_port": 9464}, "databento": {"api_key": "***", "symbols": ["ES.c.0"]}}
