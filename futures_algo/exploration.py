@@ -81,7 +81,7 @@ def _read(path: Path) -> dict[str, Bars]:
     if not path.is_file(): raise DataError("bars file", str(path), "must exist", "give the path of a DBN file")
     return read_dbn(path)
 
-# %% ../nbs/10b_exploration.ipynb #f40ad940
+# %% ../nbs/10b_exploration.ipynb #4918ba25
 _MEMORY = 2**28   # bytes of indicators kept, of the many values a slider passes
 
 class Exploration:
@@ -133,7 +133,7 @@ class Exploration:
         "Backtest what is set now and keep the result."
         began = time.perf_counter()
         result = backtest(self.strategy, self.market, self.costs, self.quantity)
-        result.stats   # calculated now, so that a mistake is found here
+        _ = result.stats   # calculated now, so that a mistake is found here
         self.result, self.seconds = result, time.perf_counter() - began
         self.market.trim(_MEMORY)
         return result

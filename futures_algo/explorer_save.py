@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['NOTE', 'SCENARIO_FILE', 'scenario_of', 'save', 'name_in_config', 'SaveTab']
 
-# %% ../nbs/10f_explorer_save.ipynb #81e32d34
-import json
+# %% ../nbs/10f_explorer_save.ipynb #0b10bcca
 from html import escape
 from pathlib import Path
 from typing import Any

@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['MOST_COMBINATIONS', 'METRICS', 'BREAK_EVEN', 'axis_values', 'offered_values', 'Grid', 'HeatMap', 'SweepTab']
 
-# %% ../nbs/10e_explorer_sweep.ipynb #851583b4
+# %% ../nbs/10e_explorer_sweep.ipynb #0aadb508
 import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 import ipywidgets as w
 import numpy as np
-from bokeh.models import ColumnDataSource, LinearColorMapper, NumeralTickFormatter, Range1d
+from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d
 from bokeh.palettes import RdYlGn11
 from bokeh.plotting import figure
 

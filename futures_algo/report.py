@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Report', 'session_report', 'percentiles', 'slippage_summary', 'table', 'curve', 'page']
 
-# %% ../nbs/15_report.ipynb #cbfbe834
+# %% ../nbs/15_report.ipynb #ebc7577c
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .checks import Difference
-from .core import MINUTE, SECOND, Bars
+from .core import MINUTE, Bars
 from .report_bars import BarCheck, check_bars, difference, read_recording
 from .report_causes import Cause
 from .report_facts import Facts, read_facts
@@ -130,7 +130,7 @@ def _feed(facts: Facts) -> dict[str, Any]:
             "alarms": [f"{event['kind']} {event['subject']}: {event['message']}" for event in events if event["level"] in ("alarm", "error", "critical")],
             "reconciliation_breaks": sum(event["kind"] in ("reconcile", "lock") for event in events)}
 
-# %% ../nbs/15_report.ipynb #79942710
+# %% ../nbs/15_report.ipynb #977b3cdb
 _STYLE = """body{font:14px system-ui,sans-serif;max-width:1100px;margin:2em auto;color:#222}table{border-collapse:collapse;margin:.5em 0 2em}
 td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
 .bad{color:#b00020;font-weight:600}.good{color:#1b6e3c;font-weight:600}code{font-size:12px;color:#555}"""
@@ -158,7 +158,7 @@ def curve(equity: dict[str, list], width: int = 1060, height: int = 220) -> str:
 def page(report: Report) -> str:
     "The report as HTML."
     verdict = "<span class='good'>every difference has a cause</span>" if report.ok else f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
-    meanings = {code: meaning for code, meaning in Cause.table()}
+    meanings = dict(Cause.table())
     causes = [{"cause": cause, "times": times, "meaning": meanings[cause]} for cause, times in report.causes.items()]
     parts = [("Counts", [report.counts]), ("Causes", causes), ("Money, dollars", report.pnl), ("Slippage, points and dollars", [slippage_summary(report.slippage)] if report.slippage else []),
              ("Latency, ms", [{"what": name, **found} for name, found in report.latency.items() if found]), ("Alarms", [{"alarm": text} for text in report.feed.get("alarms", [])]),

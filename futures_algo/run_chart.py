@@ -5,18 +5,16 @@
 # %% auto #0
 __all__ = ['trade_columns', 'RunChart', 'EquityChart']
 
-# %% ../nbs/10d_run_chart.ipynb #fed3a00e
+# %% ../nbs/10d_run_chart.ipynb #766eec4b
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, CustomJSTickFormatter, NumeralTickFormatter, Range1d
+from bokeh.models import ColumnDataSource, NumeralTickFormatter, Range1d
 from bokeh.plotting import figure
 
 from .chart import FALLING, GRID, INK, RISING, CandleChart, _style, candle_columns
 from .contracts import product
-from .core import DAY
 from .backtest import BacktestResult
 from .exploration import Stretch, panes_of, stretch_of, thinned
 from .strategy_columns import Market

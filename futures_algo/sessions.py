@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['EXCHANGE_ZONE', 'REGULAR', 'RTH', 'Segment', 'SessionCalendar']
 
-# %% ../nbs/02_sessions.ipynb #33ca9b70
+# %% ../nbs/02_sessions.ipynb #c98abdb0
 import csv
 import datetime as dt
 from bisect import bisect_right
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -81,7 +81,7 @@ def _all_segments(group: str) -> list[Segment]:
         day += dt.timedelta(days=1)
     return found
 
-# %% ../nbs/02_sessions.ipynb #ca4bceda
+# %% ../nbs/02_sessions.ipynb #6c45e160
 class SessionCalendar:
     "Trading hours of one product group; get one with `SessionCalendar.of('ES.c.0')`."
     def __init__(self, group: str):
@@ -173,5 +173,5 @@ class SessionCalendar:
         opens, closes = (_nanos(day, _clock(text)) for text in RTH[self.group])
         return Segment(opens, min(closes, bounds[1]), session) if opens < bounds[1] else None
 
-@lru_cache(maxsize=None)
+@cache
 def _calendar(group: str) -> SessionCalendar: return SessionCalendar(group)

@@ -1,5 +1,5 @@
 """What the combinations of a sweep share: each column made once, conditions asked of them, and each combination's run."""
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,7 +11,6 @@ from futures_algo.contracts import product
 from futures_algo.core import Bars, Timeframe
 from futures_algo.indicator_base import Indicator
 from futures_algo.performance import session_ends
-from futures_algo.position import ExitRules
 from futures_algo.strategy_base import CONDITIONS, BaseStrategy
 from futures_algo.strategy_columns import Market
 from futures_algo.strategy_values import FIELDS, Known, Values, field_column, one_back

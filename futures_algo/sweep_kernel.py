@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from futures_algo.performance import SESSIONS_A_YEAR
-from futures_algo.position import CONTRACT, ENTRY, ENTRY_SIDE, EXIT_REASON, EXIT_SIDE, HELD, LAST_CLOSE, REASONS, SIDE, STARTED, position_step
+from futures_algo.position import CONTRACT, ENTRY, ENTRY_SIDE, EXIT_REASON, EXIT_SIDE, HELD, LAST_CLOSE, REASONS, STARTED, position_step
 
 METRICS = ("net_profit_usd", "max_drawdown_usd", "trades", "win_rate", "profit_factor", "average_trade_usd", "sharpe", "exposure", "commission_usd")
 _ROLL = REASONS.index("roll")

@@ -6,7 +6,7 @@
 __all__ = ['Fold', 'folds_of', 'run_on', 'Searched', 'one_by_one', 'best_row', 'FoldResult', 'walk_forward', 'joined',
            'WalkForwardResult']
 
-# %% ../nbs/09a_walkforward.ipynb #52f97464
+# %% ../nbs/09a_walkforward.ipynb #e0a4c05d
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .backtest import BacktestResult, backtest
+from .backtest import BacktestResult
 from .core import Bars, InputError, did_you_mean, to_timestamp
 from .performance import SESSIONS_A_YEAR, Record, performance, session_ends
 from .remarks import Remark, Thresholds, remarks

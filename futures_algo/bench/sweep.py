@@ -111,7 +111,7 @@ def _quickest(bars: Bars, table) -> tuple[str, int]:
     engine, some = "rust" if is_rust_available() else "numba", _pairs(table)[:max(CHUNKS)]
     columns_of(bars, averages(bars, FAST[:1] + SLOW[:1]), some[:1], engine)   # compiles
     made = averages(bars, FAST + SLOW)
-    seconds = {chunk: _seconds(lambda: [columns_of(bars, made, some[at:at + chunk], engine) for at in range(0, len(some), chunk)]) for chunk in CHUNKS}
+    seconds = {chunk: _seconds(lambda chunk=chunk: [columns_of(bars, made, some[at:at + chunk], engine) for at in range(0, len(some), chunk)]) for chunk in CHUNKS}
     return engine, min(seconds, key=seconds.get)
 
 

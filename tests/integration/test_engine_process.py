@@ -94,10 +94,10 @@ def test_a_supervised_engine_killed_at_random_moments_ends_with_the_whole_sessio
     chance, length = random.Random(5), recording.end - recording.start
     for part in (0.15, 0.4, 0.65):
         moment = recording.start + int((part + chance.uniform(0, 0.2)) * length)
-        eventually(lambda: engine.reached() >= moment or engine.process.poll() is not None)
+        eventually(lambda moment=moment: engine.reached() >= moment or engine.process.poll() is not None)
         victim = eventually(engine.running)
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda: engine.running() not in (0, victim))
+        eventually(lambda victim=victim: engine.running() not in (0, victim))
     eventually(lambda: engine.reached() >= whole[1][-1][3], 90)
     engine.process.send_signal(signal.SIGTERM)
     assert engine.process.wait(20) == 0

@@ -19,7 +19,6 @@ from futures_algo.aggregator import aggregate
 from futures_algo.core import MINUTE, DataClock
 from futures_algo.demo import Recording
 from futures_algo.history import read_dbn
-from futures_algo.journal import Journal
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.gateway import FAULTS, Fault, LoopbackGateway
 from futures_algo.sim.market import generate
@@ -83,7 +82,7 @@ def test_a_week_of_faults_is_explained_to_the_last_difference(week, tmp_path):
             else:
                 victim = eventually(engine.running)
                 os.kill(victim, signal.SIGKILL)
-                eventually(lambda: engine.running() not in (0, victim))
+                eventually(lambda victim=victim: engine.running() not in (0, victim))
         expected = {symbol: aggregate(bars, 1, through=int(bars.end[-1]) + MINUTE) for symbol, bars in week.bars.items()}   # the last minute is closed by its marker
         eventually(lambda: engine.reached() >= max(int(bars.end[-1]) for bars in expected.values()), 240)
         engine.process.send_signal(signal.SIGTERM)

@@ -59,3 +59,9 @@ def test_constraints_name_no_hosts_and_pin_every_requirement():
     wanted = [w for key in ("requirements", "dev_requirements", "bench_requirements", "cluster_requirements") for w in settings["DEFAULT"][key].split()]
     assert not [w for w in wanted if norm(re.split(r"[<>=;]", w)[0]) not in pinned]
     assert importlib.import_module("futures_algo.core")
+
+
+def test_the_linter_finds_nothing():
+    "The rules are in pyproject.toml, with the reason of each that is left out."
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "futures_algo", "tests"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -103,7 +103,7 @@ def test_the_session_exit_is_decided_on_the_last_bar_due_by_then(minutes, last):
 
 def test_five_minute_bars_leave_while_the_next_open_is_in_the_session():
     rules = ExitRules.of(exit_before_close=1, tick_size=1.0, timeframe=5)
-    assert [end for end in range(5, 65, 5) if end * MINUTE >= 60 * MINUTE - rules.before_close][0] == 55
+    assert next(end for end in range(5, 65, 5) if end * MINUTE >= 60 * MINUTE - rules.before_close) == 55
 
 
 def test_nothing_is_opened_from_the_exit_bar_on():
@@ -153,7 +153,7 @@ def plain_model(rows: list[Row], stop: float, target: float, trail: float, held:
         elif position:
             side, position["bars"] = position["side"], position["bars"] + 1
             against, favour = (row.low, row.high) if side == 1 else (row.high, row.low)
-            move = lambda a, b: (a - b) * side
+            move = lambda a, b, side=side: (a - b) * side
             if stop and move(against, position["entry"]) <= -stop: reason = "stop"
             elif target and move(favour, position["entry"]) >= target: reason = "target"
             elif trail and move(against, position["best"]) <= -trail: reason = "trail"

@@ -10,8 +10,7 @@ from scripted import BUY, SELL, Scripted, scripted_bars
 from futures_algo.backtest import BacktestResult, backtest
 from futures_algo.core import DAY, HOUR, MINUTE, to_nanos
 from futures_algo.remarks import Remark, Thresholds, remarks
-from futures_algo.sessions import SessionCalendar
-from futures_algo.trades import Costs, Trades, equity_curve
+from futures_algo.trades import Costs
 
 OPEN = to_nanos("2025-09-15T14:00:00Z")   # Monday 09:00 in Chicago, and the days after it
 SESSIONS = [OPEN + day * DAY for day in (*range(5), *range(7, 12), *range(14, 19), *range(21, 26))]

@@ -1,5 +1,6 @@
 "Strategies: parameters that teach, values equal as scalars and columns, nothing traded on what is not there, sizes that never round up."
 import json
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -220,7 +221,7 @@ def test_late_completions_of_several_moments_are_judged_one_by_one(minutes):
     one, many = (StrategyRunner(Probe(), "s", "ES.c.0") for _ in range(2))
     aggregator, closed = BarAggregator(Probe().timeframes), []
     for bar in minutes[:600]: closed.append(aggregator.push(bar))
-    together = [signal for i in range(0, 600, 7) for signal in many.on_bars(sorted(sum(closed[i:i + 7], []), key=lambda bar: bar.end))]
+    together = [signal for i in range(0, 600, 7) for signal in many.on_bars(sorted(chain.from_iterable(closed[i:i + 7]), key=lambda bar: bar.end))]
     assert together == [signal for bars in closed for signal in one.on_bars(bars)] != []
 
 

@@ -196,7 +196,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
 
 
 def test_a_store_serves_only_the_same_sweep_and_no_damaged_part(tmp_path):
-    bars, calls = generate_minutes("ES.c.0", sessions=3), []
+    bars = generate_minutes("ES.c.0", sessions=3)
     def run(**changed):
         told = []
         arguments = {"bars": bars, "costs": Costs(), "grid": GRID, "quantity": 1} | changed
