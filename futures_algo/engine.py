@@ -13,6 +13,7 @@ from typing import Any
 from futures_algo import engine_state, handover
 from futures_algo.core import SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd
+from futures_algo.guarded import Guarded
 from futures_algo.orders import instrument_of
 from futures_algo.pipeline import BarPipeline, Instant
 from futures_algo.signals import SignalGenerator
@@ -49,7 +50,8 @@ class Engine:
         self.feed, self.pipeline, self.runners, self.executor, self.journal, self.clock = feed, pipeline, runners, executor, journal, clock
         self.mode, self.config_hash, self.on_turn = mode, config_hash, on_turn
         self.on_start, self.on_stop, self._saved, self._history = on_start, on_stop, saved, history
-        self.generator = SignalGenerator(runners, executor, cooldown_s, priority)
+        self.generator = SignalGenerator((), executor, cooldown_s, priority)
+        self.follow(runners)
         self.counts: Counter = Counter()       # bars_in, signals, and completed bars by timeframe
         self.feed_state = FeedState("connecting", "", 0)
         self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
@@ -106,6 +108,22 @@ class Engine:
     def stop(self, reason: str) -> None:
         "Ask the loop to end; safe from a signal handler or another thread."
         self.stop_reason = self.stop_reason or reason
+
+    def follow(self, runners: list) -> None:
+        "Ask these from now on; one that broke stays switched off until it is replaced."
+        known = {id(one.runner): one for one in self.generator.strategies}
+        self.runners = list(runners)
+        self.generator.strategies = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
+
+    def is_broken(self, runner) -> bool: return any(one.is_broken for one in self.generator.strategies if one.runner is runner)
+
+    def _switch_off(self, runner, error: Exception) -> None:
+        "A strategy's code raised: no exit of its would come, so what it holds is closed, as when it leaves the config."
+        keeps = self.reloader is not None and self.reloader.loader.running.config.engine.on_remove == "keep"
+        self.journal.add_event(self.clock.now(), "alarm", "strategy", f"{runner.name}:{runner.symbol}", f"raised {type(error).__name__}: {error}; it is switched off until its code or "
+                               f"parameters change or the engine starts again, and what it holds is {'kept: flatten it' if keeps else 'closed'}")
+        held = dict.fromkeys(handover.entering(self, runner), 0) | handover._held(self, runner)
+        for instrument in () if keeps else held: self.executor.close((runner.name, instrument), "failed")
 
     def beat(self) -> None:
         "Say that it lives, in the middle of what may take long."
@@ -198,7 +216,7 @@ class Engine:
         "What each strategy saw last, for whoever asks why it does not trade; the journal keeps one row each."
         for runner in self.runners:
             key, end = (runner.name, runner.symbol), runner.evaluation.get("bar_end")
-            if end is None or self._noted.get(key) == end: continue
+            if end is None or self._noted.get(key) == end or self.is_broken(runner): continue
             self._noted[key] = end
             self._note(runner)
 

@@ -4,10 +4,13 @@ import time
 from typing import Any
 
 from futures_algo.core import FuturesAlgoError, InputError
+from futures_algo.orders import instrument_of
 from futures_algo.sessions import SessionCalendar
+from futures_algo.tracking import UNKNOWN
 
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
-VERBS = ("halt", "resume", "reduce", "flatten", "enable", "disable", "reconcile", "acknowledge", "reload", "stop")
+VERBS = ("halt", "resume", "reduce", "flatten", "enable", "disable", "reconcile", "acknowledge", "reload", "stop",
+         "adopt", "unlock", "give_up")
 
 
 def obey(engine, verb: str, args: dict[str, Any]) -> tuple[str, str]:
@@ -51,13 +54,32 @@ def _reload(engine, args: dict[str, Any]) -> str:
     return engine.reloader.now(engine)
 
 
+def _adopt(engine, args: dict[str, Any]) -> str:
+    name, strategy = instrument_of(args.get("name", ""), engine.clock.now()), args.get("strategy") or "manual"
+    return f"{engine.executor.adopt(name, 'command', strategy):+d} {name} taken into the books of {strategy}"
+
+
+def _unlock(engine, args: dict[str, Any]) -> str:
+    engine.executor.unlock(args.get("name", ""))
+    return f"{args['name']} is not locked"
+
+
+def _give_up(engine, args: dict[str, Any]) -> str:
+    name, doubtful = args.get("name", ""), {key: order for key, order in engine.executor.orders.open.items() if order.state == UNKNOWN}
+    if name not in doubtful: raise InputError("order", name, "must be one whose outcome is unknown", f"they are {', '.join(doubtful) or 'none'}")
+    engine.executor.orders.give_up(doubtful[name], "command")
+    engine.executor.reconcile()
+    return f"{name} counts as never arrived; the books were compared again"
+
+
 def _stop(engine, args: dict[str, Any]) -> str:
     engine.stop("stopped by command")
     return "stopping"
 
 
 _CARRY_OUT = {"halt": _trading("HALTED"), "resume": _trading("ACTIVE"), "reduce": _trading("REDUCING"), "flatten": _flatten, "enable": _strategy(True),
-              "disable": _strategy(False), "reconcile": _reconcile, "acknowledge": lambda engine, args: "acknowledged", "reload": _reload, "stop": _stop}
+              "disable": _strategy(False), "reconcile": _reconcile, "acknowledge": lambda engine, args: "acknowledged", "reload": _reload, "stop": _stop,
+              "adopt": _adopt, "unlock": _unlock, "give_up": _give_up}
 
 
 def status_documents(engine) -> dict[str, dict[str, Any]]:
@@ -89,5 +111,5 @@ def _market(engine, now: int) -> dict[str, Any]:
 def _strategy_card(engine, runner) -> dict[str, Any]:
     progress = {f"{row['timeframe']} {row['indicator']}": [row["seen"], row["first_valid"]] for row in runner.calculator.progress()}
     return {"class": type(runner.strategy).__name__, "parameters": runner.strategy.parameters(), "timeframes": list(runner.strategy.timeframes),
-            "enabled": runner.name not in engine.executor.books.disabled, "ready": runner.is_ready(), "warmup": progress,
+            "enabled": runner.name not in engine.executor.books.disabled, "ready": runner.is_ready() and not engine.is_broken(runner), "warmup": progress,
             "position": _SIGNS[runner.position]}

@@ -12,6 +12,7 @@ from futures_algo.core import Bar, InputError
 from futures_algo.feed_events import Position, clock_text
 from futures_algo.past import closed, grow, warm
 from futures_algo.pipeline import by_instant
+from futures_algo.sessions import SessionCalendar
 from futures_algo.strategy_runner import StrategyRunner
 
 MEMORY_MINUTES = 45_000   # one-minute bars of a symbol taken from the journal to warm a strategy: about a month
@@ -22,7 +23,7 @@ def save(engine) -> None:
     position = engine.feed.position
     if position is None: return
     content = {"position": [position.closed_through, dict(position.last), dict(position.contracts)], "pipeline": engine.pipeline.save(),
-               "runners": {_key(runner): runner.save() for runner in engine.runners}, "cooldowns": [[*key, at] for key, at in engine.generator.last_actions.items()]}
+               "runners": {_key(runner): runner.save() for runner in engine.runners if not engine.is_broken(runner)}, "cooldowns": [[*key, at] for key, at in engine.generator.last_actions.items()]}
     engine.journal.put("snapshots", key="engine", at=engine.clock.now(), content=content)
 
 
@@ -32,11 +33,18 @@ def last_moment(saved: dict[str, Any], journal) -> int:
     return max([saved["position"][0], *journal.ends().values(), *(max(row.get("bar_end", 0), row["at"]) for rows in decided for row in rows)])
 
 
-def load(journal, oldest: int = 0) -> dict[str, Any] | None:
-    "The journal's snapshot, None when there is none or the feed's position in it lies before `oldest` (ns UTC), further back than a feed replays."
+def load(
+    journal,
+    oldest: int = 0,              # ns UTC: a feed replays no further back
+    symbols: Iterable[str] = (),  # of the feed
+) -> dict[str, Any] | None:
+    "The journal's snapshot; None when there is none, or when more traded since than the feed replays. A weekend in which nothing traded is passed over."
     row = journal.one("snapshots", "key", "engine")
     content = row and json.loads(row["content"])
-    return content if content and content["position"][0] >= oldest else None
+    if not content or content["position"][0] >= oldest: return content
+    stopped, last, _ = content["position"]
+    if not symbols or any(SessionCalendar.of(symbol).minutes_expected(stopped, oldest) for symbol in symbols): return None
+    return content | {"position": [oldest, last, {}]}   # what the symbols mean is asked anew
 
 
 def position_of(saved: dict[str, Any]) -> Position:
@@ -53,7 +61,9 @@ def restore(engine, saved: dict[str, Any]) -> None:
     engine.generator.last_actions.update({(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]})
     past = lambda symbol, timeframes: [bar for moment in closed(minutes.get(symbol, []), timeframes, saved["pipeline"]["minutes"].get(symbol, {}).get("clock", 0)) for bar in moment]
     for symbol in minutes: aggregator.remember(past(symbol, aggregator.get_available_timeframes()))
-    for runner in engine.runners: _restore_runner(engine, runner, saved["runners"].get(_key(runner)), past, through)
+    for one in engine.generator.strategies:
+        try: _restore_runner(engine, one.runner, saved["runners"].get(_key(one.runner)), past, through)
+        except Exception as error: one.fail(error)   # the boundary to the user's code, which is warmed here
 
 
 def _restore_runner(engine, runner: StrategyRunner, saved: dict[str, Any] | None, past: Callable[[str, Iterable[str]], list[Bar]], through: int) -> None:
@@ -92,7 +102,7 @@ def warm_up(engine, minutes: Iterable[Bar]) -> None:
         seen += 1
         for moment in by_instant(pipeline.minutes.push(bar)):
             for done in moment: engine.journal_bar(done, bar.end)
-            for runner in engine.runners:
+            for runner in engine.generator.strategies:
                 if runner.symbol == bar.symbol: runner.on_bars(moment)
     engine.journal.add_event(engine.clock.now(), "info", "warm-up", "history", f"{seen:,} one-minute bars of history")
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['execution_log', 'Decision', 'Waiting', 'CrossTradeExecutor', 'last_trade']
 
-# %% ../nbs/12g_executor.ipynb #1fa61950
+# %% ../nbs/12g_executor.ipynb #95e537e4
 import json
 import logging
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from .contracts import Contract
 from .core import SECOND, BrokerError, Clock, InputError, Signal, signal_id
+from .crosstrade import is_already_ended
 from .gate import Denial, Gate
 from .orders import instrument_of
 from .reconcile import Bookkeeper
@@ -35,7 +36,7 @@ class Waiting(NamedTuple):
     attempt: int = 0        # of an exit
     not_before: int = 0     # ns UTC
 
-# %% ../nbs/12g_executor.ipynb #ba3f215d
+# %% ../nbs/12g_executor.ipynb #a7cae049
 _ALARM_AFTER = 3       # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60    # seconds between attempts
@@ -128,8 +129,14 @@ class CrossTradeExecutor(Bookkeeper):
     def _is_clear(self, key: tuple[str, str]) -> bool:
         "Whether no order rests for this ledger; those that do are cancelled, and the exit waits for their end."
         resting = [order for order in self.orders.open.values() if (order.strategy, order.instrument) == key and order.is_resting]
-        for order in resting: self.orders.cancel(order)
+        for order in resting: self._cancel(order)
         return not resting
+
+    def _cancel(self, order: Tracked) -> None:
+        "Ask for an order's end; where that fails the exit behind it cannot go, which somebody must know."
+        outcome = self.orders.cancel(order)
+        if outcome.ok or is_already_ended(outcome): return
+        self._lock(order.instrument, "exit", f"orders of {order.strategy} cannot be cancelled ({outcome.reason}), and its exit waits for that; look at NinjaTrader")
 
     def _wait(self, signal: Signal, key: tuple[str, str]) -> Decision:
         self._journal_verdict(signal, "pending", detail="waits for the order under way")

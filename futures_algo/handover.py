@@ -27,6 +27,7 @@ def settle(engine, policy: str) -> None:
 
 
 def _settle_one(engine, runner, policy: str) -> None:
+    if engine.is_broken(runner): return
     model, held = _SIGNS[runner.position], _held(engine, runner)
     name, total = f"{runner.name}:{runner.symbol}", sum(held.values())
     if model == (total > 0) - (total < 0): return _say(engine, "info", name, f"would hold {runner.position}, and holds {total:+d}")

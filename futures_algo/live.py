@@ -82,7 +82,7 @@ def _refuse_seconds(config: LiveConfig, runners: list[StrategyRunner]) -> None:
     for path, timeframe in wanted:
         if Timeframe(timeframe).seconds % 60: raise ConfigError("timeframe", str(timeframe), "must be whole minutes in a live session", "write 1, 5 or '27min'", path)
 
-# %% ../nbs/13_live.ipynb #1a189333
+# %% ../nbs/13_live.ipynb #d891dc3f
 def build_engine(
     config: LiveConfig,
     content: Mapping[str, Any],      # the file's content, secrets as ${NAMES}: goes into the journal
@@ -104,7 +104,7 @@ def build_engine(
                               headers=(lambda: {"X-Sim-Now": str(clock.now())}) if simulated else None, rate=float("inf") if simulated else 3.0)
     executor = CrossTradeExecutor(client, journal, Gate(Limits.of(execution.limits)), account=execution.account, clock=clock, dry_run=mode == "dry_run",
                                   translator=_translator(config, runners), inline=simulated)
-    saved = engine_state.load(journal, 0 if simulated else start or 0)
+    saved = engine_state.load(journal, 0 if simulated else start or 0, data.symbols)
     feed = DatabentoLiveFeed(data.api_key, data.symbols, schema=data.schema_, dataset=data.dataset, gateway=data.gateway, port=data.port, start=start, end=end,
                              resume=engine_state.position_of(saved) if saved else None,
                              heartbeat_s=data.heartbeat_s, clock=clock)

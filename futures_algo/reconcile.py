@@ -17,7 +17,7 @@ from .ledgers import DayResult, Difference, Ledger, compare, trading_day
 from .orders import OURS, OrderManager, instrument_of
 from .tracking import ENDED, UNKNOWN, Fill
 
-# %% ../nbs/12f_reconcile.ipynb #df986079
+# %% ../nbs/12f_reconcile.ipynb #ccff3916
 _STOPS = ("stop", "trail")
 
 class Bookkeeper:
@@ -235,6 +235,9 @@ class Bookkeeper:
         if difference is None: raise InputError("adoption", instrument, "must name an instrument whose books differ", f"locked: {', '.join(self._locked('books')) or 'none'}")
         excess, now = difference.theirs - difference.ours, self.clock.now()
         if excess * side < 0: raise InputError("adoption", f"{excess:+d}", "must lie on the strategy's side", "close it in NinjaTrader, or adopt it by hand")
+        owners = [f"{owner} holds {held:+d}" for owner, held in difference.shares if owner != "manual" and held * excess < 0]
+        if strategy == "manual" and owners:   # booked beside it, that strategy's exit would open a position the other way
+            raise InputError("adoption", f"{excess:+d}", f"must say whose contracts these were: {', '.join(owners)}", "name the strategy")
         row = next((p for p in self.client.get_positions(self.account) if p.instrument == name), None)
         price = (row.market_price or row.average_price) if row else self.marks.get(name, 0.0)
         self._book_adopted(Fill(f"adopt-{name}-{now}", "", strategy, name, excess, price, 0.0, now), who)

@@ -124,7 +124,7 @@ def _install(engine, loaded: Loaded, runners: list) -> None:
     "Everything that runs by the config, from its new content."
     from futures_algo.live import _translator
     config, execution = loaded.config, loaded.config.execution
-    engine.runners, engine.generator.strategies = list(runners), list(runners)
+    engine.follow(runners)
     engine.generator.priority = {name: entry.priority for name, entry in config.strategies.items()}
     engine.generator.cooldown = int(config.engine.signal_cooldown_s * SECOND)
     engine.executor.gate.limits, engine.executor.translator = Limits.of(execution.limits), _translator(config, runners)

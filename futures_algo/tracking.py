@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JOURNALED', 'NOT_SENT', 'UNKNOWN', 'ENDED', 'STEPS', 'REACHABLE', 'may_follow', 'Fill', 'Tracked', 'Tracker']
 
-# %% ../nbs/12b_tracking.ipynb #0c9d3f9e
+# %% ../nbs/12b_tracking.ipynb #1c8134e7
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .core import SECOND, Clock
 from .crosstrade_models import ORDER_STATES, TERMINAL_STATES, Execution, Order
-from .crosstrade_wire import NotFound
+from .crosstrade_wire import NotFound, RefusedQuery
 
 # %% ../nbs/12b_tracking.ipynb #12b_tracking-005-55ea
 JOURNALED, NOT_SENT, UNKNOWN = "Journaled", "NotSent", "Unknown"
@@ -106,7 +106,7 @@ class Tracked:
     @property
     def broker_id(self) -> str: return next((name for name in self.names if name != self.order_id), "")
 
-# %% ../nbs/12b_tracking.ipynb #bd453549
+# %% ../nbs/12b_tracking.ipynb #b0071036
 _MANY = 3   # from so many orders on, the list is asked once instead of each order
 
 class Tracker:
@@ -192,7 +192,9 @@ class Tracker:
     def _unseen(self, order: Tracked) -> None:
         "No list has the order: its lifecycle tells, or time does."
         try: life = self.client.get_order_lifecycle(order.order_id, self.account)
-        except NotFound: life = None
+        except RefusedQuery as error:
+            if not isinstance(error, NotFound) and "unknown api command" not in str(error).lower(): raise   # an add-on from before 1.13.2 keeps no lifecycles
+            life = None
         if life and life.order_id: order.names.add(life.order_id)
         if life and life.state:
             last = next((event for event in reversed(life.events) if event.filled is not None), None)

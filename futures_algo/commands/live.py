@@ -130,6 +130,25 @@ def disable(strategy: str = Name, journal: Path = JournalPath, json: bool = Json
 
 
 @app.command()
+def adopt(name: str = typer.Argument(help="The contract, in any spelling."), strategy: str = typer.Option("manual", help="Whose ledger takes the difference."),
+          journal: Path = JournalPath, json: bool = Json) -> None:
+    "Take the difference between the broker's position and the books into a ledger, which opens the lock."
+    send(journal, json, "adopt", name=name, strategy=strategy)
+
+
+@app.command()
+def unlock(name: str = typer.Argument(help="The contract, in any spelling."), journal: Path = JournalPath, json: bool = Json) -> None:
+    "Open an instrument that is locked; refused while its books differ or an order's outcome is unknown."
+    send(journal, json, "unlock", name=name)
+
+
+@app.command("give-up")
+def give_up(order: str = typer.Argument(help="Its id, as the lock shows it."), journal: Path = JournalPath, json: bool = Json) -> None:
+    "Say that an order of unknown outcome never arrived: look for it in NinjaTrader first."
+    send(journal, json, "give_up", name=order)
+
+
+@app.command()
 def stop(journal: Path = JournalPath, json: bool = Json) -> None:
     "End the engine; on_stop says what becomes of open positions."
     send(journal, json, "stop")

@@ -365,3 +365,38 @@ def test_history_that_cannot_be_had_is_said_and_changes_nothing(week, tmp_path):
         said = journal.rows("events", "kind = 'warm-up' AND subject = 'late:ES.c.0'")[-1]
         assert said["level"] == "warning" and "could not be had" in said["message"] and "key" in said["message"]
         assert not signals(journal, "late") and signals(journal, "kept")
+
+
+# --- code that breaks while it trades
+
+BREAKS = """
+import numpy as np
+from futures_algo import BaseStrategy
+
+asked = []
+
+class Breaks(BaseStrategy):
+    bars_held = 500
+    def indicators(self): return {"5min": []}
+    def entry(self, x):
+        if np.ndim(x.close) == 0: asked.append(1)
+        if len(asked) > MANY: raise KeyError("a level that is not there")
+        return x.close > 0
+"""
+
+
+@pytest.mark.parametrize("many", [60, 0])   # in the middle, holding a position; and at once
+def test_a_strategy_that_raises_is_switched_off_and_the_others_go_on(session, tmp_path, many):
+    own = tmp_path / "own.py"
+    own.write_text(BREAKS.replace("MANY", str(many)))
+    with ExitStack() as stack:
+        whole = world_of(stack, session, tmp_path / "whole", {"kept": KEPT}).run()
+        world = world_of(stack, session, tmp_path / "broken", {"kept": KEPT, "breaks": {"class": f"{own}:Breaks"}})
+        journal = world.run({900: lambda engine: engine.stop("for the night")})
+        (alarm,) = journal.rows("events", "kind = 'strategy'")
+        assert alarm["level"] == "alarm" and "KeyError" in alarm["message"] and "closed" in alarm["message"]
+        held = [row["quantity"] * (1 if row["side"] == "BUY" else -1) for row in journal.rows("fills", "strategy = 'breaks'")]
+        assert sum(held) == 0 and bool(held) == bool(many)
+        journal = world.run()   # the next engine warms it from the journal, where it raises again
+        assert signals(journal, "kept") == signals(whole, "kept") and journal.status()["engine"]["state"] == "stopped"
+        assert not journal.status()["strategy:breaks:ES.c.0"]["ready"]

@@ -218,3 +218,47 @@ def test_while_history_is_fetched_the_engine_beats_and_can_be_stopped(desk, monk
     engine.state = "warming up"
     assert list(fetched(engine, slow)) == [] and not released.is_set() and len(beats) == 4
     released.set()
+
+
+# over a weekend
+
+
+def _snapshot(it, at: int) -> None:
+    it.journal.put("snapshots", key="engine", at=at, content={"position": [at, {"ES.c.0": at - 60 * SECOND}, {"ES.c.0": "ESZ5"}], "pipeline": {}, "runners": {}, "cooldowns": []})
+
+
+@pytest.mark.parametrize("stopped, found", [(22 * HOUR, True), (21 * HOUR, False)])   # Friday 14 November 2025, UTC: at the close, and an hour before it
+def test_what_an_engine_knew_on_friday_is_good_on_sunday(desk, stopped, found):  # noqa: F811
+    "A feed replays a day, and a weekend is longer; but nothing traded in it."
+    from futures_algo.engine_state import load
+    it, friday = desk(), START // (24 * HOUR) * 24 * HOUR + 24 * HOUR
+    saturday = friday + 47 * HOUR   # a day before Sunday's opening
+    _snapshot(it, friday + stopped)
+    saved = load(it.journal, saturday, ["ES.c.0"])
+    assert bool(saved) is found
+    if found: assert saved["position"] == [saturday, {"ES.c.0": friday + stopped - 60 * SECOND}, {}]   # the feed begins where it still has something
+
+
+# what a person may do about a lock
+
+
+def test_a_lock_is_settled_by_commands(desk):  # noqa: F811
+    it = desk()
+    engine = engine_of(it)
+    it.submit()
+    it.wait()
+    it.broker.trade(ES, "SELL", 1)
+    it.executor.reconcile()
+    def ask(verb, **args):
+        it.journal.command(verb, "ann", **args)
+        for command in it.journal.new_commands(): engine._obey(command)
+        row = it.journal.rows("commands")[-1]
+        return row["state"], row["answer"]
+    assert ask("adopt", name="ESZ5")[0] == "refused" and "trend holds +1" in ask("adopt", name="ESZ5")[1]
+    assert ask("adopt", name="ESZ5", strategy="trend") == ("done", "-1 ES 12-25 taken into the books of trend") and not it.executor.books.locked
+    assert ask("unlock", name="ESZ5")[0] == "done"
+    it.broker.faults.add("lost_before", path="/place")
+    it.submit(strategy="fade")
+    (order,) = it.executor.orders.open
+    assert ask("give_up", name="fa0")[0] == "refused"
+    assert ask("give_up", name=order)[0] == "done" and not it.executor.orders.open and not it.executor.books.locked

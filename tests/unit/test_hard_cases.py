@@ -2,7 +2,7 @@
 import pytest
 from execution_desk import ES, START, desk  # noqa: F401
 
-from futures_algo.core import MINUTE, SECOND
+from futures_algo.core import MINUTE, SECOND, InputError
 from futures_algo.journal import Journal
 
 DAY = 86_400 * SECOND
@@ -268,3 +268,45 @@ def test_an_order_that_filled_is_booked_though_nobody_knows_its_price_any_more(d
     it.submit("LONG_EXIT")
     it.wait(looks=2)
     assert it.held() == it.at_broker() == 0
+
+
+# a broker that cannot do everything
+
+
+def test_an_add_on_without_lifecycles_does_not_blind_the_engine(desk):  # noqa: F811
+    "One order that cannot be looked up must not keep the others from being followed."
+    it = desk()
+    it.broker.faults.add("refuse", path="/lifecycle", times=-1, body={"success": False, "error": "Unknown API command: GetOrderLifecycle"})
+    it.broker.faults.add("lost_before", path="/place")
+    it.submit()
+    it.wait(5, looks=4)
+    assert not it.executor.orders.open and not it.executor.books.locked and it.executor.broker_state[0] == "connected"
+    assert it.submit(strategy="fade").verdict == "sent"
+
+
+def test_an_exit_that_waits_for_a_cancel_the_broker_refuses_is_an_alarm(desk):  # noqa: F811
+    it = desk()
+    it.executor.orders.submit_bracket_order(ES, "BUY", 1, target=5900.0, stop=5800.0, strategy="trend")
+    it.wait(looks=2)
+    it.broker.faults.add("refuse", path="/cancel", times=-1)
+    it.submit("LONG_EXIT")
+    it.wait(looks=2)
+    assert it.held() == 1 and "cannot be cancelled" in it.executor.books.locked[ES] and len(it.events("lock")) == 1
+    it.broker.faults.clear()
+    it.wait(looks=4)
+    assert it.held() == it.at_broker() == 0 and not it.executor.books.locked and not it.broker.books.active()
+
+
+# what a person did
+
+
+def test_what_a_person_closed_is_taken_from_the_strategy_that_held_it(desk):  # noqa: F811
+    "Booked as somebody else's short, the strategy's exit would open a real one."
+    it = desk()
+    it.submit()
+    it.wait()
+    it.broker.trade(ES, "SELL", 1)
+    it.executor.reconcile()
+    with pytest.raises(InputError, match="trend holds \\+1"): it.executor.adopt(ES, "ann")
+    assert it.executor.adopt(ES, "ann", "trend") == -1 and it.held() == 0
+    assert it.submit("LONG_EXIT").denial == "NOTHING_TO_EXIT" and it.at_broker() == 0
