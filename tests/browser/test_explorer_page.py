@@ -6,10 +6,10 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from futures_algo.backtest import backtest
 from futures_algo.config import load_config
@@ -23,15 +23,6 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
 SESSIONS = 60   # generated for the copy, in place of the lesson's year
-
-
-def eventually(check, seconds: float = 20.0):
-    "The first true answer within the time; fails with the last one."
-    deadline = time.monotonic() + seconds
-    while not (answer := check()):
-        assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
-        time.sleep(0.05)
-    return answer
 
 
 @pytest.fixture(scope="module")

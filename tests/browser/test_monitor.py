@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from journal_maker import CONTRACTS, Answering, Day
+from waiting import eventually
 
 from futures_algo.contracts import product, root_of
 from futures_algo.monitor import serve, shared_screens
@@ -43,15 +44,6 @@ def served(day):
     page = serve(day.journal.path)
     yield page
     page.stop()
-
-
-def eventually(check, seconds: float = 15.0):
-    "The first true answer within the time; fails with the last one."
-    deadline = time.monotonic() + seconds
-    while not (answer := check()):
-        assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
-        time.sleep(0.05)
-    return answer
 
 
 def panel(page, title: str): return page.locator(f"section[aria-label='{title}']")

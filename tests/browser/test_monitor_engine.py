@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
-from test_engine_process import engine, eventually, recording  # noqa: F401  fixtures
+from test_engine_process import engine, recording  # noqa: F401  fixtures
 from test_monitor import bars_drawn, cells, exchange, panel, ready
+from waiting import eventually
 
 from futures_algo.monitor import serve
 

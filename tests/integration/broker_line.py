@@ -1,6 +1,4 @@
 "A paper broker at a constant price and a client that is not paced, for tests of what goes wrong between them."
-import time
-
 import pytest
 
 from futures_algo.crosstrade import CrossTradeClient, OrderRequest
@@ -26,12 +24,3 @@ def client(broker):
 def buy(client, order_id="fa-1", quantity=1, **fields): return client.place_order(OrderRequest(ES, "BUY", quantity, order_id=order_id, **fields))
 def held(broker) -> int: return broker.books.accounts["Sim101"].held(ES)
 def placements(broker) -> int: return sum(seen.path.endswith("/place") for seen in broker.requests)
-
-
-def until(condition, seconds: float = 5.0):
-    "Poll with a deadline."
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "never happened"
-        time.sleep(0.002)
-    return value

@@ -3,6 +3,7 @@ import logging
 import time
 
 import pytest
+from waiting import eventually
 
 from futures_algo.contracts import Contract
 from futures_algo.crosstrade import CrossTradeClient, MarketDataManager
@@ -12,15 +13,6 @@ from futures_algo.crosstrade_stream import MarketStream
 from futures_algo.sim.broker import PaperBroker
 
 ES, NQ, TOKEN = "ES 12-25", "NQ 12-25", "stream-s3cret-77ab"
-
-
-def until(condition, seconds: float = 5.0):
-    "Poll with a deadline."
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "never happened"
-        time.sleep(0.002)
-    return value
 
 
 @pytest.fixture
@@ -51,36 +43,36 @@ def polls(broker) -> int: return sum(seen.path.endswith("/market/quote") for see
 def test_quotes_and_profit_are_pushed(broker, stream):
     quotes, profits = [], []
     live = stream(ES, profit_every=1000, on_quote=quotes.append, on_profit=profits.append)
-    assert until(lambda: live.quote(ES)).last == 5850.0
-    until(lambda: "Sim101" in live.profit)
+    assert eventually(lambda: live.quote(ES)).last == 5850.0
+    eventually(lambda: "Sim101" in live.profit)
     broker.prices.set_price(ES, 5851.0); broker.advance(1)
-    until(lambda: live.quote(ES).last == 5851.0)
+    eventually(lambda: live.quote(ES).last == 5851.0)
     assert [quote.last for quote in quotes][-1] == 5851.0 and profits and live.state.name == "live" and live.gaps == 0
 
 
 def test_an_instrument_may_be_added_while_it_runs(broker, stream):
     live = stream(ES)
-    until(lambda: live.quote(ES))
+    eventually(lambda: live.quote(ES))
     live.subscribe("NQZ25", ES)
-    assert until(lambda: live.quote(Contract("NQ", 2025, 12))).last == 20_000.0
+    assert eventually(lambda: live.quote(Contract("NQ", 2025, 12))).last == 20_000.0
 
 
 @pytest.mark.parametrize("kind, state", [("cut", "live"), ("kick", "live")])
 def test_after_a_loss_it_reconnects_and_subscribes_again(broker, stream, kind, state):
     live = stream(ES)
-    until(lambda: live.quote(ES))
+    eventually(lambda: live.quote(ES))
     trouble(broker, kind)
-    until(lambda: live.reconnects == 1 and live.state.name == state)
+    eventually(lambda: live.reconnects == 1 and live.state.name == state)
     broker.prices.set_price(ES, 5852.0); broker.advance(broker.clock.now() + 1)
-    assert until(lambda: (quote := live.quote(ES)) and quote.last == 5852.0) and broker.stream.connections == 2
+    assert eventually(lambda: (quote := live.quote(ES)) and quote.last == 5852.0) and broker.stream.connections == 2
 
 
 def test_a_second_session_kicks_the_first_which_does_not_fight_back_at_once(broker, stream):
     first = stream(ES, backoff=(0.01, 30.0))
-    until(lambda: first.quote(ES))
+    eventually(lambda: first.quote(ES))
     second = stream(ES)
-    until(lambda: first.state.name == "kicked")
-    assert "active elsewhere" in first.state.reason and until(lambda: second.quote(ES)) and broker.stream.connections == 2
+    eventually(lambda: first.state.name == "kicked")
+    assert "active elsewhere" in first.state.reason and eventually(lambda: second.quote(ES)) and broker.stream.connections == 2
     assert first.quote(ES) is None   # a stream that is not live has no quotes
 
 
@@ -88,9 +80,9 @@ def test_a_second_session_kicks_the_first_which_does_not_fight_back_at_once(brok
 def test_lost_frames_are_told(broker, stream, kind):
     told = []
     live = stream(ES, on_gap=told.append)
-    until(lambda: live.quote(ES))
+    eventually(lambda: live.quote(ES))
     trouble(broker, kind)
-    until(lambda: live.gaps == 1)
+    eventually(lambda: live.gaps == 1)
     assert len(told) == 1 and live.state.name == "live"
 
 
@@ -98,31 +90,31 @@ def test_lost_frames_are_told(broker, stream, kind):
                                          ('{"type": "pnlUpdate", "accounts": ["x"]}', 0)])
 def test_a_frame_of_another_shape_does_not_end_the_stream(broker, stream, frame, gaps):
     live = stream(ES)
-    until(lambda: live.quote(ES))
+    eventually(lambda: live.quote(ES))
     broker._on_loop(lambda: broker.stream.session.send_text(frame))
     broker.prices.set_price(ES, 5853.0); broker.advance(broker.clock.now() + 1)
-    until(lambda: live.quote(ES).last == 5853.0)
+    eventually(lambda: live.quote(ES).last == 5853.0)
     assert live.gaps == gaps and live.reconnects == 0
 
 
 def test_an_error_frame_about_another_session_is_shown(broker, stream):
     live = stream(ES)
-    until(lambda: live.quote(ES))
+    eventually(lambda: live.quote(ES))
     broker._on_loop(lambda: broker.stream.session.send_text('{"type": "error", "error": "Session active elsewhere"}'))
-    assert until(lambda: live.state.name == "kicked") and "elsewhere" in live.state.reason
+    assert eventually(lambda: live.state.name == "kicked") and "elsewhere" in live.state.reason
 
 
 def test_a_refused_token_ends_it_and_is_nowhere_in_the_logs(stream, caplog):
     caplog.set_level(logging.DEBUG)
     live = stream(ES, token="wrong-s3cret-51cc")
-    until(lambda: live.state.name == "refused")
+    eventually(lambda: live.state.name == "refused")
     assert live.state.reason == "HTTP 401" and "wrong-s3cret" not in caplog.text + repr(live) + repr(live.state)
 
 
 def test_the_token_is_nowhere_in_the_logs_of_a_good_session(broker, stream, caplog):
     caplog.set_level(logging.DEBUG)
     live = stream(ES)
-    until(lambda: live.quote(ES))
+    eventually(lambda: live.quote(ES))
     trouble(broker, "kick")
     assert TOKEN not in caplog.text
 
@@ -130,7 +122,7 @@ def test_the_token_is_nowhere_in_the_logs_of_a_good_session(broker, stream, capl
 def test_without_a_broker_it_backs_off_and_can_be_stopped_at_once(broker, stream):
     broker.stop()
     live = stream(ES, backoff=(0.01, 30.0))
-    until(lambda: live.state.name == "down" and live.reconnects >= 1)
+    eventually(lambda: live.state.name == "down" and live.reconnects >= 1)
     started = time.monotonic()
     live.stop()
     assert time.monotonic() - started < 3.0 and live.state.name == "closed"
@@ -138,16 +130,16 @@ def test_without_a_broker_it_backs_off_and_can_be_stopped_at_once(broker, stream
 
 def test_it_comes_back_when_the_broker_restarts(broker, stream):
     live = stream(ES)
-    until(lambda: live.quote(ES))
+    eventually(lambda: live.quote(ES))
     broker.restart()
-    assert until(lambda: live.reconnects >= 1 and live.quote(ES))
+    assert eventually(lambda: live.reconnects >= 1 and live.quote(ES))
 
 
 # market data for users
 
 def test_a_fresh_pushed_quote_saves_the_poll_and_a_stale_one_does_not(broker, stream, market):
     live = stream(ES)
-    until(lambda: live.quote(ES))
+    eventually(lambda: live.quote(ES))
     assert market(live, max_age=60.0).get_quote(ES).last == 5850.0 and polls(broker) == 0
     assert market(live, max_age=0.0).get_quote(ES).last == 5850.0 and polls(broker) == 1
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from futures_algo.core import DataClock, to_timestamp
 from futures_algo.demo import DEFAULT_CONFIG, demo_config, generated
@@ -21,15 +22,6 @@ from test_restart import contents
 ROOT = Path(__file__).resolve().parents[2]
 KEY, TOKEN = "db-6b1fK3yThatMustNotBeSeen00000", "paper-t0kenThatMustNotBeSeen"
 RUN = [sys.executable, "-c", "from futures_algo.cli import main; main()", "run"]
-
-
-def eventually(what, seconds: float = 60.0):
-    "The first true answer of `what`."
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"nothing within {seconds:g} s"
-        time.sleep(0.05)
-    return found
 
 
 class Engine:

@@ -4,12 +4,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from itertools import groupby
 
 import pytest
 from databento_dbn import ErrorCode, ErrorMsg, SystemMsg
 from feed_world import HEARTBEAT, IMPATIENT, KEY, MIDNIGHT, check_stream, feed_of, only, record, states
+from waiting import eventually
 
 from futures_algo.core import MINUTE, SECOND, Bar, Bars, FeedError, InputError, to_nanos
 from futures_algo.dbn import read_records, write_records
@@ -18,14 +18,6 @@ from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd, joi
 from futures_algo.sim.gateway import Fault, LoopbackGateway
 
 DEADLINE = 10   # s that anything may take
-
-
-def until(what: Callable[[], bool]) -> None:
-    "Poll until something is so."
-    deadline = time.monotonic() + DEADLINE
-    while not what():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +124,11 @@ def test_shutdown_from_another_thread_ends_a_stream_and_leaves_nothing_behind(ga
     feed = feed_of(gateway, callback=bars.append)
     streaming = threading.Thread(target=feed.stream)
     streaming.start()
-    until(lambda: len(bars) > 3)
+    eventually(lambda: len(bars) > 3)
     feed.shutdown()
     streaming.join(DEADLINE)
     assert not streaming.is_alive() and feed.state == "closed"
-    until(lambda: not gateway.sessions and threading.active_count() == threads)
+    eventually(lambda: not gateway.sessions and threading.active_count() == threads)
 
 
 def test_shutdown_before_anything(gateway_of):
@@ -175,7 +167,7 @@ def test_a_consumer_that_was_busy_itself_does_not_blame_the_gateway(world, gatew
     with feed_of(gateway, ["NQZ5"], start=world.start, end=world.end) as feed:
         feed.connect()
         idle_until = time.monotonic() + 2 * IMPATIENT.silence
-        until(lambda: time.monotonic() > idle_until)
+        eventually(lambda: time.monotonic() > idle_until)
         bars = only(Bar, feed.events(DEADLINE))
     assert feed.sessions == 1 and len(bars) == sum(bar.symbol == "NQ.c.0" for bar in world.bars)
 
@@ -224,7 +216,7 @@ def test_the_date_change_is_noticed_when_no_marker_tells_it(world, gateway_of):
     with feed_of(gateway, start=world.start, callback=bars.append) as feed:
         streaming = threading.Thread(target=feed.stream)
         streaming.start()
-        until(lambda: len(bars) == len(world.bars))
+        eventually(lambda: len(bars) == len(world.bars))
     streaming.join(DEADLINE)
     for symbol in ("ES.c.0", "NQ.c.0"): assert [bar for bar in bars if bar.symbol == symbol] == [bar for bar in world.bars if bar.symbol == symbol]
 
@@ -245,7 +237,7 @@ def test_connect_ends_within_its_deadline_and_leaves_no_thread(gateway_of, fault
     feed, began = feed_of(gateway), time.monotonic()
     with pytest.raises(FeedError, match=reason): feed.connect()
     assert time.monotonic() - began < 2 * IMPATIENT.connect + 1
-    until(lambda: threading.active_count() == threads)
+    eventually(lambda: threading.active_count() == threads)
 
 
 def test_an_unknown_schema_at_the_gateway_is_final(gateway_of):

@@ -13,7 +13,8 @@ from contextlib import ExitStack
 
 import psutil
 import pytest
-from test_engine_process import KEY, ROOT, TOKEN, Engine, eventually
+from test_engine_process import KEY, ROOT, TOKEN, Engine
+from waiting import eventually
 
 from futures_algo.aggregator import aggregate
 from futures_algo.core import MINUTE, DataClock

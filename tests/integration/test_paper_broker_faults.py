@@ -5,7 +5,8 @@ import time
 
 import httpx
 import pytest
-from broker_line import ES, TOKEN, buy, connect, held, placements, until
+from broker_line import ES, TOKEN, buy, connect, held, placements
+from waiting import eventually
 
 from futures_algo.crosstrade import Ambiguous, Answered, CrossTradeClient, NotSent, Refused
 from futures_algo.crosstrade_limits import TokenBucket
@@ -37,7 +38,7 @@ def test_a_late_order_is_absent_right_after_the_loss_and_there_a_moment_later(br
     broker.faults.add("late", path="/place", seconds=0.5)
     assert isinstance(buy(client), Ambiguous) and client.get_orders(active_only=False) == []
     with pytest.raises(NotFound): client.get_order_lifecycle("fa-1")
-    until(lambda: client.get_orders(active_only=False))
+    eventually(lambda: client.get_orders(active_only=False))
     assert held(broker) == 1 and placements(broker) == 1
 
 
@@ -131,7 +132,7 @@ def test_an_exit_passes_the_entries_and_reads_that_wait(broker):
     assert client.get_positions() == []   # the one token of the burst
     work = [threading.Thread(target=buy, args=(client, f"fa-{number}")) for number in range(3)] + [threading.Thread(target=client.get_positions)]
     for thread in work: thread.start()
-    until(lambda: len(client._core.bucket._lane) >= 3)
+    eventually(lambda: len(client._core.bucket._lane) >= 3)
     client.flatten(ES)
     for thread in work: thread.join()
     paths = [seen.path.rsplit("/", 1)[1] for seen in broker.requests][1:]

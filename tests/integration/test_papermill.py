@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from test_engine_process import eventually
+from waiting import eventually
 
 from futures_algo.core import HOUR, DataClock, to_timestamp
 from futures_algo.demo import DEFAULT_CONFIG, Recording, demo_config

@@ -4,7 +4,8 @@ import time
 
 import psutil
 import pytest
-from test_engine_process import KEY, TOKEN, Engine, eventually
+from test_engine_process import KEY, TOKEN, Engine
+from waiting import eventually
 
 from futures_algo.aggregator import aggregate
 from futures_algo.core import HOUR, MINUTE, DataClock

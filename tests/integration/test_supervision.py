@@ -8,7 +8,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from test_engine_process import KEY, ROOT, TOKEN, engine, eventually, recording  # noqa: F401
+from test_engine_process import KEY, ROOT, TOKEN, engine, recording  # noqa: F401
+from waiting import eventually
 
 from futures_algo import stopping, supervisor
 from futures_algo.journal import Journal, JournalError
