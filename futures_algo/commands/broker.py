@@ -19,10 +19,23 @@ app.add_typer(group, name="broker")
 def _client(path: Path, account: str | None):
     "A client of the config's broker, and the config; the feed's key is not needed for it."
     from futures_algo.config import load_config
+    from futures_algo.core import BrokerError
     from futures_algo.crosstrade import CrossTradeClient
+    from futures_algo.crosstrade_wire import QueryError
     config = load_config(path, {"databento": {"api_key": "not needed"}})
     execution = config.execution
-    with CrossTradeClient(execution.crosstrade_api_key, execution.crosstrade_base_url, account or execution.account) as client: yield client, config
+    with CrossTradeClient(execution.crosstrade_api_key, execution.crosstrade_base_url, account or execution.account) as client:
+        try: yield client, config
+        except QueryError as error: raise BrokerError(f"{error}; {_remedy(error, execution.crosstrade_base_url)}") from error
+
+
+def _remedy(error: Exception, url: str) -> str:
+    "What to do about a question that went unanswered."
+    from futures_algo.crosstrade_wire import AddOnDown, Unauthorized, Unreachable
+    if isinstance(error, AddOnDown): return "start NinjaTrader 8 and connect the CrossTrade add-on"
+    if isinstance(error, Unreachable): return f"does {url} answer? it is execution.crosstrade_base_url of the config"
+    if isinstance(error, Unauthorized): return "check CROSSTRADE_API_KEY, and that the CrossTrade plan includes its API"
+    return "check the account and the name asked for"
 
 
 def _list(name: str, rows: Iterable, as_json: bool, columns: tuple[str, ...], account: str) -> None:

@@ -92,3 +92,12 @@ def test_every_argument_of_every_verb_is_explained():
         if children: return [found for name, child in children.items() for found in silent(child, f"{path} {name}")]
         return [f"{path} {parameter.name}" for parameter in command.params if parameter.name != "help" and not getattr(parameter, "help", None)]
     assert silent(typer.main.get_command(app), "futures-algo") == []
+
+
+def test_a_broker_that_does_not_answer_is_named_with_the_setting(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CROSSTRADE_API_KEY", "not-a-real-key")
+    content = {"databento": {"symbols": ["ES.c.0"]}, "execution": {"crosstrade_base_url": "http://127.0.0.1:9/v1/api"},
+               "strategies": {"mine": {"class": "futures_algo.strategies.MACDCCIStrategy"}}}
+    (file := tmp_path / "config.json").write_text(json.dumps(content))
+    code, _, line = said(capsys, "broker", "positions", "--config", file)
+    assert code == 2 and "http://127.0.0.1:9/v1/api" in line and "execution.crosstrade_base_url" in line

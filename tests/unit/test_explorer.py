@@ -1,6 +1,7 @@
 "The explorer without a browser: what its controls offer, refuse, run, sweep and save."
 import asyncio
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from futures_algo.backtest import backtest
 from futures_algo.core import Bars, DataError, InputError
 from futures_algo.exploration import Exploration, choices_of, markets_of, panes_of, slider_of, stretch_of, thinned
 from futures_algo.explorer import SHOWN, Debounced, Explorer
-from futures_algo.explorer_save import name_in_config
+from futures_algo.explorer_save import name_in_config, nearest
 from futures_algo.explorer_sweep import Grid, axis_values, offered_values
 from futures_algo.history import write_dbn
 from futures_algo.performance import written
@@ -259,6 +260,15 @@ def test_the_configs_own_name_for_the_strategy_is_offered(tmp_path):
     path.write_text(json.dumps({"strategies": {"morning": {"class": "futures_algo.strategies.OpeningRangeBreakout"}}}))
     assert name_in_config(path, "futures_algo.strategy_library.OpeningRangeBreakout", "other") == "morning"
     assert name_in_config(path, "futures_algo.strategy_library.VWAPReversion", "other") == "other"
+
+
+def test_a_notebook_in_a_folder_below_saves_to_the_projects_config(monkeypatch, tmp_path):
+    (tmp_path / "config").mkdir(), (tmp_path / "nbs").mkdir()
+    (tmp_path / "config" / "live.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "nbs")
+    assert nearest("config/live.json") == Path("../config/live.json") and nearest("config/none.json") == Path("config/none.json")
+    monkeypatch.chdir(tmp_path)
+    assert nearest("config/live.json") == Path("config/live.json")
 
 
 def test_a_refused_strategy_is_not_saved(explorer, tmp_path):
