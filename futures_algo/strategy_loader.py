@@ -6,7 +6,7 @@
 __all__ = ['RESTART', 'UNREADABLE_LOOKS', 'user_modules', 'code_files', 'code_identity', 'fresh_modules', 'Loaded', 'Changes',
            'compare', 'needed_timeframes', 'refuse_fixed', 'StrategyLoader']
 
-# %% ../nbs/13a_strategy_loader.ipynb #c059f9df
+# %% ../nbs/13a_strategy_loader.ipynb #a776a391
 import ast
 import hashlib
 import importlib
@@ -23,7 +23,7 @@ from typing import Any
 
 from .aggregator import BarAggregator
 from .config import LiveConfig, environment, import_class, merge, notebook_definitions, parse_config, read_config
-from .core import Bar, ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash
+from .core import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash
 from .live import build_strategy, check_config
 from .past import extend, warm
 from .strategies import BaseStrategy, StrategyRunner
