@@ -4,21 +4,21 @@
 
 # %% auto #0
 __all__ = ['BOOKS_CSS', 'ledger_positions', 'minute_bars', 'view_day', 'sparkline', 'result', 'positions', 'side_tag', 'orders',
-           'slippage_points', 'fills', 'verdict_tag', 'signals', 'evaluation_of', 'warming', 'why_no_trade',
-           'strategy_card', 'strategies']
+           'slippage_points', 'slippage_usd', 'fills', 'verdict_tag', 'signals', 'evaluation_of', 'warming',
+           'why_no_trade', 'strategy_card', 'strategies']
 
-# %% ../nbs/14f_books.ipynb #14f_books-003-eaa8
+# %% ../nbs/14f_books.ipynb #a37aaae8
 import json
 
 import numpy as np
 
 from .contracts import root_of
 from .core import Bar
-from .day import Day, contract_code, day_of, session_start, signed
+from .day import Day, contract_code, day_of, point_value, session_start, signed
 from .journal_reader import View
 from .screen import Clocks, Safe, card, esc, money, number, price, table, tag, ticks
 
-# %% ../nbs/14f_books.ipynb #7d13233c
+# %% ../nbs/14f_books.ipynb #ccc09d08
 def ledger_positions(view: View) -> dict[tuple[str, str], int]:
     "Contracts by (strategy, contract code), from the ledger's latest rows."
     found: dict[tuple[str, str], int] = {}
@@ -52,20 +52,24 @@ def sparkline(day: Day, width: int = 520, height: int = 56) -> Safe:
 def result(view: View, day: Day, clocks: Clocks) -> Safe:
     "Net dollars today, what they are made of, and how far below the peak."
     realised, unrealised, fees = (sum(getattr(line, name) for line in day.lines) for name in ("realised", "open", "commission"))
-    facts = [("Realised", money(realised)), ("Open", money(unrealised)), ("Commission", money(-fees)), ("Peak", money(day.peak)), ("Below peak", money(-day.drawdown)), ("Deepest drawdown", money(-day.worst_drawdown))]
-    cells = [tag("div", tag("span", name), tag("b", value), cls="fact") for name, value in facts]
+    facts = [("Realised", realised), ("Open", unrealised), ("Commission", -fees), ("Peak", day.peak), ("Below peak", -day.drawdown), ("Max drawdown", -day.worst_drawdown)]
+    cells = [tag("div", tag("span", name), tag("b", money(value if day.start else None)), cls="fact") for name, value in facts]
     since = f"session since {clocks.text(day.start)}" if day.start else ""
-    return card("P&L today", tag("div", tag("div", money(day.net), cls="net", id="net-today"), sparkline(day), cls="headline"), tag("div", *cells, cls="facts6"), note=since)
+    return card("P&L today", tag("div", tag("div", money(day.net if day.start else None), cls="net", id="net-today"), sparkline(day), cls="headline"), tag("div", *cells, cls="facts6"), note=since)
 
-# %% ../nbs/14f_books.ipynb #0ee914af
+# %% ../nbs/14f_books.ipynb #e92b344b
 def positions(view: View, day: Day, clocks: Clocks) -> Safe:
     "One line a contract: broker, ledger sum, difference; under it each strategy's share."
     broker, ledger = _broker(view), ledger_positions(view)
     codes = sorted({code for code, row in broker.items() if row["quantity"]} | {code for (_, code), quantity in ledger.items() if quantity} | {line.instrument for line in day.lines})
     rows = [row for code in codes for row in _contract_rows(code, broker, ledger, day, view)]
-    known = view.document("broker").get("state") != "down"
-    return card("Positions", table(["Contract", ">Broker", ">Ledger", ">Average", ">Open", ">Today"], rows, "flat in both books" if known else "unknown: the broker cannot be reached", "Positions"),
+    return card("Positions", table(["Contract", ">Broker", ">Ledger", ">Average", ">Open", ">Today"], rows, _flat(view), "Positions", "tight"),
                 note=tag("span", *_books_note(view)))
+
+def _flat(view: View) -> str:
+    "What no row means: flat only where both books are known."
+    state = view.document("broker").get("state")
+    return "unknown: the broker cannot be reached" if state == "down" else "flat in both books" if state else "not known: no engine has asked the broker"
 
 def _books_note(view: View) -> tuple[Safe, ...]:
     "How the two books compare, in a shape and words."
@@ -94,7 +98,7 @@ def _contract_rows(code: str, broker: dict[str, dict], ledger: dict[tuple[str, s
     detail = [(tag("span", line.strategy or "no strategy", cls="soft sub"), "", number(line.position, sign=True), price(line.average, code), money(line.open), money(line.net)) for line in lines]
     return [head, *([(words,)] if words else []), *detail]
 
-# %% ../nbs/14f_books.ipynb #14f_books-009-6a9f
+# %% ../nbs/14f_books.ipynb #d37ac82d
 def side_tag(side: str) -> Safe:
     "BUY and SELL by shape, colour and word."
     buy = str(side).upper().startswith("B")
@@ -111,13 +115,17 @@ def slippage_points(fill: dict) -> float | None:
     if fill["reference_price"] is None: return None
     return (fill["price"] - fill["reference_price"]) * (1 if signed(fill) > 0 else -1)
 
+def slippage_usd(fill: dict) -> float:
+    "What the slippage cost, US dollars; nothing where there is no reference price."
+    return (slippage_points(fill) or 0.0) * abs(signed(fill)) * point_value(fill["instrument"])
+
 def fills(view: View, day: Day, clocks: Clocks) -> Safe:
     "Executions of the session, newest first."
     today = [f for f in view.tables.get("fills", ()) if f["at"] >= day.start]
     rows = [(clocks.show(f["at"]), tag("b", contract_code(f["instrument"])), side_tag(f["side"]), number(f["quantity"]), price(f["price"], f["instrument"]), ticks(slippage_points(f), f["instrument"]),
              money(-(f["commission"] or 0.0), sign=False), f["strategy"] or "") for f in today[:100]]
-    slips = [s * abs(signed(f)) for f in today if (s := slippage_points(f)) is not None]
-    note = f"{len(today)} today, slippage {number(np.mean(slips) if slips else None, 3, sign=True)} points a fill" if today else ""
+    cost = sum(slippage_usd(f) for f in today)
+    note = tag("span", f"{len(today)} today, slippage {'gained' if cost < 0 else 'cost'} ", money(abs(cost), sign=False)) if today else ""
     return card("Fills", table(["Time", "Contract", "Side", ">Qty", ">Price", ">Slippage, ticks", ">Commission", "Strategy"], rows, "no fill today", "Fills"), note=note)
 
 # %% ../nbs/14f_books.ipynb #14f_books-011-806d
@@ -134,7 +142,7 @@ def signals(view: View, clocks: Clocks) -> Safe:
              tag("span", ": ".join(t for t in (s["denial"], s["detail"]) if t) or s["reason"], cls="wrap"), s["strategy"]) for s in view.tables.get("signals", ())[:80]]
     return card("Signals", table(["Bar end", "Contract", "Action", ">Qty", ">Price", "Verdict", "Reason", "Strategy"], rows, "no signal yet", "Signals"), note=f"latest {len(rows)}" if rows else "")
 
-# %% ../nbs/14f_books.ipynb #89104bd6
+# %% ../nbs/14f_books.ipynb #3dfc2c7d
 def evaluation_of(view: View, name: str, symbol: str) -> dict:
     "The last evaluation with its values and conditions, {} before the first."
     row = next((r for r in view.tables.get("evaluations", ()) if (r["strategy"], r["symbol"]) == (name, symbol)), None)
@@ -195,7 +203,7 @@ def strategy_card(view: View, clocks: Clocks, name: str, symbol: str, document: 
     last = evaluation_of(view, name, symbol)
     enabled, ready = document.get("enabled", True), document.get("ready", False)
     state = tag("span", "○ disabled", cls="soft") if not enabled else tag("span", "● ready", cls="up") if ready else tag("span", "▲ warming", cls="warn")
-    parameters = " · ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in (document.get("parameters") or {}).items() if _OFF.get(key) != value)
+    parameters = " · ".join(f"{key} {value:g}".replace("-", "−") if isinstance(value, (int, float)) else f"{key} {value}" for key, value in (document.get("parameters") or {}).items() if _OFF.get(key) != value)
     conditions = _conditions(last)
     values = [tag("span", f"{key} ", tag("b", _value(value)), cls="val") for key, value in (last.get("values") or {}).items() if key not in _BAR_FIELDS]
     head = tag("div", tag("span", name, cls="name"), tag("span", symbol, cls="soft"), state, tag("span", "position ", tag("b", number(document.get("position") or 0, sign=True)), cls="push"), cls="sh")
@@ -216,7 +224,7 @@ svg { display: block; width: 100%; height: 56px; } svg polyline { fill: none; st
 .facts6 { display: grid; grid-template-columns: repeat(2, 1fr); gap: 2px 18px; padding: 6px 12px 10px; } .fact { display: flex; justify-content: space-between; gap: 8px; border-top: 1px solid var(--line); padding-top: 3px; } .fact span:first-child { color: var(--soft) } .fact b { font-weight: 500; white-space: nowrap } .fact b span { color: inherit }
 .sub { padding-left: 12px; } .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 0; border-top: 1px solid var(--line); }
 article { padding: 9px 12px 10px; border-bottom: 1px solid var(--line); box-shadow: 1px 0 0 var(--line); min-width: 0; } .sh { display: flex; gap: 8px; align-items: baseline; flex-wrap: wrap; } .push { margin-left: auto; color: var(--soft) } .push b { color: var(--ink) }
-.why { margin: 3px 0 5px; } ul { list-style: none; margin: 0 0 5px; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 0 14px; } li { display: flex; gap: 7px; border-top: 1px solid var(--line); padding: 1px 0; min-width: 0; } li i { margin-left: auto; font-size: 12px } li b { margin-left: auto; font-weight: 500 } li b + i { margin-left: 0; min-width: 32px } .decision, .term { grid-column: 1 / -1 } .decision { font-weight: 600 } .term { padding-left: 16px; color: var(--soft) } .term b { color: var(--ink) } li span:nth-child(2) { overflow-wrap: anywhere }
+.why { margin: 3px 0 5px; } ul { list-style: none; margin: 0 0 5px; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 0 14px; } li { display: flex; gap: 7px; border-top: 1px solid var(--line); padding: 1px 0; min-width: 0; } li i { margin-left: auto; font-size: 12px } li b { margin-left: auto; font-weight: 500 } li b { white-space: nowrap } li b + i { margin-left: 0; min-width: 32px; text-align: right } .decision, .term { grid-column: 1 / -1 } .decision { font-weight: 600 } .term { padding-left: 16px; color: var(--soft) } .term b { color: var(--ink) } li span:nth-child(2) { overflow-wrap: anywhere }
 .vals { display: flex; flex-wrap: wrap; gap: 1px 14px; } .val { color: var(--soft) } .val b { color: var(--ink); font-weight: 500 } .meta { display: flex; flex-wrap: wrap; gap: 0 12px; color: var(--soft); font-size: 12px; margin-top: 4px; overflow-wrap: anywhere }
-.warmup { display: flex; gap: 8px; align-items: center; } .warmup span { min-width: 44px } progress { flex: 1; height: 6px; accent-color: var(--accent); } .facts td, .facts th { position: static; font-size: 13px } .facts th { color: var(--soft); font-weight: 400 }
+.warmup { display: flex; gap: 8px; align-items: center; } .warmup span { min-width: 44px } progress { flex: 1; height: 6px; accent-color: var(--accent); } .facts td, .facts th { position: static; font-size: 13px; border-top: 1px solid var(--line) } .facts th { color: var(--soft); font-weight: 400 } .facts td.soft { white-space: normal } .facts tr:first-child th { border-top: 0 } .tight :is(th, td):not(:first-child) { padding-left: 5px } .tight :is(th, td):not(:last-child) { padding-right: 5px }
 """

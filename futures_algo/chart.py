@@ -18,7 +18,7 @@ from bokeh.plotting import figure
 
 from .core import MINUTE, Bar, Bars
 
-# %% ../nbs/14a_chart.ipynb #84d6eebd
+# %% ../nbs/14a_chart.ipynb #26bb3b42
 _FIT = """
 const {x, high, low, volume} = source.data, n = x.length
 if (n == 0) return
@@ -33,6 +33,12 @@ for (const [range, names] of panes) {
   for (const name of names) { const v = source.data[name]; for (let i = a; i <= b; i++) { if (v[i] > up) up = v[i]; if (v[i] < down) down = v[i] } }
   if (up >= down) { const gap = (up - down) * 0.1 || 1; range.setv({start: down - gap, end: up + gap}) }
 }
+"""
+_ROOMY = """
+if (main.tags.length) return   // the reader's own view stays
+main.tags = ['drawn']
+const bars = main.inner_width / 5
+if (xr.end - xr.start > bars) xr.setv({start: xr.end - bars, end: xr.end})
 """
 _FOLLOW = """
 const x = source.data.x, last = x[x.length - 1], seen = xr.tags[0]
@@ -71,7 +77,8 @@ const hover = cb_obj.event_name == 'mousemove' ? Math.round(cb_obj.x) - d.x[0] :
 const say = (timeZone) => format('en-GB', {timeZone, weekday: 'short', day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23'}).format(d.start[i])
 const price = v => v.toLocaleString('en-US', {minimumFractionDigits: decimals, maximumFractionDigits: decimals})
 const sign = d.close[i] < d.open[i] ? '\\u25bc' : d.close[i] > d.open[i] ? '\\u25b2' : '\\u2013'
-const text = `${say(zone).replace(',', '')} ${zone_name}  (${say().slice(-5)} local)   O ${price(d.open[i])}  H ${price(d.high[i])}  L ${price(d.low[i])}  C ${price(d.close[i])} ${sign}  V ${d.volume[i].toLocaleString('en-US')}`
+const when = main.inner_width < 520 ? say(zone).slice(-5) + ' ' + zone_name : `${say(zone).replace(',', '')} ${zone_name}  (${say().slice(-5)} local)`   // a phone
+const text = `${when}   O ${price(d.open[i])}  H ${price(d.high[i])}  L ${price(d.low[i])}  C ${price(d.close[i])} ${sign}  V ${d.volume[i].toLocaleString('en-US')}`
 if (title.text != text) title.text = text
 """
 
@@ -100,7 +107,7 @@ def _style(fig: figure) -> None:
     fig.yaxis.fixed_location = None
     fig.toolbar.logo, fig.toolbar_location = None, None
 
-# %% ../nbs/14a_chart.ipynb #14a_chart-009-aee8
+# %% ../nbs/14a_chart.ipynb #ef29f559
 class _Panes:
     "Builds the figures of a chart."
     def _figure(self, height: int, y_range: Range1d, **kw) -> figure:
@@ -166,11 +173,12 @@ class _Panes:
         main.title.update(text_font=_FONT, text_font_size="12px", text_font_style="normal", text_color=INK, offset=0)
         fit = CustomJS(code=_FIT, args=dict(source=self.source, xr=self.x_range, price=price, traded=traded, panes=panes, tick=self._tick))
         follow = CustomJS(code=_FOLLOW, args=dict(source=self.source, xr=self.x_range))
-        readout = CustomJS(code=_READOUT, args=dict(source=self.source, title=main.title, decimals=decimals, zone=self._zone, zone_name=self._zone_name))
+        readout = CustomJS(code=_READOUT, args=dict(source=self.source, main=main, title=main.title, decimals=decimals, zone=self._zone, zone_name=self._zone_name))
         for change in ("start", "end"): self.x_range.js_on_change(change, fit)
         for signal in ("streaming", "patching", "change:data"): self.source.js_on_change(signal, follow, fit, readout)
         for event in ("mousemove", "mouseleave"): main.js_on_event(event, readout)
-        main.js_on_change("inner_width", fit, readout)   # the first layout: the page has just been drawn
+        roomy = CustomJS(code=_ROOMY, args=dict(xr=self.x_range, main=main))
+        main.js_on_change("inner_width", roomy, fit, readout)   # the first layout: the page has just been drawn
 
 # %% ../nbs/14a_chart.ipynb #14a_chart-011-c235
 class Mark(NamedTuple):

@@ -6,7 +6,7 @@
 __all__ = ['CHART_CSS', 'CONTROL_CSS', 'strategy_indicators', 'chart_indicators', 'IndicatorLines', 'marks_of', 'levels_of',
            'session_opens', 'ChartPanel']
 
-# %% ../nbs/14g_chart_panel.ipynb #ef358f1e
+# %% ../nbs/14g_chart_panel.ipynb #ba07228c
 import json
 from collections.abc import Iterable
 
@@ -20,8 +20,8 @@ from .core import Bar, FuturesAlgoError, Timeframe
 from .day import contract_code, signed
 from .indicator_base import Indicator
 from .journal_reader import View
-from .page_parts import flow
-from .screen import number, price
+from .page_parts import Words, flow
+from .screen import CARD_CSS, number, price, tag
 from .sessions import SessionCalendar
 
 # %% ../nbs/14g_chart_panel.ipynb #14g_chart_pa-005-e6b3
@@ -96,7 +96,7 @@ def session_opens(symbol: str, bars: list[Bar]) -> list[int]:
     segments = calendar.segments(bars[0].start, bars[-1].end)
     return [calendar.session_bounds(session)[0] for session in dict.fromkeys(s.session for s in segments)]
 
-# %% ../nbs/14g_chart_panel.ipynb #cfdfb0ca
+# %% ../nbs/14g_chart_panel.ipynb #44a5a10e
 _MOVE = "const w = xr.end - xr.start, d = w * share; xr.setv({start: xr.start + d, end: xr.end + d})"
 _ZOOM = "const w = (xr.end - xr.start) * share; xr.setv({start: xr.end - w, end: xr.end})"
 _LATEST = "const x = source.data.x, w = xr.end - xr.start, last = x[x.length - 1] + 4.5; xr.setv({start: last - w, end: last})"
@@ -107,6 +107,8 @@ CHART_CSS = """
 """
 CONTROL_CSS = """
 :host { color: var(--ink); font: 13px system-ui, sans-serif; }
+select.bk-input { appearance: auto !important; background-image: none !important }
+select.bk-input, input.bk-input { padding: 0 6px }
 select.bk-input, input.bk-input, .bk-btn, textarea.bk-input { background-color: var(--card) !important; color: var(--ink) !important; border: 1px solid var(--line) !important; border-radius: 6px; font-size: 13px; min-height: 30px; box-shadow: none; }
 .bk-btn { padding: 3px 11px; } .bk-btn:hover { background-color: var(--wash) !important } .bk-btn[disabled] { opacity: .45 }
 .bk-btn:focus-visible, select:focus-visible, input:focus-visible { outline: 2px solid var(--accent) !important; outline-offset: 1px; }
@@ -121,7 +123,8 @@ class ChartPanel:
         self.timeframe = pn.widgets.Select(options=[], width=84, margin=(8, 0, 4, 6), stylesheets=[CONTROL_CSS])
         self.tools = flow(self.symbol, self.timeframe)
         self.plot = pn.pane.Bokeh(None, sizing_mode="stretch_width", margin=(0, 6))
-        self.view = pn.Column(self.tools, self.plot, sizing_mode="stretch_width", margin=0, stylesheets=[CHART_CSS])
+        empty = Words(tag("h2", "Chart") + tag("p", "no bar yet", cls="empty"), stylesheets=[CARD_CSS], margin=0, sizing_mode="stretch_width")
+        self.view = pn.Column(empty, sizing_mode="stretch_width", margin=0, stylesheets=[CHART_CSS])
         self.chart: CandleChart | None = None
         self._height, self._shown, self._seq, self._versions = height, (), 0, ()
         self._looked: View | None = None
@@ -157,6 +160,7 @@ class ChartPanel:
         self.chart.show_sessions(session_opens(symbol, bars))
         self.tools[2:] = [self._button(*button) for button in _BUTTONS]
         self.plot.object = self.chart.view
+        if self.tools not in self.view: self.view[:] = [self.tools, self.plot]
 
     def _button(self, text: str, code: str, share: float) -> pn.widgets.Button:
         "A button that moves this chart in the browser, without a word to the server."

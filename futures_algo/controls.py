@@ -8,8 +8,9 @@ __all__ = ['masked', 'config_difference', 'flatten_scopes', 'open_alarms', 'Cont
 # %% ../nbs/14h_controls.ipynb #3ab481a5
 import difflib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import panel as pn
 
@@ -34,7 +35,7 @@ def masked(content: Any, name: str = "") -> Any:
 def config_difference(running: dict, file: dict) -> list[str]:
     "The lines that differ, as `- old` and `+ new` with some context."
     text = lambda content: json.dumps(masked(content), indent=1, sort_keys=True).splitlines()
-    return [line for line in difflib.unified_diff(text(running), text(file), "running", "file", n=1, lineterm="")][2:]
+    return list(difflib.unified_diff(text(running), text(file), "running", "file", n=1, lineterm=""))[2:]
 
 # %% ../nbs/14h_controls.ipynb #14h_controls-008-f50c
 def flatten_scopes(view: View) -> dict[str, dict[str, str]]:
@@ -52,13 +53,13 @@ def open_alarms(view: View) -> dict[str, int]:
     done = {arguments(c).get("event") for c in view.tables.get("commands", ()) if c["verb"] == "acknowledge" and c["state"] != "refused"}
     return {f"{e['subject']}: {e['message']}"[:90]: e["seq"] for e in view.tables.get("events", ()) if str(e["level"]).lower() in ("error", "critical", "alarm") and e["seq"] not in done}
 
-# %% ../nbs/14h_controls.ipynb #4489f6d4
+# %% ../nbs/14h_controls.ipynb #e4ae0ba9
 def _row(label: str, *widgets: Any) -> pn.Row:
     "Widgets of one purpose behind its name."
-    return flow(Words(tag("span", label, cls="soft"), width=58, margin=(4, 0), stylesheets=[_SAID_CSS]), *widgets)
+    return flow(Words(tag("span", label, cls="soft"), width=64, margin=(4, 0), stylesheets=[_SAID_CSS]), *widgets)
 
 def _button(label: str, kind: str = "default", **kw: Any) -> pn.widgets.Button:
-    return pn.widgets.Button(label=label, button_type=kind, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0), **kw)
+    return pn.widgets.Button(label=label, color=kind, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0), **kw)
 
 class Controls:
     "The actions of one open page; `.view` is the Panel object."
@@ -91,7 +92,7 @@ class Controls:
 
     def _flatten(self) -> pn.Row:
         "Scope, the typed name, the button."
-        self.scope = pn.widgets.Select(options=[], width=150, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        self.scope = pn.widgets.Select(options=[], width=162, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
         target = lambda: (flatten_scopes(self._view).get(self.scope.value) or {}).get("name", "")
         typed, button = self._typed("type its name", target), _button("Flatten", "danger", disabled=True)
         self._confirm(typed, button, target, lambda: self.ask("flatten", **flatten_scopes(self._view)[self.scope.value]))
@@ -99,7 +100,7 @@ class Controls:
         return _row("Flatten", self.scope, typed, button)
 
     def _typed(self, hint: str, wanted: Callable[[], str]) -> pn.widgets.TextInput:
-        return pn.widgets.TextInput(placeholder=hint, width=112, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        return pn.widgets.TextInput(placeholder=hint, width=106, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
 
     def _confirm(self, typed: pn.widgets.TextInput, button: pn.widgets.Button, wanted: Callable[[], str], act: Callable[[], None]) -> None:
         "The button works only while the text is the wanted word; checked again when it is pressed."
@@ -113,7 +114,7 @@ class Controls:
         button.on_click(press)
 
     def _strategies(self) -> pn.Row:
-        self.strategy = pn.widgets.Select(options=[], width=150, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
+        self.strategy = pn.widgets.Select(options=[], width=190, stylesheets=[CONTROL_CSS], margin=(4, 6, 4, 0))
         enable, disable = _button("Enable"), _button("Disable")
         enable.on_click(lambda _: self.strategy.value and self.ask("enable", strategy=self.strategy.value))
         disable.on_click(lambda _: self.strategy.value and self.ask("disable", strategy=self.strategy.value))

@@ -122,7 +122,7 @@ def judge(connection: sqlite3.Connection) -> tuple[str, str, str]:
     kind = "older" if version < SCHEMA_VERSION else "newer"
     return kind, f"The journal has an {kind} schema ({version}) than this page reads ({SCHEMA_VERSION})".replace("an newer", "a newer"), "open it with the version of futures-algo that wrote it, or move it away and start the engine anew"
 
-# %% ../nbs/14b_journal_reader.ipynb #71ac9a60
+# %% ../nbs/14b_journal_reader.ipynb #3e215785
 class JournalReader:
     "Follows a journal file in a thread; `view` is what it last saw."
     def __init__(self,
@@ -161,7 +161,8 @@ class JournalReader:
         "One look: notice another file, a file that cannot be read, or new rows."
         try:
             if not self._same_file(): self._open()
-            if self._connection and self._changed(): self._read()
+            if self._connection and self._changed():
+                with self._connection: self._read()   # one moment for all tables
         except sqlite3.OperationalError as error: self._wait(error)
         except sqlite3.DatabaseError: self._trouble("not_a_journal", f"{self.path.name} is not a journal", "name the file the engine writes with --journal or engine.journal in the config")
         return self.view
@@ -199,6 +200,7 @@ class JournalReader:
 
     def _read(self) -> None:
         "Read what is new and publish it."
+        self._connection.execute("BEGIN")
         old, versions = self.view, dict(self.view.versions)
         tables = {part: _rows(self._connection, query) for part, query in _LATEST.items()}
         tables["fills"] = _newest_while(self._connection, "fills", self._newest_time() - self._fills_span)
