@@ -220,7 +220,7 @@ def _explain(detail: dict) -> ConfigError:
     rule = _RULES[detail["type"]].format(**detail.get("ctx", {})) if detail["type"] in _RULES else (detail["msg"][0].lower() + detail["msg"][1:]).replace("input should", "must")
     return ConfigError(name, value, rule, _remedy(detail["loc"]), path)
 
-# %% ../nbs/01_config.ipynb #0e00d41e
+# %% ../nbs/01_config.ipynb #ac080e2f
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 def _object(pairs: list[tuple[str, Any]], repeated: list[tuple[dict, str]]) -> dict:
@@ -251,11 +251,10 @@ def read_json(path: "str | Path") -> dict:
     return content
 
 def environment(folder: Path) -> dict[str, str]:
-    "Variables of the process, over those of a `.env` file in the folder."
+    "Variables of the process, over those of a `.env` file in the config's folder, over those of one in the project's, the folder above."
     from dotenv import dotenv_values
-    file = folder / ".env"
-    values = {k: v for k, v in dotenv_values(file).items() if v is not None} if file.is_file() else {}
-    return values | dict(os.environ)
+    read = lambda file: {name: value for name, value in dotenv_values(file).items() if value is not None} if file.is_file() else {}
+    return read(folder.resolve().parent / ".env") | read(folder / ".env") | dict(os.environ)
 
 def resolve_variables(content: Any, variables: dict[str, str], path: str = "") -> Any:
     "The same content with every ${VARIABLE} replaced."

@@ -87,8 +87,8 @@ def fetch(
     from futures_algo.core import InputError
     from futures_algo.history import BarStore, export_range, historical_client
     from futures_algo.history import fetch as fetch_bars
-    key = environment(Path()).get("DATABENTO_API_KEY", "").strip()
-    if not key: raise InputError("DATABENTO_API_KEY", key, "must be set", "export it or write it into .env")
+    key = environment(Path("config")).get("DATABENTO_API_KEY", "").strip()
+    if not key: raise InputError("DATABENTO_API_KEY", key, "must be set", "export it, or write it into .env here or into config/.env")
     kept = BarStore(store)
     with demo_progress(1, quiet=json, what="parts") as progress:
         result = fetch_bars(symbols, start, end, client=historical_client(key, url), store=kept, schema=schema, max_cost_usd=max_cost,

@@ -33,6 +33,7 @@ def demo(
         player = Demo(recording, home, config, speed or math.inf, headless)
         with demo_progress(recording.count, quiet=json) as player.on_progress:
             summary = player.run(lambda url: typer.echo(f"Watch it at {url}", err=True), page_stays if stays else lambda summary: None)
+        if folder is None: summary["journal"] = None   # it goes with the temporary folder
         finish(summary, json, None if stays else demo_table, finding=bool(summary["duplicate_orders"] or summary["lost_bars"]))
 
 

@@ -54,4 +54,5 @@ def demo_table(summary: dict[str, Any]) -> None:
         ("bars in", f"{summary['bars_in']:,}"), ("bars out", counted(summary["bars_out"])), ("lost bars", summary["lost_bars"]),
         ("signals", f"{summary['signals']:,}  ({counted(summary['verdicts'])})"), ("orders", f"{summary['orders']:,}"),
         ("duplicate orders", summary["duplicate_orders"]), ("fills", f"{summary['fills']:,}  ({counted(summary['fills_by_symbol'])})"),
-        ("open positions", counted(summary["positions"])), ("profit and loss", dollars(summary["pnl_usd"])), ("elapsed", f"{summary['elapsed_s']:.1f} s")])
+        ("open positions", counted(summary["positions"])), ("profit and loss", dollars(summary["pnl_usd"])), ("elapsed", f"{summary['elapsed_s']:.1f} s"),
+        ("journal", summary["journal"] or "not kept; --folder keeps it")])

@@ -38,7 +38,7 @@ def paper_broker(
     "Serve CrossTrade's REST API on loopback, filling orders from recorded bars, until interrupted."
     from futures_algo.history import read_dbn
     from futures_algo.sim.broker import serve
-    serve(read_dbn(data), port=port, token=token, announce=typer.echo)
+    serve(read_dbn(data), port=port, token=token, announce=lambda url: typer.echo(f"{url}  (account Sim101, token {token}; Ctrl-C ends it)"))
 
 
 @app.command()

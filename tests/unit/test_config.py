@@ -121,3 +121,13 @@ def test_a_config_is_valid_when_its_classes_can_be_imported():
 @pytest.mark.parametrize("path, words", [("nowhere.at.all.Strategy", "importable"), ("futures_algo.core.Barr", "defined in"), ("Bare", "must name a class and where it is")])
 def test_a_class_that_cannot_be_loaded_is_explained(path, words):
     with pytest.raises(ConfigError, match=words): import_class(path)
+
+
+def test_a_key_stands_in_the_environment_beside_the_config_or_in_the_projects_folder(monkeypatch, tmp_path):
+    from futures_algo.config import environment
+    (folder := tmp_path / "config").mkdir()
+    for name in ("FIRST", "SECOND", "THIRD"): monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".env").write_text("FIRST=project\nSECOND=project\nTHIRD=project\n")
+    (folder / ".env").write_text("SECOND=config\nTHIRD=config\n")
+    monkeypatch.setenv("THIRD", "process")
+    assert [environment(folder)[name] for name in ("FIRST", "SECOND", "THIRD")] == ["project", "config", "process"]
