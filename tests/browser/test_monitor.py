@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from journal_maker import CONTRACTS, Answering, Day
@@ -90,6 +91,23 @@ def test_the_days_result_is_the_sum_over_fills_and_last_prices(day, served, visi
     for symbol, quantity in day.positions.items(): assert {int(q.replace("−", "-")) for q in held[CONTRACTS[symbol][0]]} == {quantity}
 
 
+def test_the_journal_is_on_screen_before_any_script(day, served, browser):
+    "The answer to a visit holds the panels as plain HTML; the drawn page then takes its place."
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(served.url)
+    assert page.locator("#net-today").inner_text().startswith(("+$", "−$")) and page.locator("section[aria-label='Fills'] tbody tr").count() == day.journal.count("fills")
+    assert page.locator(".mode.dry_run").inner_text().startswith("DRY RUN")
+    context.close()
+
+
+def test_local_times_are_the_readers(day, served, visit):
+    page = ready(visit(served.url, timezone_id="Asia/Tokyo"))
+    last = day.journal.rows("fills", order="rowid DESC", limit=1)[0]
+    local = f"{datetime.fromtimestamp(last['at'] // 10**9, ZoneInfo('Asia/Tokyo')):%H:%M}"
+    eventually(lambda: cells(page, "Fills")[0][0] == exchange(last["at"]) + local)
+
+
 # --- the chart streams
 
 def test_a_new_bar_streams_and_the_readers_view_stays(day, served, visit):
@@ -147,6 +165,7 @@ def test_every_action_is_journaled_with_who_and_when_and_answered(day, engine, v
     began = time.time_ns()
     page.get_by_role("button", name="Halt", exact=True).click()
     page.get_by_text("HALTED since").wait_for()
+    eventually(lambda: page.title().startswith("✖ HALTED"))
     resume = page.get_by_role("button", name="Resume")
     assert resume.is_disabled()
     page.get_by_placeholder("type RESUME").press_sequentially("RESUME")

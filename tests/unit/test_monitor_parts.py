@@ -16,7 +16,7 @@ from futures_algo.core import MINUTE, SECOND, Bar, ConfigError
 from futures_algo.day import Book, day_of
 from futures_algo.journal_reader import BarSeries, JournalReader, View
 from futures_algo.monitor_server import Refused, check_exposure, hash_password, password_fits, read_users, serve
-from futures_algo.panels import engine_state, troubles
+from futures_algo.panels import engine_state, tab_title, troubles
 from futures_algo.screen import Clocks, esc, money, number, table, tag
 
 
@@ -112,6 +112,30 @@ def test_the_reader_follows_a_journal_that_is_being_written(tmp_path):
     assert reader.look().versions is versions, "nothing was committed, nothing is read"
     reader.stop()
     day.journal.close()
+
+
+def test_all_tables_are_of_one_moment(tmp_path, monkeypatch):
+    "A fill written while the reader reads is in the next view, with its position, or in none of this one."
+    day = Day(tmp_path / "live.db").run(40)
+    reader, positions = JournalReader(day.journal.path), JournalReader._positions
+    def meanwhile(self, old):
+        day.book("ES.c.0", "ledger", day.strategy, 7)
+        day.journal.flush()
+        return positions(self, old)
+    monkeypatch.setattr(JournalReader, "_positions", meanwhile)
+    assert 7 not in [row["quantity"] for row in reader.look().tables["positions"]]
+    assert 7 in [row["quantity"] for row in reader.look().tables["positions"]]
+    reader.stop()
+    day.journal.close()
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [0, 1, 3, 4, 2], [3, 4, 0, 1, 2]])
+def test_bars_are_in_order_whatever_the_order_they_came_in(order):
+    series, bars = BarSeries(), random_bars(5)
+    for seq, i in enumerate(order): series.add(seq, bars[i])
+    assert series.bars() == bars
+    series.add(9, bars[1]._replace(close=1.0))
+    assert [bar.close == 1.0 for bar in series.bars()] == [False, True, False, False, False]
 
 
 def test_another_file_at_the_path_starts_anew(tmp_path):
@@ -225,6 +249,18 @@ def test_the_sentence_names_the_false_parts_of_the_entry():
     view = View("ok", status={"strategy:s:ES.c.0": {"enabled": True, "ready": True, "warmup": {}, "position": 0}, "trading": {"state": "ACTIVE"}},
                 tables={"evaluations": [{"strategy": "s", "symbol": "ES.c.0", "bar_end": 1, "vals": json.dumps({"conditions": {"entry": False, "exit": False}, "terms": terms})}]})
     assert why_no_trade(view, "s", "ES.c.0") == "Entry is false: cci < threshold (-62.40 < -100.00).".replace("-", "−")
+
+
+@pytest.mark.parametrize(("broker", "says"), [({}, "not known"), ({"state": "down"}, "unknown"), ({"state": "connected"}, "flat in both books")])
+def test_no_position_is_flat_only_where_a_broker_was_asked(broker, says):
+    view = View("ok", status={"broker": broker})
+    assert says in positions(view, view_day(view), Clocks("UTC"))
+
+
+def test_the_tab_names_the_worst_trouble():
+    engine = {"engine": {"state": "ready", "beat": SECOND, "mode": "live"}}
+    assert tab_title(view(**engine, trading={"state": "ACTIVE"}), Clocks("UTC"), SECOND) == "● LIVE ACTIVE"
+    assert tab_title(view(**engine, trading={"state": "HALTED", "reason": "loss"}), Clocks("UTC"), SECOND) == "✖ HALTED: loss"
 
 
 @pytest.mark.parametrize(("document", "says"), [({"state": "ok", "locked": {}}, "▲ being compared"), ({"state": "locked", "locked": {"ES 12-25": "books differ"}}, "✖ the books differ by"),
