@@ -16,7 +16,7 @@ _CODES = {
     "warm_up": "the engine had seen less history than the recording holds",
     "restart": "the engine was started anew and its strategies did not go on where the last one stood",
     "config_change": "the config was changed",
-    "reload": "the strategy was loaded anew while the engine ran",
+    "reload": "the strategy ran with other code, which was loaded anew since",
     "code_change": "the strategy's code or its defaults are not those it ran with",
     "cooldown": "an equal action came within engine.signal_cooldown_s",
     # orders

@@ -36,6 +36,7 @@ class Break(NamedTuple):
     detail: str
     who: str = ""            # the strategy, or "name:symbol"; "" is all of them
     how: str = "replay"      # continue: restored bit for bit; warm: from the journal's bars; take_over: so, with the position it had; replay: from what the feed replays; told: see the others
+    code: tuple[str, str] | None = None   # identity of the strategy's code before and after, where a reload changed it
 
 
 class BarRow(NamedTuple):
@@ -224,7 +225,9 @@ def _changes_of(event: dict[str, Any]) -> list[Break]:
     "The strategies a reload changed; code that changed under equal parameters is a reload of its own kind."
     data = json.loads(event["data"] or "{}")
     changed = {name: "reload" if set(what) == {"code"} else "config_change" for name, what in data.get("changed", {}).items()}
-    return [Break(event["at"], cause, event["message"], name, "told") for name, cause in (changed | dict.fromkeys([*data.get("added", ()), *data.get("removed", ())], "config_change")).items()]
+    code = {name: (what["code"][0], what["code"][1]) for name, what in data.get("changed", {}).items() if "code" in what}
+    causes = changed | dict.fromkeys([*data.get("added", ()), *data.get("removed", ())], "config_change")
+    return [Break(event["at"], cause, event["message"], name, "told", code.get(name)) for name, cause in causes.items()]
 
 
 # --- strategies
@@ -239,6 +242,13 @@ def versions_of(facts: Facts) -> tuple[list[Version], dict[str, str]]:
             try: found += _versions(name, entry, row["content"], since, until)
             except FuturesAlgoError as error: failed[name] = str(error)
     return _joined(found), failed
+
+
+def code_now(entry: dict[str, Any]) -> str:
+    "Identity of a strategy's code as it is now; empty for the library's own."
+    from futures_algo.config import import_class
+    from futures_algo.strategy_loader import code_files, code_identity
+    return code_identity(code_files(entry["class"], import_class(entry["class"])))
 
 
 def _versions(name: str, entry: dict, content: dict, since: int, until: int) -> list[Version]:

@@ -10,7 +10,7 @@ from futures_algo.checks import Difference
 from futures_algo.core import HOUR, SECOND, Bar, Bars, Signal
 from futures_algo.report_bars import MINUTE_BARS, BarCheck, difference
 from futures_algo.report_causes import Cause
-from futures_algo.report_facts import Break, Facts, Version, versions_of
+from futures_algo.report_facts import Break, Facts, Version, code_now, versions_of
 from futures_algo.strategy_columns import Market, decisions, signals_of
 from futures_algo.strategy_runner import StrategyRunner
 
@@ -170,10 +170,30 @@ class Line:
         if row and not model and row["config_hash"] not in {one.strategy.config_hash() for one in self.versions}: return self._of_unknown_code(at)
         if self.theirs and _same(self.journal_model.get(identity), row): return self._of_bars(at)
         if model and not row and self._is_cooled(model): return Cause.COOLDOWN, ""
-        if any(one.cause == "reload" and one.at >= at for one in self.breaks): return Cause.RELOAD, "the code was another then"
+        if (then := self._code_then(at)) and then != self._code_now: return self._of_other_code(at, then)
         if self.breaks and self.breaks[0].at <= at and (broken := self._of_break(identity, row, at)): return broken
         if not self._is_warm(at) and self._knew_more(): return Cause.WARM_UP, "the engine was warmed from history that the journal does not hold"
         return Cause.UNEXPLAINED, "equal bars, parameters and state give another signal"
+
+    def _code_then(self, at: int) -> str:
+        "Identity of the code at a moment, as the reloads of the journal tell it; empty where they do not, or contradict each other (it was changed while no engine ran)."
+        told = [one for one in self.breaks if one.code]
+        before, after = [one.code[1] for one in told if one.at < at], [one.code[0] for one in told if one.at >= at]
+        known = {*before[-1:], *after[:1]}
+        return known.pop() if len(known) == 1 else ""
+
+    @cached_property
+    def _code_now(self) -> str: return code_now(self._entry)
+
+    def _of_other_code(self, at: int, then: str) -> tuple[Cause, str]:
+        "What ran cannot be run again: that the code was another is proven, not that it decided otherwise for it."
+        reloaded = any(one.code and one.at >= at for one in self.breaks)
+        return Cause.RELOAD if reloaded else Cause.CODE_CHANGE, f"the code was {then[:8]} then and is {self._code_now[:8] or 'the library'} now"
+
+    @property
+    def _entry(self) -> dict[str, Any]:
+        "The strategy's entry in the newest config that has it."
+        return next(row["content"]["strategies"][self.name] for row in reversed(self.facts.configs) if self.name in row["content"].get("strategies", {}))
 
     def _of_unknown_code(self, at: int) -> tuple[Cause, str]:
         changed = [one for one in self.breaks if one.cause in ("config_change", "reload") and one.at <= at + HOUR]

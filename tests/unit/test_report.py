@@ -14,6 +14,7 @@ from futures_algo.core import HOUR, InputError, Signal, to_nanos
 from futures_algo.gate import Denial
 from futures_algo.report import session_report
 from futures_algo.report_causes import Cause, gate_cause
+from futures_algo.report_facts import code_now
 
 
 @pytest.fixture(scope="module")
@@ -200,15 +201,38 @@ def test_what_the_engine_decided_itself_says_why(journal, reason, cause):
     assert causes(session_report(journal), "signal") == {cause: 1}
 
 
-def test_code_that_was_another_until_a_reload_explains_what_came_before_it_and_nothing_after(journal):
-    before, after = newest(journal, offset=9), newest(journal, offset=3)
-    seq, at = sql(journal, "SELECT max(seq) FROM events")[0][0] + 1, (before["bar_end"] + after["bar_end"]) // 2
-    sql(journal, "UPDATE events SET at = ? WHERE message LIKE 'stopped%'", at - 1)
-    data = json.dumps({"changed": {"cci": {"code": ["old", "new"]}}, "before": "x", "after": "x"})
-    sql(journal, "INSERT INTO events (seq, at, level, kind, subject, message, data) VALUES (?, ?, 'info', 'config', 'live.json', 'applied: code', ?)", seq, at, data)
-    for row in (before, after): sql(journal, "DELETE FROM signals WHERE id = ?", row["id"])
-    found = {one.id: one.cause for one in session_report(journal).differences if one.kind == "signal"}
-    assert found == {before["id"]: "reload", after["id"]: "unexplained"}
+# --- code that was loaded anew
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> tuple[World, str]:
+    "A session of a strategy in a user's file, and the identity of its code."
+    folder = tmp_path_factory.mktemp("own")
+    file, config = folder / "own.py", content()
+    file.write_text("from futures_algo.strategies import SimpleBullishCCIStrategy\nclass Own(SimpleBullishCCIStrategy): pass\n")
+    config["strategies"]["cci"]["class"] = f"{file}:Own"
+    return whole(folder / "journal.db", config=config), code_now(config["strategies"]["cci"])
+
+
+@pytest.mark.parametrize("reloads, expected", [
+    ([("old", "NOW")], ["reload", "unexplained", "unexplained"]),                           # what came before the reload ran with other code
+    ([("NOW", "odd"), ("odd", "NOW")], ["unexplained", "reload", "unexplained"]),           # put back: what ran with today's code has no such excuse
+    ([("old", "odd")], ["reload", "code_change", "code_change"]),                           # edited again since
+    ([("old", "odd"), ("other", "NOW")], ["reload", "unexplained", "unexplained"]),         # edited while no engine ran: in between nothing is known
+])
+def test_a_difference_is_blamed_on_code_only_where_the_journal_proves_that_another_ran(own, tmp_path, reloads, expected):
+    world, now = own
+    path = Path(shutil.copy(world.path, tmp_path / "journal.db"))
+    lost = [newest(path, offset=offset) for offset in (15, 9, 3)]
+    seq = sql(path, "SELECT max(seq) FROM events")[0][0]
+    moments = [(lost[n]["bar_end"] + lost[n + 1]["bar_end"]) // 2 for n in range(2)]
+    for number, (pair, at) in enumerate(zip(reloads, moments), 1):
+        data = json.dumps({"changed": {"cci": {"code": [now if one == "NOW" else one for one in pair]}}, "before": "x", "after": "x"})
+        sql(path, "INSERT INTO events (seq, at, level, kind, subject, message, data) VALUES (?, ?, 'info', 'config', 'live.json', 'applied: code', ?)", seq + number, at, data)
+    sql(path, "UPDATE events SET at = ? WHERE message LIKE 'stopped%'", moments[0] - 1)   # events are read in their order
+    for row in lost: sql(path, "DELETE FROM signals WHERE id = ?", row["id"])
+    found = {one.id: one for one in session_report(path).differences if one.kind == "signal"}
+    assert [found[row["id"]].cause for row in lost] == expected and len(found) == 3
+    assert all((f"is {now[:8]} now" in found[row["id"]].detail["why"]) == (cause != "unexplained") for row, cause in zip(lost, expected))
 
 
 def test_a_journal_that_begins_after_the_recording_had_less_to_warm_up_with(tmp_path):
