@@ -7,6 +7,7 @@ import typer
 from futures_algo.cli import Json, app, finish
 
 Config = typer.Option(Path("config/live_trading_config.json"), "--config", help="The live config.")
+SCOPES = ("strategy", "instrument", "account")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 JournalPath = typer.Option(Path("journal/live.db"), "--journal", help="The engine's journal.")
 Name = typer.Argument(help="Its name in the config.")
@@ -68,15 +69,14 @@ def validate_config(config: Path = typer.Argument(Path("config/live_trading_conf
 @app.command()
 def status(journal: Path = JournalPath, json: bool = Json) -> None:
     "What the engine last said of itself, its feed, its broker and its strategies."
-    from futures_algo.commands.show import table
+    from futures_algo.commands.show import status_rows, table
     from futures_algo.journal import Journal
     with Journal(journal, readonly=True) as reader: documents = reader.status()
-    rows = lambda document: [(key, value.get("state", value.get("position", ""))) for key, value in sorted(document.items())]
-    finish(documents, json, lambda document: table("Status", rows(document)))
+    finish(documents, json, lambda document: table("Status", status_rows(document)))
 
 
 @app.command()
-def events(journal: Path = JournalPath, last: int = typer.Option(30, help="How many."), json: bool = Json) -> None:
+def events(journal: Path = JournalPath, last: int = typer.Option(30, min=1, help="How many."), json: bool = Json) -> None:
     "The latest events of the journal, newest last."
     from futures_algo.core import to_timestamp
     from futures_algo.journal import Journal
@@ -114,6 +114,9 @@ def resume(journal: Path = JournalPath, json: bool = Json) -> None:
 @app.command()
 def flatten(scope: str = typer.Option(..., help="strategy, instrument or account"), name: str = typer.Option("", help="The strategy's name in the config, or the contract in any spelling."), journal: Path = JournalPath, json: bool = Json) -> None:
     "Close what the engine's ledgers hold."
+    from futures_algo.core import InputError, did_you_mean
+    if scope not in SCOPES: raise InputError("scope", scope, "must be strategy, instrument or account", did_you_mean(scope, SCOPES))
+    if scope != "account" and not name: raise InputError("name", name, f"must say which {scope}", "add --name")
     send(journal, json, "flatten", scope=scope, name=name)
 
 

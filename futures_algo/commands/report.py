@@ -23,6 +23,7 @@ def report(
     found = session_report(journal, data, read_config(config) if config else None, session=session, late_s=late)
     if html: html.write_text(found.html(), encoding="utf-8")
     def show(document: dict) -> None:
+        from futures_algo.commands.show import dollars
         typer.echo(str(found))
-        for row in found.pnl: typer.echo(f"  {row['strategy']} {row['product']}: model ${row['model_usd']:,.2f}, account ${row['account_usd']:,.2f}, net ${row['net_usd']:,.2f} {row['causes'] or ''}")
+        for row in found.pnl: typer.echo(f"  {row['strategy']} {row['product']}: model {dollars(row['model_usd'])}, account {dollars(row['account_usd'])}, net {dollars(row['net_usd'])} {row['causes'] or ''}".rstrip())
     finish(found.as_dict(), json, show, finding=not found.ok)

@@ -48,6 +48,35 @@ def dollars(amount: float) -> str:
     return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
 
 
+def moment(nanos: int) -> str:
+    "'2025-09-15 21:00:00 UTC'"
+    from futures_algo.core import to_timestamp
+    return f"{to_timestamp(nanos):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def status_rows(documents: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    "What the engine last said, a line a part; the whole is in --json."
+    return [(name, _STATUS.get(name, _said_of_strategy if name.startswith("strategy:") else _said)(document)) for name, document in sorted(documents.items())]
+
+
+def _said(document: dict[str, Any]) -> str: return ": ".join(str(part) for part in (document.get("state", ""), document.get("reason")) if part)
+def _said_of_engine(document: dict[str, Any]) -> str: return f"{document['state']} ({document.get('mode', '')}, {document.get('account', '')}), last beat {moment(document.get('beat', 0))}"
+def _said_of_trading(document: dict[str, Any]) -> str: return f"{_said(document)}, P&L {dollars(document.get('pnl_usd', 0.0))}"
+def _said_of_day(document: dict[str, Any]) -> str: return f"{document['day']}: {dollars(document['now_usd'] - document['start_usd'])}"
+def _said_of_books(document: dict[str, Any]) -> str: return "  ".join([_said(document), *(f"{name} locked: {why}" for name, why in document.get("locked", {}).items())])
+def _said_of_market(document: dict[str, Any]) -> str:
+    return "  ".join(f"{symbol} {'open' if said['open'] else 'closed'} until {moment(said['next'])}" for symbol, said in document.items() if isinstance(said, dict))
+def _said_of_strategy(document: dict[str, Any]) -> str:
+    held = document.get("position", 0)
+    state = [] if document.get("enabled", True) else ["disabled"]
+    if not document.get("ready", True): state.append("warming up")
+    return ", ".join([f"{'long' if held > 0 else 'short'} {abs(held)}" if held else "flat", *state])
+
+
+_STATUS: dict[str, Callable[[dict[str, Any]], str]] = {"engine": _said_of_engine, "trading": _said_of_trading, "day": _said_of_day, "market": _said_of_market,
+                                                       "reconciliation": _said_of_books, "clock": lambda document: moment(document["now"])}
+
+
 def demo_table(summary: dict[str, Any]) -> None:
     "The demo's end."
     table("What happened", [
