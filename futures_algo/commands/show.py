@@ -62,10 +62,10 @@ def status_rows(documents: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
 def _said(document: dict[str, Any]) -> str: return ": ".join(str(part) for part in (document.get("state", ""), document.get("reason")) if part)
 def _said_of_engine(document: dict[str, Any]) -> str: return f"{document['state']} ({document.get('mode', '')}, {document.get('account', '')}), last beat {moment(document.get('beat', 0))}"
 def _said_of_trading(document: dict[str, Any]) -> str: return f"{_said(document)}, P&L {dollars(document.get('pnl_usd', 0.0))}"
-def _said_of_day(document: dict[str, Any]) -> str: return f"{document['day']}: {dollars(document['now_usd'] - document['start_usd'])}"
+def _said_of_day(document: dict[str, Any]) -> str: return f"{document['day']}: {dollars(document['now_usd'])}"
 def _said_of_books(document: dict[str, Any]) -> str: return "  ".join([_said(document), *(f"{name} locked: {why}" for name, why in document.get("locked", {}).items())])
 def _said_of_market(document: dict[str, Any]) -> str:
-    return "  ".join(f"{symbol} {'open' if said['open'] else 'closed'} until {moment(said['next'])}" for symbol, said in document.items() if isinstance(said, dict))
+    return "  ".join(f"{symbol} {'open' if said['open'] else 'closed'}{f" until {moment(said['next'])}" if said.get('next') else ''}" for symbol, said in document.items() if isinstance(said, dict))
 def _said_of_strategy(document: dict[str, Any]) -> str:
     held = document.get("position", 0)
     state = [] if document.get("enabled", True) else ["disabled"]

@@ -109,10 +109,10 @@ def test_status_says_each_part_in_words_and_dollars():
     from futures_algo.commands.show import status_rows
     at = 1_757_970_000_000_000_000
     documents = {"engine": {"state": "ready", "mode": "dry_run", "account": "Sim101", "beat": at}, "trading": {"state": "HALTED", "reason": "by hand", "pnl_usd": -12.5},
-                 "feed": {"state": "live", "reason": ""}, "clock": {"now": at}, "day": {"day": "2025-09-15", "start_usd": 100.0, "now_usd": 40.0},
-                 "market": {"at": at, "ES.c.0": {"open": True, "next": at}}, "reconciliation": {"state": "differs", "locked": {"ES 12-25": "1 here, 2 there"}},
+                 "feed": {"state": "live", "reason": ""}, "clock": {"now": at}, "day": {"day": "2025-09-15", "start_usd": 100.0, "now_usd": -60.0},
+                 "market": {"at": at, "ES.c.0": {"open": True, "next": at}, "NQ.c.0": {"open": False, "next": 0}}, "reconciliation": {"state": "differs", "locked": {"ES 12-25": "1 here, 2 there"}},
                  "strategy:mine:ES.c.0": {"position": -2, "enabled": False, "ready": False}, "strategy:mine:NQ.c.0": {"position": 0, "enabled": True, "ready": True}, "config": {"state": "refused"}}
     assert dict(status_rows(documents)) == {
         "engine": "ready (dry_run, Sim101), last beat 2025-09-15 21:00:00 UTC", "trading": "HALTED: by hand, P&L -$12.50", "feed": "live", "clock": "2025-09-15 21:00:00 UTC",
-        "day": "2025-09-15: -$60.00", "market": "ES.c.0 open until 2025-09-15 21:00:00 UTC", "reconciliation": "differs  ES 12-25 locked: 1 here, 2 there",
+        "day": "2025-09-15: -$60.00", "market": "ES.c.0 open until 2025-09-15 21:00:00 UTC  NQ.c.0 closed", "reconciliation": "differs  ES 12-25 locked: 1 here, 2 there",
         "strategy:mine:ES.c.0": "short 2, disabled, warming up", "strategy:mine:NQ.c.0": "flat", "config": "refused"}
