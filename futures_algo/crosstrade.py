@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _all_ = ["Ambiguous", "Answered", "NotSent", "OrderRequest", "Refused"]   # what a user of the client needs beside it
 
-# %% ../nbs/11_crosstrade.ipynb #e6b13b22
+# %% ../nbs/11_crosstrade.ipynb #2afde8e2
 _T = TypeVar("_T")
 
 def _segment(text: str) -> str:
@@ -80,6 +80,10 @@ class CrossTradeClient:
     def before_request(self, call: Callable[[], None]) -> None:
         "Have this called before each request: a sign of life from who may have to wait for the answer."
         self._core.before = call
+
+    def hurry(self, seconds: float) -> None:
+        "Wait at most so long for each answer from now on: who stops must not hang on a broker that does."
+        self._core.transport.hurry(seconds)
 
     def _drive(self, work: Coroutine[Any, Any, _T]) -> _T:
         "Run the core to its end in this thread."

@@ -183,7 +183,7 @@ def error_of(reply: Reply, where: str) -> QueryError | None:
     if kind: return kind(reason, where, reply.status, detail, reply.retry_after)
     return UnreadableAnswer(f"{where}: {reply.reason}") if reply.failure else None
 
-# %% ../nbs/11d_crosstrade_wire.ipynb #5a6a95c6
+# %% ../nbs/11d_crosstrade_wire.ipynb #1fe2b3d0
 BASE_URL = "https://app.crosstrade.io/v1/api"
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=10.0, pool=5.0)   # the broker itself waits 5 s in a reverse and has been seen to answer after 16 s
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.ProxyError)
@@ -210,6 +210,7 @@ class Blocking:
                 parts.append(part)
         return Answer(answer.status_code, answer.headers, b"".join(parts))
     async def sleep(self, seconds: float) -> None: time.sleep(seconds)  # noqa: ASYNC251 - blocks on purpose: there is no loop
+    def hurry(self, seconds: float) -> None: self._http.timeout = seconds
     async def close(self) -> None: self._http.close()
 
 class Suspending:
@@ -223,6 +224,7 @@ class Suspending:
                 parts.append(part)
         return Answer(answer.status_code, answer.headers, b"".join(parts))
     async def sleep(self, seconds: float) -> None: await asyncio.sleep(seconds)
+    def hurry(self, seconds: float) -> None: self._http.timeout = seconds
     async def close(self) -> None: await self._http.aclose()
 
 class Bearer(httpx.Auth):

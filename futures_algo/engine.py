@@ -23,6 +23,7 @@ scanner = logging.getLogger("futures_algo.scanner")   # what the strategies foun
 STATUS_SECONDS = 0.5     # between status documents, wall time
 SNAPSHOT_SECONDS = 10.0  # between snapshots for a successor, wall time
 TURN_SECONDS = 0.25      # longest wait for the feed before commands and orders are looked at
+STOP_PATIENCE = {"leave": 3.0, "protect": 10.0, "flatten": 10.0}   # seconds the broker has for each answer once the engine stops, by `on_stop`
 
 
 class Engine:
@@ -165,6 +166,7 @@ class Engine:
         self._enter("stopping")
         self._save()
         self.feed.shutdown()
+        self.executor.client.hurry(STOP_PATIENCE[self.on_stop])
         handover.leave(self, self.on_stop)
         self._enter("stopped")
         self.journal.update("runs", "run_id", self.run_id, ended=time.time_ns())

@@ -36,7 +36,7 @@ class Waiting(NamedTuple):
     attempt: int = 0        # of an exit
     not_before: int = 0     # ns UTC
 
-# %% ../nbs/12g_executor.ipynb #a7cae049
+# %% ../nbs/12g_executor.ipynb #c7165373
 _ALARM_AFTER = 3       # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60    # seconds between attempts
@@ -242,12 +242,16 @@ class CrossTradeExecutor(Bookkeeper):
         key = order.strategy, order.instrument
         execution_log.info(json.dumps({"order_id": order.order_id, "state": order.state, "filled": order.filled, "at": self.clock.now(),
                                        "average_price": order.value / order.filled if order.filled else None}))
-        if order.bracket: self.orders.protect(order)
+        if order.bracket: self._protect(order)
         if order.purpose != "exit": return
         left = self._ledger(key).quantity * order.sign
         if left < 0 and order.signal_id: self._retry(order.signal_id, order.order_id)
         elif left > 0: self._lock(order.instrument, "exit", f"exits of {order.strategy} closed {left} more than it held: one that counted as lost arrived after all; flatten the strategy")
         elif not self._ledger(key).quantity: self._end_alarm(order.instrument)
+
+    def _protect(self, order: Tracked) -> None:
+        if not self.books.dry_run: self.orders.protect(order)
+        elif order.filled: self.journal.add_event(self.clock.now(), "alarm", "protect", order.instrument, f"{order.strategy} holds {order.filled} without the stop it was entered with: a dry run places none")
 
     def _end_alarm(self, instrument: str) -> None:
         "The lock of failing exits opens when no strategy has an exit of the instrument under way or waiting any more."
@@ -272,12 +276,20 @@ class CrossTradeExecutor(Bookkeeper):
         return fresh
 
     def _release(self, key: tuple[str, str]) -> None:
-        "The first that waited and may go now: exits before entries."
+        "The first that waited and may go now: exits before entries. In a dry run exits wait for the next live one."
         queue = sorted(self._waiting.pop(key), key=lambda waiting: waiting.signal.is_entry)
+        if self.books.dry_run: queue = self._deny_entries(queue, key)
         while queue and queue[0].not_before <= self.clock.now() and not self._is_busy(key):
             if not queue[0].signal.is_entry and self._exits(queue[0].signal, key) and not self._is_clear(key): break
             self._go(queue.pop(0), key)
         if queue: self._waiting[key] = queue
+
+    def _deny_entries(self, queue: list[Waiting], key: tuple[str, str]) -> list[Waiting]:
+        "The exits of a queue of a dry run, put back; its entries are judged, which denies them."
+        for waiting in queue:
+            if waiting.signal.is_entry: self._go(waiting, key)
+        if exits := [waiting for waiting in queue if not waiting.signal.is_entry]: self._waiting[key] = exits
+        return []
 
     def _exits(self, signal: Signal, key: tuple[str, str]) -> bool:
         "Whether the ledger holds what the signal would close."
@@ -317,7 +329,7 @@ class CrossTradeExecutor(Bookkeeper):
         inside = lambda key: scope == "account" or key[0 if scope == "strategy" else 1] == wanted
         self.withdraw_entries(f"flatten {scope} {name}".rstrip(), inside)
         for key in {(order.strategy, order.instrument) for order in self.orders.open.values()}:
-            if inside(key): self._is_clear(key)
+            if inside(key) and not self.books.dry_run: self._is_clear(key)
         return [self.submit_signal(self._flatten_signal(key)) for key, ledger in list(self.ledgers.items()) if inside(key) and (ledger.quantity or self._is_busy(key))]
 
     def withdraw_entries(self,

@@ -8,7 +8,7 @@ At the end `on_stop` decides what becomes of open positions: `leave` them, `flat
 import time
 
 from futures_algo.contracts import Contract, product, root_of
-from futures_algo.core import InputError, Signal, signal_id
+from futures_algo.core import BrokerError, InputError, Signal, signal_id
 from futures_algo.crosstrade_orders import OrderRequest
 from futures_algo.orders import own_id
 
@@ -71,10 +71,14 @@ def _adopted(engine, runner) -> int:
     "Contracts taken over from the account, when what nobody owns there lies on the strategy's side."
     try: return engine.executor.adopt(engine.latest(runner.symbol)[0], "on_start", runner.name, _SIGNS[runner.position])
     except InputError: return 0
+    except BrokerError as error:
+        _say(engine, "alarm", runner.name, f"could not take over what the account holds: {error}")
+        return 0
 
 
 def _withdraw_protection(engine) -> None:
     "The stops an earlier run left at the broker: the strategy looks after its position again."
+    if engine.executor.books.dry_run: return
     names = {runner.name for runner in engine.runners}
     for order in [order for order in engine.executor.orders.open.values() if order.is_resting and order.purpose == "stop" and not order.oco_id and order.strategy in names]:
         engine.executor.orders.cancel(order)
@@ -112,6 +116,7 @@ def _protect(engine, strategy: str, ledger) -> tuple[str, str]:
     resting = next((o for o in engine.executor.orders.open.values() if (o.strategy, o.instrument, o.purpose) == (strategy, ledger.instrument, "stop")), None)
     if resting: return "warning", f"{ledger.quantity:+d} left with the stop that rests: {resting.order_id} {resting.state}"
     runner = next((r for r in engine.runners if r.name == strategy and root_of(r.symbol) == Contract.parse(ledger.instrument).root), None)
+    if engine.executor.books.dry_run: return "warning", f"{ledger.quantity:+d} left: a dry run places no stop"
     distance, kind = runner.strategy.exit_rules(runner.symbol).stop if runner else 0, product(Contract.parse(ledger.instrument).root)
     if not distance: return "warning", f"{ledger.quantity:+d} left: the strategy declares no stop_ticks to protect it with"
     sign = 1 if ledger.quantity > 0 else -1

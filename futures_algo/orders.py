@@ -6,10 +6,11 @@
 __all__ = ['OURS', 'order_id', 'leg_id', 'own_id', 'instrument_of', 'split_slippage', 'OrderManager', 'ENDED', 'Fill', 'Ledger',
            'Tracked']
 
-# %% ../nbs/12c_orders.ipynb #12c_orders-003-b760
+# %% ../nbs/12c_orders.ipynb #ad52f629
 import datetime as dt
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .contracts import Contract
@@ -54,9 +55,13 @@ def split_slippage(
     delay = (arrival - reference) * sign if reference and arrival else None
     return delay, (fill["price"] - arrival) * sign if arrival else None
 
-# %% ../nbs/12c_orders.ipynb #12c_orders-011-3fa2
+# %% ../nbs/12c_orders.ipynb #67ad4456
 class OrderManager(Tracker):
-    "Submits orders once, and follows them to their end."
+    "Submits orders once, and follows them to their end. In a dry run it follows what a live one left, and nothing leads to the broker."
+    dry_run: Callable[[], bool] = staticmethod(lambda: False)   # the executor sets it
+
+    def _refuse_dry_run(self, what: str) -> None:
+        if self.dry_run(): raise InputError("order", what, "must not be sent in a dry run", "start the engine with --live")
 
     # --- one order
 
@@ -70,6 +75,7 @@ class OrderManager(Tracker):
         bracket: dict[str, float] | None = None,   # {"target": points, "stop": points} to place once it filled
     ) -> Tracked:
         "Journal the intent; the same id again is refused."
+        self._refuse_dry_run(f"{request.action} {request.quantity} {request.instrument}")
         if self.journal.has("intents", "order_id", request.order_id): raise InputError("order id", request.order_id, "stands in the journal already", "an intent is acted on once")
         now = self.clock.now()
         order = Tracked(request.order_id, signal.id if signal else "", signal.strategy if signal else strategy, request.instrument, request.action, request.quantity, purpose,
@@ -160,6 +166,7 @@ class OrderManager(Tracker):
 
     def cancel(self, order: Tracked) -> Outcome:
         "Ask for an order's end; it is over when the broker says so, not when it is asked."
+        self._refuse_dry_run(f"cancel {order.order_id}")
         outcome = self.client.cancel_order(order.broker_id or order.order_id, self.account)
         self._journal_request(order, outcome)
         if outcome.ok: self._set_state(order, "CancelPending", "cancel")
@@ -167,6 +174,7 @@ class OrderManager(Tracker):
 
     def change(self, order: Tracked, **changes: Any) -> Outcome:
         "Change quantity, `limit_price` or `stop_price` of a working order."
+        self._refuse_dry_run(f"change {order.order_id}")
         outcome = self.client.change_order(order.broker_id or order.order_id, account=self.account, **changes)
         self._journal_request(order, outcome)
         if outcome.ok:
@@ -181,6 +189,7 @@ class OrderManager(Tracker):
 
     def flatten_position(self, instrument: str) -> Outcome:
         "Close the whole position of the account in one contract and cancel its orders: every strategy's share of it, and what was traded by hand."
+        self._refuse_dry_run(f"flatten {instrument}")
         return self.client.flatten(instrument, self.account)
 
     def give_up(self, order: Tracked, who: str) -> None:

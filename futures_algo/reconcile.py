@@ -17,7 +17,7 @@ from .ledgers import DayResult, Difference, Ledger, compare, trading_day
 from .orders import OURS, OrderManager, instrument_of
 from .tracking import ENDED, UNKNOWN, Fill
 
-# %% ../nbs/12f_reconcile.ipynb #ccff3916
+# %% ../nbs/12f_reconcile.ipynb #0311c17d
 _STOPS = ("stop", "trail")
 
 class Bookkeeper:
@@ -35,6 +35,7 @@ class Bookkeeper:
         self.orders = OrderManager(client, journal, self.clock, account, grace_s)
         self.orders.on_fill = self._on_fill
         self.books = Books(dry_run=dry_run)
+        self.orders.dry_run = lambda: self.books.dry_run
         self.ledgers: dict[tuple[str, str], Ledger] = {}   # (strategy, instrument)
         self.marks: dict[str, float] = {}                  # instrument -> last price known
         self.day = DayResult()

@@ -5,7 +5,7 @@ import pytest
 from execution_desk import ES, START, desk  # noqa: F401
 
 from futures_algo import handover
-from futures_algo.core import HOUR, SECOND
+from futures_algo.core import HOUR, SECOND, Bar
 from futures_algo.engine import Engine
 from futures_algo.engine_state import remember_commands
 from futures_algo.feed import DatabentoLiveFeed
@@ -262,3 +262,48 @@ def test_a_lock_is_settled_by_commands(desk):  # noqa: F811
     (order,) = it.executor.orders.open
     assert ask("give_up", name="fa0")[0] == "refused"
     assert ask("give_up", name=order)[0] == "done" and not it.executor.orders.open and not it.executor.books.locked
+
+
+# dry runs, and a broker that is down at the start
+
+
+def test_a_dry_run_neither_withdraws_nor_places_stops(desk):  # noqa: F811
+    it = desk()
+    engine = engine_of(it)
+    it.submit()
+    it.wait()
+    handover.leave(engine, "protect")
+    it.options["dry_run"] = True
+    it.restart()
+    engine = engine_of(it)
+    handover.settle(engine, "flat")
+    it.wait(looks=2)
+    assert [order.order_type for order in it.broker.books.active()] == ["STOPMARKET"]
+    it.broker._on_loop(lambda: it.broker.books.cancel_many(it.broker.books.accounts["Sim101"], ES))
+    it.wait(looks=2)
+    handover.leave(engine, "protect")
+    assert not it.broker.books.active() and "dry run" in it.events("present")[-1]["message"]
+
+
+def test_taking_over_from_a_broker_that_is_down_is_said_and_ends_nothing(desk):  # noqa: F811
+    from futures_algo.position import SIDE
+    it = desk()
+    engine = engine_of(it)
+    engine.runners[0]._state[0][SIDE] = 1
+    engine._mark(Bar("ES.c.0", "1min", START - 60 * SECOND, START, 5850.0, 5850.0, 5850.0, 5850.0, 1, "ESZ5"))
+    it.broker.faults.add("addon_down", times=-1)
+    handover.settle(engine, "adopt")
+    assert "could not take over" in it.events("present")[-2]["message"] and "waiting for its next entry" in it.events("present")[-1]["message"]
+
+
+def test_an_engine_that_stops_does_not_wait_long_for_a_broker_that_hangs(desk, monkeypatch):  # noqa: F811
+    from futures_algo import engine as engine_module
+    monkeypatch.setattr(engine_module, "STOP_PATIENCE", {"leave": 0.2})
+    it = desk()
+    engine = engine_of(it)
+    it.broker.faults.add("lost_after", path="/place")
+    it.submit()
+    it.broker.faults.add("slow", seconds=20.0, times=-1)
+    engine.stop("signal 15")
+    engine._end()
+    assert engine.state == "stopped" and not any(seen.path.endswith("/orders") for seen in list(it.broker.requests)[3:])   # its answer is not there yet

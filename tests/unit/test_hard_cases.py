@@ -310,3 +310,63 @@ def test_what_a_person_closed_is_taken_from_the_strategy_that_held_it(desk):  # 
     with pytest.raises(InputError, match="trend holds \\+1"): it.executor.adopt(ES, "ann")
     assert it.executor.adopt(ES, "ann", "trend") == -1 and it.held() == 0
     assert it.submit("LONG_EXIT").denial == "NOTHING_TO_EXIT" and it.at_broker() == 0
+
+
+# a dry run after a live one
+
+
+def _dry(it):
+    "The next engine on the same journal is started without --live."
+    it.options["dry_run"] = True
+    placed = len(it.orders())
+    it.restart()
+    return placed
+
+
+def test_a_dry_run_does_not_take_up_the_exits_of_a_live_one(desk):  # noqa: F811
+    it = desk()
+    it.submit()
+    it.wait()
+    it.broker.faults.add("refuse", path="/place")
+    it.submit("LONG_EXIT")
+    placed = _dry(it)
+    it.wait(5, looks=4)
+    assert len(it.orders()) == placed and it.at_broker() == it.held() == 1
+
+
+def test_a_dry_run_does_not_send_what_waited_in_a_live_one(desk):  # noqa: F811
+    it = desk()
+    it.submit()
+    it.wait()
+    it.broker.faults.add("lost_after", path="/place")
+    it.submit("LONG_EXIT")
+    it.submit("SHORT_ENTRY")
+    placed = _dry(it)
+    it.wait(looks=4)
+    assert len(it.orders()) == placed and it.journal.rows("signals", "action = 'SHORT_ENTRY'")[0]["denial"] == "DRY_RUN"
+
+
+def test_a_dry_run_cancels_no_order_of_a_live_one(desk):  # noqa: F811
+    it = desk()
+    it.executor.orders.submit_bracket_order(ES, "BUY", 1, target=5900.0, stop=5800.0, strategy="trend")
+    it.wait(looks=2)
+    _dry(it)
+    assert [each.verdict for each in it.executor.flatten("account")] == ["dry_run"]
+    it.wait(looks=2)
+    assert len(it.broker.books.active()) == 2 and it.at_broker() == 1
+
+
+def test_a_dry_run_places_no_bracket_for_an_entry_of_a_live_one(desk):  # noqa: F811
+    it = desk()
+    it.broker.faults.add("lost_after", path="/place")
+    it.executor.orders.submit_bracket_order(ES, "BUY", 1, target=5900.0, stop=5800.0, strategy="trend")
+    placed = _dry(it)
+    it.wait(looks=3)
+    assert it.held() == 1 and len(it.orders()) == placed
+
+
+@pytest.mark.parametrize("send", [lambda orders: orders.submit_market_order(ES, "BUY", 1), lambda orders: orders.flatten_position(ES)])
+def test_in_a_dry_run_no_way_leads_to_the_broker(desk, send):  # noqa: F811
+    it = desk(dry_run=True)
+    with pytest.raises(InputError, match="dry run"): send(it.executor.orders)
+    assert not any(seen.method != "GET" for seen in it.broker.requests)
