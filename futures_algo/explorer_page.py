@@ -20,16 +20,16 @@ from .run_chart import EquityChart, RunChart
 from .strategy_base import BaseStrategy
 from .strategy_library import STRATEGIES
 
-# %% ../nbs/10g_explorer_page.ipynb #6b8a5bf1
+# %% ../nbs/10g_explorer_page.ipynb #2d63234f
 def _control(name: str, param: Param, value: Any, choices: tuple[str, ...]) -> pn.widgets.Widget:
     "Panel's control for a parameter; a slider's value may be typed."
     label = f"{name.replace('_', ' ')} ({param.unit})" if param.unit else name.replace("_", " ")
-    if choices: return pn.widgets.Select(name=label, options=list(dict.fromkeys((*choices, value))), value=value)
-    if (offer := slider_of(param)) is None: return pn.widgets.Checkbox(name=label, value=value)
+    if choices: return pn.widgets.Select(label=label, options=list(dict.fromkeys((*choices, value))), value=value)
+    if (offer := slider_of(param)) is None: return pn.widgets.Checkbox(label=label, value=value)
     kind = pn.widgets.EditableIntSlider if offer.whole else pn.widgets.EditableFloatSlider
     hard = {"fixed_start": max(offer.least, -1e9), "fixed_end": min(offer.most, 1e9)}
     if offer.whole: hard = {key: int(limit) for key, limit in hard.items()}
-    return kind(name=label, start=min(offer.low, value), end=max(offer.high, value), step=offer.step, value=value, **hard)
+    return kind(label=label, start=min(offer.low, value), end=max(offer.high, value), step=offer.step, value=value, **hard)
 
 class ExplorerPage:
     "The explorer under Panel; `.view` is the Panel object."
@@ -39,8 +39,8 @@ class ExplorerPage:
         **more: Any,                                                      # of `Exploration`: costs, quantity, strategies
     ):
         self.exploration = known = Exploration(bars, strategy, **more)
-        self.strategy = pn.widgets.Select(name="Strategy", options=list(known.strategies), value=known.kind.__name__)
-        self.symbol = pn.widgets.Select(name="Symbol", options=list(known.markets), value=known.symbol)
+        self.strategy = pn.widgets.Select(label="Strategy", options=list(known.strategies), value=known.kind.__name__)
+        self.symbol = pn.widgets.Select(label="Symbol", options=list(known.markets), value=known.symbol)
         self.strategy.param.watch(lambda event: self._choose(strategy=event.new), "value")
         self.symbol.param.watch(lambda event: self._choose(symbol=event.new), "value")
         self.controls: dict[str, pn.widgets.Widget] = {}
