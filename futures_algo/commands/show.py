@@ -65,7 +65,8 @@ def _said_of_trading(document: dict[str, Any]) -> str: return f"{_said(document)
 def _said_of_day(document: dict[str, Any]) -> str: return f"{document['day']}: {dollars(document['now_usd'])}"
 def _said_of_books(document: dict[str, Any]) -> str: return "  ".join([_said(document), *(f"{name} locked: {why}" for name, why in document.get("locked", {}).items())])
 def _said_of_market(document: dict[str, Any]) -> str:
-    return "  ".join(f"{symbol} {'open' if said['open'] else 'closed'}{f" until {moment(said['next'])}" if said.get('next') else ''}" for symbol, said in document.items() if isinstance(said, dict))
+    until = lambda said: f" until {moment(said['next'])}" if said.get("next") else ""
+    return "  ".join(f"{symbol} {'open' if said['open'] else 'closed'}{until(said)}" for symbol, said in document.items() if isinstance(said, dict))
 def _said_of_strategy(document: dict[str, Any]) -> str:
     held = document.get("position", 0)
     state = [] if document.get("enabled", True) else ["disabled"]
