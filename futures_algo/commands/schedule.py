@@ -36,8 +36,10 @@ def install(
 ) -> None:
     "Write the units that start every session from the exchange calendar (holidays left out, early closes known, summer time right) and the weekly search."
     from futures_algo import schedule as module
+    from futures_algo.core import InputError
     from futures_algo.live_session import find_config, symbols_of
     path, moment, system, more = find_config(config), _moment(now), system or module.own_system(), _search(data, limits)
+    if more and not optimize: raise InputError("optimize", "", "must name a day when --data or --limits are given", "write --optimize sat")
     job = module.Job(path, dry_run=not live)
     if renew and (there := module.installed(system, job)) and not module.ends_soon(there, moment):
         finish({"system": system, "sessions": len(there), "written": []}, json, lambda _: typer.echo("the installed units reach far enough: nothing to renew"))

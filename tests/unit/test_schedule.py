@@ -206,7 +206,14 @@ def test_print_shows_the_weekly_units_too():
     assert done.returncode == 0 and f"# --- {WEEKLY}.timer" in done.stdout and "OnCalendar=Sun *-*-* 10:00:00" in done.stdout
     command = next(line for line in done.stdout.splitlines() if line.startswith("ExecStart=") and "schedule optimize" in line)
     assert shlex.split(command)[-4:] == ["--data", str(ROOT / "config"), "--limits", '{"sharpe": 0.5}']
-    assert run("install", "--print", "--optimize", "someday").returncode == 2
+
+
+@pytest.mark.parametrize("words, said", [(("--optimize", "someday"), "must be one of mon"), (("--data", "config"), "must name a day"), (("--optimize", "sat", "--limits", "{"), "must be JSON")])
+def test_a_weekly_search_that_cannot_be_is_refused_in_one_line(capsys, words, said):
+    from futures_algo.cli import main
+    with pytest.raises(SystemExit) as ended: main(["schedule", "install", "--config", str(CONFIG), "--print", *words])
+    message = capsys.readouterr().err
+    assert ended.value.code == 2 and said in message and len(message.strip().splitlines()) == 1
 
 
 # --- a schedule has an end
