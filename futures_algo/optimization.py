@@ -98,7 +98,7 @@ def plans_of(
     by_name = any(isinstance(value, Mapping) for value in (grids or {}).values())
     return [plan_of(name, strategies[name], folder, feed, (grids or {}).get(name) if by_name else grids) for name in chosen]
 
-# %% ../nbs/09d_optimization.ipynb #920a0754
+# %% ../nbs/09d_optimization.ipynb #0f3f0f2b
 def sample_bars(
     symbols: Sequence[str],
     sessions: int = 60,
@@ -121,7 +121,7 @@ def recorded_bars(
     found: dict[str, Bars] = {}
     for source in map(str, sources):
         for symbol, bars in _read(source, symbols, tz).items():
-            if symbol in found: raise DataError("symbol", symbol, "must stand in one file only", "join the files with import first", source)
+            if symbol in found and symbol in symbols: raise DataError("symbol", symbol, "must stand in one file only", "join the files with import first", source)
             found[symbol] = bars
     for symbol in symbols:
         if symbol not in found or not len(found[symbol]): raise DataError("symbol", symbol, "must have bars in the data", f"the data has {', '.join(sorted(found)) or 'none'}")
@@ -137,7 +137,7 @@ def _read(source: str, symbols: Sequence[str], tz: str | None) -> dict[str, Bars
     if named: return {symbol: read_bars(path, symbol, **({"tz": tz} if tz else {}))}
     if not path.name.endswith((".dbn", ".dbn.zst")): raise DataError("data", source, "must say whose bars they are", f"write ES.c.0={file}")
     fronts = {symbol if "." in symbol or symbol in symbols else f"{root_of(symbol)}.c.0": bars for symbol, bars in read_dbn(path).items()}
-    return {symbol: replace(bars, symbol=symbol) for symbol, bars in fronts.items() if symbol in symbols}
+    return {symbol: replace(bars, symbol=symbol) for symbol, bars in fronts.items()}
 
 # %% ../nbs/09d_optimization.ipynb #084e981d
 RANKED_BY = ("sharpe", "net_profit_usd", "profit_factor", "average_trade_usd", "win_rate")   # more is better
