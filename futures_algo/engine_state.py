@@ -4,17 +4,20 @@ A snapshot is taken between two events of the feed, with the feed's own position
 once more what came after the snapshot: bars the journal holds are not written again, and signals it holds are not judged again.
 """
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import wait
 from typing import Any
 
-from futures_algo.core import Bar, InputError
+from futures_algo.core import SECOND, Bar, InputError
 from futures_algo.feed_events import Position, clock_text
 from futures_algo.past import closed, grow, warm
 from futures_algo.pipeline import by_instant
 from futures_algo.sessions import SessionCalendar
 from futures_algo.strategy_runner import StrategyRunner
 
+MOMENT_SECONDS = 60.0     # that an engine may take to start again; older commands of the moment were meant for another one
+_OF_THE_MOMENT = ("resume", "enable", "stop", "adopt", "unlock", "give_up")
 MEMORY_MINUTES = 45_000   # one-minute bars of a symbol taken from the journal to warm a strategy: about a month
 
 
@@ -111,9 +114,10 @@ def _key(runner: StrategyRunner) -> str: return f"{runner.name}:{runner.symbol}"
 
 
 def remember_commands(engine) -> None:
-    "What people decided stays decided: the trading state, and which strategies are disabled. A stop was meant for the engine before."
+    "What people decided stays decided: the trading state, and which strategies are disabled. What they asked an engine that was not there is carried out only where it makes safer."
     for command in engine.journal.new_commands():
-        if command["verb"] == "stop": engine.journal.acknowledge(command["id"], "refused", "asked before this engine was started")
+        if command["verb"] in _OF_THE_MOMENT and command["at"] < time.time_ns() - MOMENT_SECONDS * SECOND:
+            engine.journal.acknowledge(command["id"], "refused", "asked long before this engine was started: ask again")
     books, trading = engine.executor.books, engine.journal.status().get("trading", {})
     if trading.get("state") in ("HALTED", "REDUCING"):
         books.trading, books.trading_reason = trading["state"], trading.get("reason", "")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['execution_log', 'Decision', 'Waiting', 'CrossTradeExecutor', 'last_trade']
 
-# %% ../nbs/12g_executor.ipynb #95e537e4
+# %% ../nbs/12g_executor.ipynb #c2ca3ab9
 import json
 import logging
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from .crosstrade import is_already_ended
 from .gate import Denial, Gate
 from .orders import instrument_of
 from .reconcile import Bookkeeper
-from .tracking import ENDED, UNKNOWN, Fill, Tracked
+from .tracking import ENDED, NOT_SENT, UNKNOWN, Fill, Tracked
 from .translator import SignalTranslator
 
 execution_log = logging.getLogger("futures_algo.executions")   # the engine attaches logs/executions.log to it
@@ -36,7 +36,7 @@ class Waiting(NamedTuple):
     attempt: int = 0        # of an exit
     not_before: int = 0     # ns UTC
 
-# %% ../nbs/12g_executor.ipynb #c7165373
+# %% ../nbs/12g_executor.ipynb #98ba2546
 _ALARM_AFTER = 3       # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60    # seconds between attempts
@@ -243,6 +243,8 @@ class CrossTradeExecutor(Bookkeeper):
         execution_log.info(json.dumps({"order_id": order.order_id, "state": order.state, "filled": order.filled, "at": self.clock.now(),
                                        "average_price": order.value / order.filled if order.filled else None}))
         if order.bracket: self._protect(order)
+        if order.purpose == "stop" and order.state in ("Rejected", NOT_SENT):
+            self.journal.add_event(self.clock.now(), "alarm", "protect", order.instrument, f"the stop of {order.strategy} was not taken ({order.state}): {order.quantity} contracts are without it")
         if order.purpose != "exit": return
         left = self._ledger(key).quantity * order.sign
         if left < 0 and order.signal_id: self._retry(order.signal_id, order.order_id)

@@ -188,12 +188,20 @@ def test_before_each_question_to_the_broker_the_engine_says_that_it_lives(desk, 
     assert sorted(set(beats)) == beats and it.journal.status()["engine"]["beat"] > beats[-1]
 
 
-def test_a_stop_that_was_meant_for_the_engine_before_does_not_end_this_one(desk):  # noqa: F811
+@pytest.mark.parametrize("verb, refused", [("stop", True), ("resume", True), ("enable", True), ("halt", False), ("flatten", False)])
+def test_what_was_asked_of_an_engine_that_was_not_there_is_carried_out_only_where_it_makes_safer(desk, verb, refused):  # noqa: F811
+    import time
     it = desk()
-    it.journal.command("stop", "supervisor")
+    it.journal.add("commands", id="c1", at=time.time_ns() - 3600 * SECOND, who="ann", verb=verb, args='{"strategy": "trend", "scope": "account"}', state="new")
     engine = engine_of(it)
-    assert not it.journal.new_commands() and not engine.stop_reason
+    engine._due()
+    assert (it.journal.one("commands", "id", "c1")["state"] == "refused") is refused and not engine.stop_reason
+
+
+def test_what_was_asked_while_the_engine_started_again_is_carried_out(desk):  # noqa: F811
+    it = desk()
     it.journal.command("stop", "ann")
+    engine = engine_of(it)
     engine._due()
     assert engine.stop_reason == "stopped by command"
 

@@ -370,3 +370,13 @@ def test_in_a_dry_run_no_way_leads_to_the_broker(desk, send):  # noqa: F811
     it = desk(dry_run=True)
     with pytest.raises(InputError, match="dry run"): send(it.executor.orders)
     assert not any(seen.method != "GET" for seen in it.broker.requests)
+
+
+@pytest.mark.parametrize("kind", ["refuse", "lost_before", "reject_after_success"])
+def test_a_bracket_whose_stop_is_not_taken_is_an_alarm(desk, kind):  # noqa: F811
+    it = desk()
+    it.broker.faults.add(kind, path="/place", skip=1)
+    it.executor.orders.submit_bracket_order(ES, "BUY", 2, target=5900.0, stop=5800.0, strategy="trend")
+    it.wait(4, looks=6)
+    (row,) = it.events("protect")
+    assert row["level"] == "alarm" and "2 contracts are without it" in row["message"]
