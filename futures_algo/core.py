@@ -46,7 +46,7 @@ class DataError(InputError): "Market data breaks a rule."
 class BrokerError(FuturesAlgoError): "The broker refused, or its answer could not be understood."
 class FeedError(FuturesAlgoError): "The market data feed failed in a way that retrying does not mend."
 
-# %% ../nbs/00_core.ipynb #00_core-008-b5db
+# %% ../nbs/00_core.ipynb #8b1011a2
 SECOND = 1_000_000_000   # nanoseconds
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
@@ -58,7 +58,8 @@ def to_nanos(
     "The moment as integer nanoseconds UTC; a time without a zone is refused rather than guessed."
     if isinstance(when, (int, np.integer)): return int(when)
     import pandas as pd
-    moment = pd.Timestamp(when)
+    try: moment = pd.Timestamp(when)
+    except (ValueError, TypeError): raise InputError("time", str(when), "must be a moment", "write it as 2025-03-10T09:30:00-05:00 or ...Z") from None
     if moment.tzinfo is None:
         raise InputError("time", str(when), "must carry a zone", "write it as 2025-03-10T09:30:00-05:00 or ...Z")
     return int(moment.as_unit("ns").value)

@@ -23,13 +23,13 @@ from .journal_reader import JournalReader, View
 from .panels import engine_state
 from .schedule import SETTLE_SECONDS, closed_message, session_at
 
-# %% ../nbs/14k_live_session.ipynb #1b44a290
+# %% ../nbs/14k_live_session.ipynb #a8c28b5a
 def find_config(
     path: "str | Path" = "config/live_trading_config.json",
 ) -> Path:                                    # absolute
     "The config file, from the project's folder or one below it."
     found = next((base / path for base in (Path.cwd(), Path.cwd().parent) if (base / path).is_file()), None)
-    if found is None: raise ConfigError("config file", str(path), "must exist", "name it with the parameter config")
+    if found is None: raise ConfigError("config file", str(path), "must exist", "check the path, or name another (the parameter config, --config)")
     return found.resolve()
 
 def find_journal(

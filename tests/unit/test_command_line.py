@@ -8,6 +8,8 @@ from futures_algo.cli import main
 from futures_algo.history import write_dbn
 from futures_algo.sim.market import generate_minutes
 
+SHIPPED = Path(__file__).resolve().parents[2] / "config/live_trading_config.json"
+
 
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory) -> Path:
@@ -26,6 +28,7 @@ def said(capsys, *words: object) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("words, told", [
     (["run", "--loglevel", "LOUD"], ["loglevel was 'LOUD'", "known: DEBUG, ERROR, INFO, WARNING"]),
+    (["schedule", "install", "--print", "--now", "yesterday", "--config", SHIPPED], ["time was 'yesterday'", "must be a moment"]),
     (["run", "--simulation", "yesterday"], ["simulation was 'yesterday'", "2025-09-12T22:00"]),
     (["flatten", "--scope", "acount"], ["scope was 'acount'", "did you mean 'account'"]),
     (["flatten", "--scope", "strategy"], ["must say which strategy", "--name"]),
