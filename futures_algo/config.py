@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from .contracts import FeedSymbol, product
 from .core import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash, did_you_mean
 
-# %% ../nbs/01_config.ipynb #6d6f7a46
+# %% ../nbs/01_config.ipynb #4427a623
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
@@ -124,8 +124,6 @@ class EngineConfig(_Section):
     timeframes: list[int | str] = Field(default=[], description="also built, for charts")
     reload_seconds: float = Field(5.0, gt=0, description="how often the config file is looked at")
     signal_cooldown_s: float = Field(0.0, ge=0, description="no second signal of the same action within this time")
-    metrics_port: int | None = Field(None, ge=0, lt=65536, description="Prometheus text on loopback; null is off")
-    alerts: list[str] = Field([], description="apprise URLs, best given as ${VARIABLES}")
 
     @field_validator("timeframes", mode="before")
     @classmethod
@@ -324,7 +322,7 @@ def get_strategy_config(
     if strategy_name in (known := config["strategies"]): return known[strategy_name]
     raise ConfigError("strategy", strategy_name, "must be in the config", did_you_mean(strategy_name, known), "strategies")
 
-# %% ../nbs/01_config.ipynb #87d316b9
+# %% ../nbs/01_config.ipynb #a711c59f
 _MODULE_OF_SEEDS = {"MACDCCIStrategy", "SimpleBullishCCIStrategy"}   # older configs name modules that this package replaced
 
 def _definitions(source: str, path: Path) -> list[ast.stmt]:
@@ -360,7 +358,7 @@ def import_class(
     file, _, name = path.rpartition(":") if ":" in path else path.rpartition(".")
     if name in _MODULE_OF_SEEDS and file.startswith("strategies."): file = "futures_algo.strategies"
     forms = "write 'futures_algo.strategies.MACDCCIStrategy' or 'my/file.py:MyStrategy'"
-    if not file or path.endswith((".py", ".ipynb")): raise ConfigError("class", path, "must name a class and where it is", f"write '{path}:MyStrategy'" if file else forms)
+    if not file or path.endswith((".py", ".ipynb")): raise ConfigError("class", path, "must name a class and where it is", f"write '{path}:MyStrategy'" if file else f"write 'futures_algo.strategies.{path}' or 'my/file.py:{path}'")
     try: module = _module_from_file(Path(file)) if file.endswith((".py", ".ipynb")) else importlib.import_module(file)
     except (ImportError, FileNotFoundError, ValueError, SyntaxError, NameError, TypeError, AttributeError) as error:   # what a file under work fails with
         if isinstance(error, (ImportError, FileNotFoundError)): raise ConfigError("class", path, f"must be importable ({error})", forms) from None

@@ -22,8 +22,8 @@ from .page_parts import Words, flow
 from .panels import arguments
 from .screen import card, tag
 
-# %% ../nbs/14h_controls.ipynb #14h_controls-005-e7fc
-_SECRET = ("key", "token", "secret", "password", "alerts")
+# %% ../nbs/14h_controls.ipynb #b78da944
+_SECRET = ("key", "token", "secret", "password", "alert_urls", "alerts")
 
 def masked(content: Any, name: str = "") -> Any:
     "The content with everything that may be a secret replaced; ${VARIABLES} are names, not secrets."

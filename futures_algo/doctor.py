@@ -98,12 +98,12 @@ def disk(patient: Patient) -> Iterator[Check]:
 
 def port_free(patient: Patient) -> Iterator[Check]:
     wanted = {"monitor port": patient.port}
-    if patient.config and patient.config.engine.metrics_port: wanted["metrics port"] = patient.config.engine.metrics_port
+    if patient.config and patient.config.watch.metrics_port: wanted["metrics port"] = patient.config.watch.metrics_port
     for name, port in wanted.items():
         with socket.socket() as probe:
             if sys.platform != "win32": probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try: probe.bind(("127.0.0.1", port))
-            except OSError: yield Check(name, FAIL, f"{port} is in use", "end what listens there, or take another port (--port, engine.metrics_port)")
+            except OSError: yield Check(name, FAIL, f"{port} is in use", "end what listens there, or take another port (--port, watch.metrics_port)")
             else: yield Check(name, OK, f"{port} is free")
 
 

@@ -147,9 +147,9 @@ def needed_timeframes(loaded: Loaded) -> set[Timeframe]:
     "What its strategies and charts are built from."
     return {Timeframe(1), *map(Timeframe, loaded.config.engine.timeframes), *(t for strategy in loaded.strategies.values() for t in strategy.timeframes)}
 
-# %% ../nbs/13a_strategy_loader.ipynb #88a07dd7
+# %% ../nbs/13a_strategy_loader.ipynb #f6bcb3fe
 RESTART = ("databento", "execution.crosstrade_api_key", "execution.crosstrade_base_url", "execution.account", "execution.dry_run", "engine.journal",
-           "engine.metrics_port", "engine.alerts", "logging", "watch")
+           "logging", "watch")
 
 def refuse_fixed(changes: Changes) -> list[ConfigError]:
     "An error for each setting that cannot change while the engine runs."

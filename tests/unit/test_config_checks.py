@@ -58,7 +58,7 @@ FILES = [
     Bad("engine.on_stop", "maybe", "must be 'leave', 'flatten' or 'protect'", LEAVE),
     Bad("engine.on_remove", "maybe", "must be 'flatten' or 'keep'", LEAVE),
     Bad("engine.reload_seconds", 0, "must be above 0", LEAVE),
-    Bad("engine.metrics_port", 99999, "must be below 65536", "null is off"),
+    Bad("watch.metrics_port", 99999, "must be below 65536", "null serves none"),
     Bad("logging.level", "LOUD", "must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'", LEAVE),
     # symbols
     Bad("databento.symbols", ["ESZ5"], "must be ROOT.RULE.RANK", "write it as 'ES.c.0'", told="ESZ5"),

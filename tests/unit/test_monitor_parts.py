@@ -191,8 +191,8 @@ def test_flatten_offers_only_what_there_is():
 
 
 def test_secrets_never_reach_the_page():
-    shown = masked({"databento": {"api_key": "db-1234"}, "alerts": ["slack://abc"], "crosstrade_api_key": "${KEY}", "account": "Sim101"})
-    assert shown == {"databento": {"api_key": "(hidden)"}, "alerts": ["(hidden)"], "crosstrade_api_key": "${KEY}", "account": "Sim101"}
+    shown = masked({"databento": {"api_key": "db-1234"}, "alerts": ["slack://abc"], "watch": {"alert_urls": ["tgram://token/7"], "alert_kinds": ["alarm"]}, "crosstrade_api_key": "${KEY}", "account": "Sim101"})
+    assert shown == {"databento": {"api_key": "(hidden)"}, "alerts": ["(hidden)"], "watch": {"alert_urls": ["(hidden)"], "alert_kinds": ["alarm"]}, "crosstrade_api_key": "${KEY}", "account": "Sim101"}
     assert not any("db-" in line for line in config_difference({"api_key": "db-1"}, {"api_key": "db-2"}))
 
 
