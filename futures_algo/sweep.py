@@ -113,7 +113,7 @@ def _parts_of(needs: Sequence[Mapping[Any, int]], memory: int) -> list[tuple[int
 
 def _bytes_of(one: Any, bars: int) -> int: return 24 * bars * len(one.outputs)   # itself, as seen from the base bars, and a bar earlier
 
-# %% ../nbs/09_sweep.ipynb #ba4017e3
+# %% ../nbs/09_sweep.ipynb #d11ea445
 class _Run:
     "One sweep: what is asked, and its figures."
     def __init__(self, kind: type[BaseStrategy], market: Market, grid: Mapping[str, Any], costs: Costs, quantity: int, rows: slice | None, threads: int | None, memory: int):
@@ -160,8 +160,12 @@ class _Run:
             self.shared.trim(0)
             new = self.shared.indicators(strategies)
         for timeframe in dict.fromkeys(timeframe for timeframe, _ in new): self.market.bars(timeframe)
-        _all(pool, self.threads, len(new), lambda at: self.market.indicator(*new[at]))
+        _all(pool, self.threads, len(new) + 1, lambda at: self.market.indicator(*new[at - 1]) if at else self._begin(strategies[0]))
         _all(pool, self.threads, len(strategies), lambda at: run(strategies[at], self.shared, self.costs, self.quantity, self.figures[first + at]))
+
+    def _begin(self, strategy: BaseStrategy) -> None:
+        "What every run reads, made beside the indicators: the first run would make it while all others wait."
+        self.shared.stepped(strategy.base_timeframe, strategy.exit_rules(self.market.symbol).before_close)
 
 def _all(pool: ThreadPoolExecutor | None, threads: int, count: int, work: Callable[[int], Any]) -> None:
     "Call with 0, 1, ... from all threads; the first error is raised."

@@ -3,6 +3,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, SimpleBullishCCIStrategy, VWAPReversion
 from futures_algo.strategy_columns import Market, columns, condition_columns, decisions
 from futures_algo.sweep import sweep, values_of
+from futures_algo.sweep_columns import run
 from futures_algo.sweep_kernel import METRICS
 from futures_algo.trades import equity_curve, trades_of
 
@@ -124,6 +126,16 @@ def _rows_alone(strategy, market, rows: slice) -> dict:
     decided, own = decisions(strategy, seen, conditions=asked)[rows.start:], base[rows]
     trades = trades_of(own, decided)
     return performance(record_of(own, trades, equity_curve(own, trades), market.calendar))
+
+
+def test_no_run_waits_for_another_to_make_what_all_of_them_read(month, monkeypatch):
+    module, found = sys.modules["futures_algo.sweep"], []
+    def noting(strategy, shared, *rest):
+        found.append(bool(shared._rows) and bool(shared._bases))
+        return run(strategy, shared, *rest)
+    monkeypatch.setattr(module, "run", noting)
+    sweep(RSIStrategy, month, {"length": [7, 14, 21, 28, 35]}, threads=2)
+    assert found == [True] * 5
 
 
 def test_threads_parts_and_little_memory_change_nothing(month):
