@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['Report', 'session_report', 'percentiles', 'slippage_summary', 'table', 'curve', 'page']
 
-# %% ../nbs/15_report.ipynb #ebc7577c
-import json
+# %% ../nbs/15_report.ipynb #6d6e50e1
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .checks import Difference
-from .core import MINUTE, Bars
+from .core import MINUTE, Bars, to_timestamp
 from .report_bars import BarCheck, check_bars, difference, read_recording
 from .report_causes import Cause
 from .report_facts import Facts, read_facts
@@ -130,7 +129,7 @@ def _feed(facts: Facts) -> dict[str, Any]:
             "alarms": [f"{event['kind']} {event['subject']}: {event['message']}" for event in events if event["level"] in ("alarm", "error", "critical")],
             "reconciliation_breaks": sum(event["kind"] in ("reconcile", "lock") for event in events)}
 
-# %% ../nbs/15_report.ipynb #977b3cdb
+# %% ../nbs/15_report.ipynb #25b35dc3
 _STYLE = """body{font:14px system-ui,sans-serif;max-width:1100px;margin:2em auto;color:#222}table{border-collapse:collapse;margin:.5em 0 2em}
 td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
 .bad{color:#b00020;font-weight:600}.good{color:#1b6e3c;font-weight:600}code{font-size:12px;color:#555}"""
@@ -138,26 +137,34 @@ td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;vertical-a
 def table(rows: list[dict[str, Any]]) -> str:
     "Rows as an HTML table."
     if not rows: return "<p>none</p>"
-    shown = lambda value: f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else escape(json.dumps(value)) if isinstance(value, dict) else escape(str(value))
+    shown = lambda value: f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else escape(", ".join(f"{name} {part:,.2f}" if isinstance(part, float) else f"{name} {part}" for name, part in value.items())) if isinstance(value, dict) else escape(str(value))
     cell = lambda value: f"<td class='n'>{shown(value)}</td>" if isinstance(value, (int, float)) else f"<td>{shown(value)}</td>"
     head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in rows[0])
     return f"<table><tr>{head}</tr>" + "".join(f"<tr>{''.join(map(cell, row.values()))}</tr>" for row in rows) + "</table>"
 
+_LINES = (("model_usd", "the model", "#b8c4d0", 5), ("account_usd", "the account", "#1b6e3c", 1.5), ("net_usd", "the account after commission", "#b00020", 1.5))
+
 def curve(equity: dict[str, list], width: int = 1060, height: int = 220) -> str:
-    "The model's dollars (dashed) and the account's as an SVG."
-    lines = [equity.get(name, []) for name in ("model_usd", "account_usd", "net_usd")]
-    values = [value for line in lines for value in line]
+    "The model's dollars (the broad line) and the account's over the session, as an SVG."
+    lines = [equity.get(name, []) for name, *_ in _LINES]
+    values = [0.0, *(value for line in lines for value in line)]
     if len(lines[0]) < 2 or min(values) == max(values): return ""
     low, high, step = min(values), max(values), width / (len(lines[0]) - 1)
-    y = lambda value: height - (value - low) / (high - low) * (height - 20) - 10
+    y = lambda value: height - 20 - (value - low) / (high - low) * (height - 40)
     path = lambda line: " ".join(f"{at * step:.1f},{y(value):.1f}" for at, value in enumerate(line))
-    drawn = "".join(f"<polyline fill='none' stroke='{color}' {more} points='{path(line)}'/>" for line, color, more in zip(lines, ("#44546a", "#1b6e3c", "#b00020"), ("stroke-dasharray='5 3'", "", "")))
-    return (f"<svg viewBox='0 0 {width} {height}' width='100%'>{drawn}<text x='4' y='14' font-size='12'>{high:,.0f} $</text><text x='4' y='{height - 4}' font-size='12'>{low:,.0f} $</text></svg>"
-            "<p>dollars since the open: the model (dashed), the account, the account after commission</p>")
+    text = lambda x, at, words, anchor="start": f"<text x='{x}' y='{at:.1f}' font-size='12' text-anchor='{anchor}' fill='#555'>{words}</text>"
+    drawn = "".join(f"<polyline fill='none' stroke='{color}' stroke-width='{wide}' points='{path(line)}'/>" for line, (_, _, color, wide) in zip(lines, _LINES))
+    begins, ends = (f"{to_timestamp(at):%Y-%m-%d %H:%M} UTC" for at in (equity["time"][0], equity["time"][-1]))
+    marks = text(4, y(high) - 4, _dollars(high)) + text(4, y(low) - 4, _dollars(low)) + text(0, height - 4, begins) + text(width, height - 4, ends, "end")
+    legend = ", ".join(f"<b style='color:{color}'>{name}</b>" for _, name, color, _ in _LINES)
+    return (f"<svg viewBox='0 0 {width} {height}' width='100%'><line x1='0' x2='{width}' y1='{y(0):.1f}' y2='{y(0):.1f}' stroke='#ccc'/>{drawn}{marks}</svg>"
+            f"<p>dollars since the open: {legend}</p>")
+
+def _dollars(amount: float) -> str: return f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
 
 def page(report: Report) -> str:
     "The report as HTML."
-    verdict = "<span class='good'>every difference has a cause</span>" if report.ok else f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
+    verdict = f"<span class='good'>{'every one has a cause' if report.differences else 'nothing to explain'}</span>" if report.ok else f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
     meanings = dict(Cause.table())
     causes = [{"cause": cause, "times": times, "meaning": meanings[cause]} for cause, times in report.causes.items()]
     parts = [("Counts", [report.counts]), ("Causes", causes), ("Money, dollars", report.pnl), ("Slippage, points and dollars", [slippage_summary(report.slippage)] if report.slippage else []),

@@ -477,3 +477,8 @@ def test_the_page_names_each_cause_with_its_meaning(tmp_path):
     path = whole(tmp_path / "journal.db", verdict=lambda signal: ("denied", "LOCKED", "<script>")).path
     page = session_report(path).html()
     assert escape(Cause.GATE_LOCKED.value) in page and "<script>" not in page
+
+
+def test_the_page_shows_dollars_with_a_legend_and_says_when_there_is_nothing_to_explain(tmp_path):
+    page = session_report(whole(tmp_path / "journal.db").path).html()
+    assert "nothing to explain" in page and "the account after commission</b>" in page and " UTC</text>" in page and "{}" not in page
