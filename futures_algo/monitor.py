@@ -85,7 +85,7 @@ def release(path: "str | Path") -> None:
     with _SHARED_LOCK: screens = _SHARED.pop(Path(path).resolve(), None)
     if screens: screens.reader.stop()
 
-# %% ../nbs/14_monitor.ipynb #82efb0ce
+# %% ../nbs/14_monitor.ipynb #660a5a23
 _STACKS = {"chart": ("chart",), "side": ("result", "positions", "strategies", "actions", "feed"), "tables": ("signals", "fills", "orders", "events", "commands")}   # in the order a phone shows them
 _NOW = {"band": panels.band, "notices": panels.notices, "clock": panels.clock_line}   # what changes with the time of day too
 _CSS = [CARD_CSS, BAND_CSS, NOTICE_CSS, BOOKS_CSS]
@@ -104,7 +104,8 @@ class Page:
         self.screens, self.clocks = screens, Clocks(zone)
         self._told, self._painted = None, 0   # the view in the panels, and since when (ns)
         self.panes = {name: _pane() for name in (*_NOW, *_PARTS)}
-        self.chart, self.controls = ChartPanel(), Controls(send, config_path) if send else None
+        self.chart, self.controls, self._send, self._config = ChartPanel(), None, send, config_path
+        self.actions = pn.Column(sizing_mode="stretch_width", margin=0)
         self.view = pn.Column(sizing_mode="stretch_width", margin=0, stylesheets=[ROOT_CSS], css_classes=[theme] if theme else [])
 
     def fill(self) -> None:
@@ -112,6 +113,11 @@ class Page:
         if len(self.view): return
         self.update()
         self.view[:] = self._cells()
+        if not self._send: self.actions.append(no_controls())
+
+    def equip(self) -> None:
+        "Put the controls in: after the chart, which is waited for."
+        if self._send: self.controls = Controls(self._send, self._config); self.controls.update(self.screens.reader.view); self.actions.append(self.controls.view)
 
     def _cells(self) -> list:
         "The band, what needs attention, then two columns of panels."
@@ -119,7 +125,7 @@ class Page:
         self.theme.on_click(lambda _: self._turn())
         top = pn.Row(self.panes["band"], self.panes["clock"], self.theme, sizing_mode="stretch_width", margin=0, css_classes=["wide", "band"], stylesheets=[_TOP_CSS])
         for name, cls in (("band", ["state"]), ("clock", ["time"]), ("notices", ["wide"])): self.panes[name].css_classes = cls
-        cells = self.panes | {"chart": self.chart.view, "actions": self.controls.view if self.controls else no_controls()}
+        cells = self.panes | {"chart": self.chart.view, "actions": self.actions}
         stack = lambda names, cls: pn.Column(*(cells[name] for name in names), sizing_mode="stretch_width", margin=0, stylesheets=[":host { gap: 10px; min-width: 0; } .scroll-button { display: none }"], css_classes=[cls])
         return [top, self.panes["notices"], *(stack(names, cls) for cls, names in _STACKS.items())]
 
@@ -157,8 +163,8 @@ _TOP_CSS = """
 """
 _THEME_CSS = ".bk-btn { background: transparent !important; color: var(--soft) !important; border: 1px solid var(--line) !important; border-radius: 6px; font-size: 12px; padding: 2px 10px; box-shadow: none }"
 
-# %% ../nbs/14_monitor.ipynb #48105d17
-REFRESH_MS, ANSWER_MS = 100, 150   # between looks at what the shared reader saw; from a visit to its panels, when answer and scripts are on their way
+# %% ../nbs/14_monitor.ipynb #ae871847
+REFRESH_MS, ANSWER_MS = 100, 250   # between looks at what the shared reader saw; from a visit to its panels, when answer and scripts are on their way
 
 def monitor_page(
     journal_path: "str | Path",
@@ -175,7 +181,7 @@ def monitor_page(
     send = (lambda verb, args: append_command(screens.reader.path, user, verb, args)) if role == "trader" else None
     page = Page(screens, send, config_path, _zone(), _theme())
     if _served(): _follow(page, pn.state.curdoc)
-    else: page.fill(); pn.state.add_periodic_callback(page.update, period=REFRESH_MS)
+    else: page.fill(); page.equip(); pn.state.add_periodic_callback(page.update, period=REFRESH_MS)
     return page.view
 
 def monitor_app(journal_path: "str | Path", role: str = "trader", **options):
@@ -208,6 +214,7 @@ def _start(page: Page, document: Document) -> None:
     "From here on: what changes while a browser connects, Panel drops."
     page.fill()
     page.update()
+    page.equip()
     document.add_periodic_callback(page.update, REFRESH_MS)   # Bokeh's own: Panel's tells the browser of every look
 
 def _zone() -> str:
