@@ -1,6 +1,8 @@
 "The package as a whole: what it exports, what importing it costs, and that its two lists of facts agree."
 import configparser
 import importlib
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +67,10 @@ def test_the_linter_finds_nothing():
     "The rules are in pyproject.toml, with the reason of each that is left out."
     done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "futures_algo", "tests"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_link_between_pages_leads_somewhere():
+    pages = {path: "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown")
+             for path in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts} | {ROOT / "README.md": (ROOT / "README.md").read_text()}
+    links = [(path, link) for path, text in pages.items() for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) if not re.match(r"https?:|attachment:|data:", link)]
+    assert len(links) > 50 and [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()] == []
