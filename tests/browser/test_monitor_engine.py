@@ -43,7 +43,7 @@ def test_a_killed_engine_is_said_and_comes_back_and_every_action_reaches_it(engi
         os.kill(victim, signal.SIGKILL)
         look(page, lambda: engine.running() not in (0, victim))
         look(page, lambda: panel(page, "Events").get_by_text("ended with -9").count())   # the supervisor's word
-        look(page, lambda: engine.reached() >= engine.recording.end - 60 * 10**9, 120)
+        look(page, lambda: engine.reached() >= engine.recording.end - 60 * 10**9, 300)
         _ask_everything(page, engine, content)
         _numbers(page, engine)
     finally: served.stop()
