@@ -3,7 +3,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE = 60.0   # seconds; only a failure takes that long
+PATIENCE = 180.0   # seconds; only a failure takes that long
 
 
 def eventually(

@@ -99,6 +99,7 @@ def test_an_engine_whose_supervisor_is_killed_goes_on_says_so_and_is_stopped_by_
 def test_every_signal_that_asks_for_the_end_is_heard(number):
     before, heard = {each: signal.getsignal(each) for each in stopping.SIGNALS}, []
     try:
+        signal.signal(number, signal.SIG_DFL)   # this run may stand under nohup itself
         on_signals(heard.append)
         os.kill(os.getpid(), number)
         assert heard == [int(number)]
