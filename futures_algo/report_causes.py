@@ -20,7 +20,7 @@ _CODES = {
     "code_change": "the strategy's code or its defaults are not those it ran with",
     "cooldown": "an equal action came within engine.signal_cooldown_s",
     # orders
-    "waiting": "the signal still waited for an order under way",
+    "waiting": "the signal still waited for an order under way when the session ended",
     "sizing": "the size came from risk_per_trade_usd",
     "ledger_held": "an exit closes what the ledger holds, which was not what the strategy counted",
     "reversal": "the entry was against the position, which was closed first",

@@ -119,6 +119,7 @@ def read_facts(
         tables = {name: _session_rows(journal, name, start, end) for name in ("signals", "intents", "fills", "requests", "order_events", "positions", "events", "commands")}
         tables["carried"] = [row for intent in tables["intents"] if intent["signal_id"] and (row := journal.one("signals", "id", intent["signal_id"]))]
         tables["filled_intents"] = [row for fill in tables["fills"] if fill["order_id"] and (row := journal.one("intents", "order_id", fill["order_id"]))]
+        tables["later_intents"] = journal.rows("intents", "at >= ? AND signal_id IN (SELECT id FROM signals WHERE bar_end <= ?)", end, end)   # sent when the session was over
         placed = {intent["order_id"] for intent in tables["intents"]}
         tables["order_fills"] = [row for row in journal.rows("fills", "at >= ?", start, order="at, rowid") if row["order_id"] in placed]   # also of an order that filled after the close
         tables["all_fills"] = [row for row in journal.rows("fills", order="at, rowid") if row["at"] <= start or trading_day(row["at"]) <= trading_day(end - 1)]

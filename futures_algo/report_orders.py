@@ -44,6 +44,9 @@ class Desk:
         return found
 
     @cached_property
+    def sent_later(self) -> set[str]: return {row["signal_id"] for row in self.facts.tables["later_intents"]}
+
+    @cached_property
     def known_orders(self) -> set[str]: return {row["order_id"] for row in self.facts.tables["filled_intents"]}
 
     @cached_property
@@ -74,7 +77,7 @@ class Desk:
         self.check.checked += 1
         orders = [order for order in self.by_signal.get(row["id"], []) if order["purpose"] in ("entry", "exit")]
         if orders: return self._attempts(row, orders)
-        cause = Cause.WAITING if row["verdict"] == "pending" else gate_cause(row["denial"]) if row["verdict"] in ("denied", "dry_run") else Cause.UNEXPLAINED
+        cause = Cause.WAITING if row["verdict"] == "pending" or row["id"] in self.sent_later else gate_cause(row["denial"]) if row["verdict"] in ("denied", "dry_run") else Cause.UNEXPLAINED
         self.check.causes[row["id"]] = cause
         self._note("order", row["id"], row["bar_end"], cause, what="not sent", strategy=row["strategy"], action=row["action"], verdict=row["verdict"], why=row["detail"] or "")
 

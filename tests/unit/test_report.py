@@ -345,6 +345,12 @@ def test_a_signal_that_still_waits_says_so(journal):
     assert causes(session_report(journal), "order") == {"waiting": 1}
 
 
+def test_a_signal_whose_order_went_out_after_the_session_waited(journal):
+    row, week = newest(journal, offset=0), 7 * 24 * 3600 * 10**9
+    sql(journal, "UPDATE intents SET at = at + ? WHERE signal_id = ?", week, row["id"]), sql(journal, "UPDATE fills SET at = at + ? WHERE signal_id = ?", week, row["id"])
+    assert causes(session_report(journal), "order") == {"waiting": 1}
+
+
 @pytest.mark.parametrize("state, cause", [("Rejected", "broker_reject"), ("NotSent", "not_sent"), ("Cancelled", "cancelled"), ("Unknown", "outcome_unknown"), ("Working", "working")])
 def test_an_order_without_its_fills_says_how_it_ended(journal, state, cause):
     row = newest(journal, "intents")
