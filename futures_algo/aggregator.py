@@ -37,7 +37,7 @@ class _Period:
         self.active = False
         return Bar(self.symbol, self.timeframe, self.start, self.end, self.open, self.high, self.low, self.close, self.volume, self.contract, True, self.partial)
 
-# %% ../nbs/05_aggregator.ipynb #0fb1ae04
+# %% ../nbs/05_aggregator.ipynb #e8f24589
 class _SymbolState:
     "What the aggregator knows of one symbol."
     __slots__ = ("periods", "opened", "closes", "through", "clock", "contract", "before", "calendar")
@@ -160,6 +160,10 @@ class BarAggregator:
             if kept is None: kept = self._kept[bar.symbol, bar.timeframe] = deque(maxlen=self._keep)
             kept.append(bar)
         return closed
+
+    def reached(self) -> dict[str, int]:
+        "How far each symbol's stream has come, ns UTC."
+        return {symbol: max(state.through, state.clock) for symbol, state in self._states.items()}
 
     def save(self) -> dict:
         "The state as JSON-able data, for a restart in the middle of periods."

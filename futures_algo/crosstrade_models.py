@@ -62,7 +62,7 @@ def word(value: Any) -> str:
     text = str(value)
     return text.capitalize() if text.isupper() or text.islower() else text
 
-# %% ../nbs/11a_crosstrade_models.ipynb #6312014d
+# %% ../nbs/11a_crosstrade_models.ipynb #daf14d6b
 @cache
 def _wire_fields(model: "type[Model]") -> tuple[list[Field], frozenset[str]]:
     "The fields a model reads, and every name on the wire it knows."
@@ -87,7 +87,7 @@ class Model:
     def _read(cls, item: Any, row: Mapping) -> Any:
         "The field's value, or MISSING when its default applies."
         for name in item.metadata["names"]:
-            if (value := look(row, name) if "." in name else row.get(name)) is None: continue
+            if (value := look(row, name)) is None: continue
             try: return item.metadata["cast"](value)
             except (TypeError, ValueError, OverflowError) as error:
                 raise UnreadableAnswer(f"{cls.__name__}.{name} was {str(value)[:60]!r}: {error}") from None

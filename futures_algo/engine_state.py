@@ -11,14 +11,13 @@ from typing import Any
 
 from futures_algo.core import SECOND, Bar, InputError
 from futures_algo.feed_events import Position, clock_text
-from futures_algo.past import closed, grow, warm
+from futures_algo.past import PAST_MINUTES, closed, grow, warm
 from futures_algo.pipeline import by_instant
 from futures_algo.sessions import SessionCalendar
 from futures_algo.strategy_runner import StrategyRunner
 
 MOMENT_SECONDS = 60.0     # that an engine may take to start again; older commands of the moment were meant for another one
 _OF_THE_MOMENT = ("resume", "enable", "stop", "adopt", "unlock", "give_up")
-MEMORY_MINUTES = 45_000   # one-minute bars of a symbol taken from the journal to warm a strategy: about a month
 
 
 def save(engine) -> None:
@@ -58,7 +57,7 @@ def position_of(saved: dict[str, Any]) -> Position:
 def restore(engine, saved: dict[str, Any]) -> None:
     "Put a new engine where the saved one was; what is new since then is built from the journal's minutes."
     through, aggregator = saved["position"][0], engine.pipeline.minutes
-    minutes = {symbol: engine.journal.bars(symbol, "1min", through, MEMORY_MINUTES) for symbol in saved["pipeline"]["symbols"]}
+    minutes = {symbol: engine.journal.bars(symbol, "1min", through, PAST_MINUTES) for symbol in saved["pipeline"]["symbols"]}
     grow(saved["pipeline"]["minutes"], aggregator.get_available_timeframes(), lambda symbol: minutes.get(symbol, []))
     engine.pipeline.restore(saved["pipeline"])
     engine.generator.last_actions.update({(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]})

@@ -11,12 +11,11 @@ from futures_algo import handover
 from futures_algo.config import DatabentoConfig
 from futures_algo.core import DAY, Bar
 from futures_algo.journal import Journal
-from futures_algo.past import closed, warm
+from futures_algo.past import PAST_MINUTES, closed, warm
 from futures_algo.strategy_runner import StrategyRunner
 from futures_algo.warmup import in_background, warmup_bars
 
 LONGEST_PAST = 5_000      # closed bars of a series that warm one strategy: the engine waits meanwhile, a third of a second for three timeframes
-PAST_MINUTES = 45_000     # one-minute bars that new timeframes are built from: about a month
 HISTORY_SECONDS = 300.0   # after which history that has not come is given up
 
 
@@ -53,8 +52,8 @@ class LateHistory:
             else: self._warm(engine, asked)
 
     def _warm(self, engine, asked: Asked) -> None:
-        runner, saved = asked.runner, asked.runner.save()
-        since = [bar for timeframe in runner.timeframes for bar in engine.journal.bars(runner.symbol, timeframe, _reached(engine, runner.symbol), LONGEST_PAST) if bar.end > asked.through]
+        runner, saved, reached = asked.runner, asked.runner.save(), engine.pipeline.minutes.reached().get(asked.runner.symbol, -1)
+        since = [bar for timeframe in runner.timeframes for bar in engine.journal.bars(runner.symbol, timeframe, reached, LONGEST_PAST) if bar.end > asked.through]
         runner.reset()
         try: seen = warm(runner, chain(asked.bars.result(), since))
         except Exception as error:   # the boundary to the user's code, as at the reload: what runs must go on
@@ -80,12 +79,6 @@ def reach(engine, symbol: str, config: DatabentoConfig, through: int) -> bool:
     "Whether the journal holds as much as would be fetched."
     first = engine.journal.rows("bars", "symbol = ? AND timeframe = '1min'", symbol, order='"end"', limit=1)
     return bool(first) and first[0]["start"] <= through - config.warmup_days * DAY
-
-
-def _reached(engine, symbol: str) -> int:
-    "ns UTC up to where the engine's stream stands in a symbol."
-    state = engine.pipeline.minutes.save().get(symbol)
-    return max(state["through"], state["clock"]) if state else -1
 
 
 def _say(engine, runner: StrategyRunner, level: str, message: str) -> None:

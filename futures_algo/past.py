@@ -8,6 +8,8 @@ from futures_algo.core import Bar, Timeframe
 from futures_algo.pipeline import by_instant
 from futures_algo.strategy_runner import StrategyRunner
 
+PAST_MINUTES = 45_000   # one-minute bars of a symbol taken from the journal to warm a strategy or build a timeframe: about a month
+
 
 def closed(
     minutes: Iterable[Bar],       # of one symbol, oldest first

@@ -11,8 +11,8 @@ from futures_algo import handover
 from futures_algo.config import ConfigErrors, config_hash
 from futures_algo.core import MINUTE, SECOND, Bar, ConfigError, Timeframe
 from futures_algo.gate import Limits
-from futures_algo.late_history import LONGEST_PAST, PAST_MINUTES, LateHistory, reach
-from futures_algo.past import extend, warm
+from futures_algo.late_history import LONGEST_PAST, LateHistory, reach
+from futures_algo.past import PAST_MINUTES, extend, warm
 from futures_algo.strategy_loader import Changes, Loaded, StrategyLoader, needed_timeframes
 
 
@@ -93,7 +93,7 @@ class Reloader:
 class _Past:
     "The journal's closed bars up to where the engine's stream stands; later ones, of a run before a restart, it will see again."
     def __init__(self, engine):
-        self.engine, self.through = engine, {symbol: max(state["through"], state["clock"]) for symbol, state in engine.pipeline.minutes.save().items()}
+        self.engine, self.through = engine, engine.pipeline.minutes.reached()
 
     def minutes(self, symbol: str) -> list[Bar]: return self.bars(symbol, Timeframe(1), PAST_MINUTES)
 

@@ -11,6 +11,7 @@ SCOPES = ("strategy", "instrument", "account")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 JournalPath = typer.Option(Path("journal/live.db"), "--journal", help="The engine's journal.")
 Name = typer.Argument(help="Its name in the config.")
+Instrument = typer.Argument(help="The contract, in any spelling.")
 
 
 @app.command()
@@ -133,14 +134,14 @@ def disable(strategy: str = Name, journal: Path = JournalPath, json: bool = Json
 
 
 @app.command()
-def adopt(name: str = typer.Argument(help="The contract, in any spelling."), strategy: str = typer.Option("manual", help="Whose ledger takes the difference."),
+def adopt(name: str = Instrument, strategy: str = typer.Option("manual", help="Whose ledger takes the difference."),
           journal: Path = JournalPath, json: bool = Json) -> None:
     "Take the difference between the broker's position and the books into a ledger, which opens the lock."
     send(journal, json, "adopt", name=name, strategy=strategy)
 
 
 @app.command()
-def unlock(name: str = typer.Argument(help="The contract, in any spelling."), journal: Path = JournalPath, json: bool = Json) -> None:
+def unlock(name: str = Instrument, journal: Path = JournalPath, json: bool = Json) -> None:
     "Open an instrument that is locked; refused while its books differ or an order's outcome is unknown."
     send(journal, json, "unlock", name=name)
 

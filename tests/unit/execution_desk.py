@@ -42,6 +42,13 @@ class Desk:
 
     def submit(self, *args, **fields): return self.executor.submit_signal(self.signal(*args, **fields))
 
+    def fail_to_leave(self):
+        "Hold a contract whose exit the broker refuses, again and again."
+        self.submit()
+        self.wait()
+        self.broker.faults.add("refuse", path="/place", times=-1)
+        self.submit("LONG_EXIT")
+
     def wait(self, seconds=1, looks=1):
         "Time passes, and the executor looks."
         for _ in range(looks):

@@ -234,10 +234,7 @@ def test_an_exit_that_fails_is_tried_again_until_it_is_through(desk, kind):  # n
 
 def test_an_exit_that_goes_on_failing_is_an_alarm_and_locks_and_goes_on(desk):  # noqa: F811
     it = desk()
-    it.submit()
-    it.wait()
-    it.broker.faults.add("refuse", path="/place", times=-1)
-    it.submit("LONG_EXIT")
+    it.fail_to_leave()
     it.wait(5, looks=6)
     assert "failed 3 times" in it.executor.books.locked[ES] and it.events("lock")
     assert it.submit(strategy="fade").denial == "LOCKED"

@@ -43,10 +43,7 @@ def test_a_flatten_of_one_strategy_leaves_the_entries_of_others(desk):  # noqa: 
 def test_an_exit_is_tried_for_as_long_as_its_position_is_open(desk):  # noqa: F811
     "A weekend holds more minutes than an id has attempts."
     it = desk()
-    it.submit()
-    it.wait()
-    it.broker.faults.add("refuse", path="/place", times=-1)
-    it.submit("LONG_EXIT")
+    it.fail_to_leave()
     it.wait(61, looks=120)
     it.broker.faults.clear()
     it.wait(61, looks=5)
@@ -55,10 +52,7 @@ def test_an_exit_is_tried_for_as_long_as_its_position_is_open(desk):  # noqa: F8
 
 def test_an_exit_that_used_up_its_attempts_is_tried_again_after_a_restart(desk):  # noqa: F811
     it = desk()
-    it.submit()
-    it.wait()
-    it.broker.faults.add("refuse", path="/place", times=-1)
-    it.submit("LONG_EXIT")
+    it.fail_to_leave()
     it.wait(61, looks=120)
     it.broker.faults.clear()
     it.restart()
@@ -83,10 +77,7 @@ def test_the_lock_of_a_failing_exit_stays_while_another_strategys_exit_succeeds(
 
 def test_the_lock_of_a_failing_exit_opens_when_a_person_closed_the_position(desk):  # noqa: F811
     it = desk()
-    it.submit()
-    it.wait()
-    it.broker.faults.add("refuse", path="/place", times=-1)
-    it.submit("LONG_EXIT")
+    it.fail_to_leave()
     it.wait(5, looks=6)
     it.broker.trade(ES, "SELL", 1)
     it.executor.reconcile()

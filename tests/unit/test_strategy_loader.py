@@ -1,10 +1,10 @@
 "The loader compares what two configs mean, takes edited code, and waits for a file that is being written."
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from futures_algo.aggregator import BarAggregator, aggregate
 from futures_algo.core import FuturesAlgoError
@@ -253,8 +253,7 @@ def test_watching_finds_a_change_and_the_next_question_applies_it(tmp_path):
     try:
         file.content["strategies"]["second"] = {"class": CCI}
         file.write()
-        deadline = time.monotonic() + 20
-        while len(loader.get_active_strategies()) < 4 and time.monotonic() < deadline: time.sleep(0.01)
+        eventually(lambda: len(loader.get_active_strategies()) >= 4, 20)
         assert {runner.name for runner in loader.get_active_strategies()} == {"mine", "second"}
     finally: loader.stop_watching()
 

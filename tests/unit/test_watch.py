@@ -6,6 +6,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from waiting import eventually
 
 from futures_algo import watch as watch_module
 from futures_algo.config import WatchConfig
@@ -106,8 +107,7 @@ def test_a_port_that_is_taken_does_not_keep_alerts_from_being_sent(inbox, journa
         with Watch(journal.path, settings(port, metrics_port=taken.getsockname()[1])):
             journal.add_event(1, "alarm", "lock", "ES 12-25", "books differ")
             journal.flush()
-            deadline = time.monotonic() + 20
-            while not received and time.monotonic() < deadline: time.sleep(0.02)
+            eventually(lambda: received, 20)
     assert received
 
 
