@@ -154,7 +154,12 @@ class BaseStrategy:
 
     def config_hash(self) -> str:
         "Identity of class and parameters; part of every signal's id."
-        return content_hash({"class": self.class_path, "parameters": self.parameters()})
+        return content_hash({"class": self.identity(), "parameters": self.parameters()})
+
+    @classmethod
+    def identity(cls) -> str:
+        "What signal ids know the class by: its own `_identity` where one is pinned, else module and name; a subclass has its own."
+        return vars(cls).get("_identity") or f"{cls.__module__}.{cls.__qualname__}"
 
     def exit_rules(self, symbol: str) -> ExitRules:
         "The declared exits in points of the symbol."

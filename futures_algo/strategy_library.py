@@ -110,3 +110,4 @@ class VWAPReversion(BaseStrategy):
 
 # %% ../nbs/07g_strategy_library.ipynb #07g_strategy-014-0816
 STRATEGIES = (MACDCCIStrategy, SimpleBullishCCIStrategy, RSIStrategy, OpeningRangeBreakout, VWAPReversion)   # those shipped
+for _kind in STRATEGIES: _kind._identity = f"futures_algo.strategy_library.{_kind.__name__}"   # pinned: signal ids do not move with the file

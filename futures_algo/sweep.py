@@ -287,7 +287,7 @@ def _on_cluster(work: _Run, address: str, left: list[tuple[int, int]], done: Cal
 def _store(work: _Run, folder: "Path | str") -> Any:
     from futures_algo.sweep_store import PartStore, bars_hash, code_hash
     rows = None if work.rows is None else list(work.rows.indices(len(work.market.source)))[:2]
-    return PartStore(folder, {"strategy": f"{work.kind.__module__}.{work.kind.__qualname__}", "code": code_hash(work.kind), "bars": bars_hash(work.market.source), "rows": rows,
+    return PartStore(folder, {"strategy": work.kind.identity(), "code": code_hash(work.kind), "bars": bars_hash(work.market.source), "rows": rows,
                               "grid": work.grid, "costs": vars(work.costs), "quantity": work.quantity})
 
 def _taken_up(work: _Run, kept: Any) -> list[tuple[int, int]]:
