@@ -1,4 +1,5 @@
 "`python -m futures_algo VERB` is `futures-algo VERB`."
+
 from futures_algo.cli import main
 
 main()

@@ -1,4 +1,5 @@
 "Fixtures every test shares: the folder of real data, and how long a campaign runs."
+
 from pathlib import Path
 
 import pytest
@@ -8,18 +9,24 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--full", action="store_true", help="run campaigns at their full length instead of the reduced one")
+    parser.addoption(
+        "--full", action="store_true", help="run campaigns at their full length instead of the reduced one"
+    )
 
 
 def pytest_configure(config):
     from hypothesis import settings
-    settings.register_profile("campaign", max_examples=2000 if config.getoption("--full") else 100, deadline=None)   # @settings(settings.get_profile("campaign"))
+
+    settings.register_profile(
+        "campaign", max_examples=2000 if config.getoption("--full") else 100, deadline=None
+    )  # @settings(settings.get_profile("campaign"))
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     "The folder of real market data, which is not part of this repository."
-    if not SHARED_DATA.is_dir(): pytest.skip("real data folder ../shared/data is not here")
+    if not SHARED_DATA.is_dir():
+        pytest.skip("real data folder ../shared/data is not here")
     return SHARED_DATA
 
 

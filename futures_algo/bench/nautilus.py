@@ -1,4 +1,6 @@
-"""nautilus_trader's backtest of the strategy that `bench engine` measures. Imported only where nautilus_trader is installed (Python 3.12 and later)."""
+"""nautilus_trader's backtest of the strategy that `bench engine` measures. Imported only where nautilus_trader is
+installed (Python 3.12 and later)."""
+
 import time
 from decimal import Decimal
 
@@ -14,13 +16,14 @@ from nautilus_trader.model.objects import Money, Quantity
 from nautilus_trader.test_kit.providers import TestInstrumentProvider
 from nautilus_trader.trading.strategy import Strategy
 
-from futures_algo.core import Bars
+from futures_algo.core.types import Bars
 
 VENUE = "GLBX"
 
 
 class CrossConfig(StrategyConfig, frozen=True):
     "What `Cross` needs."
+
     bar_type: BarType
     fast: int = 20
     slow: int = 200
@@ -28,31 +31,58 @@ class CrossConfig(StrategyConfig, frozen=True):
 
 class Cross(Strategy):
     "Long while the fast average is above the slow one, as `futures_algo.bench.engine.Cross`."
+
     def __init__(self, config: CrossConfig):
         super().__init__(config)
-        self.quick, self.calm, self.is_long = ExponentialMovingAverage(config.fast), ExponentialMovingAverage(config.slow), False
+        self.quick, self.calm, self.is_long = (
+            ExponentialMovingAverage(config.fast),
+            ExponentialMovingAverage(config.slow),
+            False,
+        )
 
     def on_start(self) -> None:
-        for indicator in (self.quick, self.calm): self.register_indicator_for_bars(self.config.bar_type, indicator)
+        for indicator in (self.quick, self.calm):
+            self.register_indicator_for_bars(self.config.bar_type, indicator)
         self.subscribe_bars(self.config.bar_type)
 
     def on_bar(self, bar) -> None:
-        if not self.calm.initialized: return
+        if not self.calm.initialized:
+            return
         wanted = self.quick.value > self.calm.value
-        if wanted == self.is_long: return
+        if wanted == self.is_long:
+            return
         self.is_long = wanted
-        self.submit_order(self.order_factory.market(self.config.bar_type.instrument_id, OrderSide.BUY if wanted else OrderSide.SELL, Quantity.from_int(1)))
+        self.submit_order(
+            self.order_factory.market(
+                self.config.bar_type.instrument_id, OrderSide.BUY if wanted else OrderSide.SELL, Quantity.from_int(1)
+            )
+        )
 
 
 def backtest(bars: Bars) -> tuple[float, int]:
     "Bars a second, and orders."
     instrument = TestInstrumentProvider.es_future(expiry_year=2030, expiry_month=12)
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True)))
-    engine.add_venue(Venue(str(instrument.id.venue)), OmsType.NETTING, AccountType.MARGIN, [Money(10_000_000, USD)], base_currency=USD, default_leverage=Decimal(1))
+    engine.add_venue(
+        Venue(str(instrument.id.venue)),
+        OmsType.NETTING,
+        AccountType.MARGIN,
+        [Money(10_000_000, USD)],
+        base_currency=USD,
+        default_leverage=Decimal(1),
+    )
     engine.add_instrument(instrument)
     kind = BarType.from_str(f"{instrument.id}-1-MINUTE-LAST-EXTERNAL")
-    price, columns = instrument.make_price, zip(*(getattr(bars, name).tolist() for name in ("open", "high", "low", "close", "volume", "end")))
-    engine.add_data([Bar(kind, price(o), price(h), price(low), price(c), Quantity.from_int(volume), end, end) for o, h, low, c, volume, end in columns])
+    price, columns = (
+        instrument.make_price,
+        zip(*(getattr(bars, name).tolist() for name in ("open", "high", "low", "close", "volume", "end"))),
+    )
+    engine.add_data(
+        [
+            Bar(kind, price(o), price(h), price(low), price(c), Quantity.from_int(volume), end, end)
+            for o, h, low, c, volume, end in columns
+        ]
+    )
     engine.add_strategy(Cross(CrossConfig(bar_type=kind)))
     began = time.perf_counter()
     engine.run()

@@ -1,4 +1,5 @@
 """`parity`, `lookahead`, `warmup`: what a user proves of a strategy before trusting it."""
+
 from pathlib import Path
 
 import typer
@@ -12,33 +13,44 @@ Data = typer.Option(..., "--data", help="DBN file of bars.")
 def _arguments(strategy: str, data: Path, parameters: str):
     "The strategy and the bars of each symbol."
     from futures_algo.history import read_dbn
+
     return strategy_of(strategy, parameters), read_dbn(data)
 
 
 def _finish(reports: dict, as_json: bool) -> None:
     "All symbols' reports as one."
-    document = {"checked": sum(r.checked for r in reports.values()), "differences": [d for r in reports.values() for d in r.as_dict()["differences"]]}
+    document = {
+        "checked": sum(r.checked for r in reports.values()),
+        "differences": [d for r in reports.values() for d in r.as_dict()["differences"]],
+    }
+
     def show(document: dict) -> None:
-        for symbol, report in reports.items(): typer.echo(f"{symbol}: {report}")
+        for symbol, report in reports.items():
+            typer.echo(f"{symbol}: {report}")
+
     finish(document, as_json, show, finding=bool(document["differences"]))
 
 
 @app.command()
 def parity(strategy: str = Strategy, data: Path = Data, parameters: str = Parameters, json: bool = Json) -> None:
     "Sweep form and bar-by-bar replay must give identical signals; the first difference is named with its cause."
-    from futures_algo import checks
+    from futures_algo.strategies import checks
+
     subject, bars = _arguments(strategy, data, parameters)
     _finish({symbol: checks.parity(subject, found) for symbol, found in bars.items()}, json)
 
 
 @app.command()
 def lookahead(
-    strategy: str = Strategy, data: Path = Data, parameters: str = Parameters,
+    strategy: str = Strategy,
+    data: Path = Data,
+    parameters: str = Parameters,
     cuts: int = typer.Option(80, help="How many times the bars are cut and everything rebuilt."),
     json: bool = Json,
 ) -> None:
     "Cut the bars, rebuild everything, and name whatever a later bar changed."
-    from futures_algo import checks
+    from futures_algo.strategies import checks
+
     subject, bars = _arguments(strategy, data, parameters)
     _finish({symbol: checks.lookahead(subject, found, cuts) for symbol, found in bars.items()}, json)
 
@@ -46,9 +58,13 @@ def lookahead(
 @app.command()
 def warmup(strategy: str = Strategy, data: Path = Data, parameters: str = Parameters, json: bool = Json) -> None:
     "How signals change with the amount of history, and how many bars to trust."
-    from futures_algo import checks
+    from futures_algo.strategies import checks
+
     subject, bars = _arguments(strategy, data, parameters)
     reports = {symbol: checks.warmup(subject, found) for symbol, found in bars.items()}
+
     def show(document: dict) -> None:
-        for symbol, report in reports.items(): typer.echo(f"{symbol}: {report}")
+        for symbol, report in reports.items():
+            typer.echo(f"{symbol}: {report}")
+
     finish({symbol: report.as_dict() for symbol, report in reports.items()}, json, show)

@@ -1,4 +1,5 @@
 """`import`, `validate-data`, `fetch`, `sessions`: bars in, and what is wrong with them."""
+
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from futures_algo.commands.options import Zone
 
 Symbol = typer.Option(None, help="Feed symbol or contract of a file that does not name one: NQ.c.0")
 Stamp = typer.Option("start", help="What a time marks: the start or the close of its bar.")
-FAULTS_SHOWN = 10   # of one rule, in a terminal
+FAULTS_SHOWN = 10  # of one rule, in a terminal
 Length = typer.Option(None, "--timeframe", help="1min; the most frequent step by default.")
 
 
@@ -27,6 +28,7 @@ def import_bars(
 ) -> None:
     "Read bars from a file of any shape, check them, and write them as DBN."
     from futures_algo.history import import_file
+
     result = import_file(file, symbol, out, tz=tz, stamp=stamp, timeframe=timeframe, contract=contract).as_dict()
     finish(result, json, lambda document: _show_import(file, document), finding=bool(result["faults"]))
 
@@ -34,11 +36,29 @@ def import_bars(
 def _show_import(file: Path, found: dict[str, Any]) -> None:
     "What was written, and what to look at before trusting it."
     from futures_algo.commands.show import counted, table
-    table(f"Imported {file.name}", [
-        ("written to", found["path"]), ("symbol", found["symbol"]), ("schema", found["schema"]), ("bars", f"{found['rows']:,}"), ("first start", found["start"]), ("last end", found["end"]),
-        (f"contracts (from {found['contracts_from']})", ", ".join(found["contracts"])), ("minutes of trading without a bar" if found["schema"] == "ohlcv-1m" else "missing bars", f"{found['missing_bars']:,}"),
-        ("faults", counted(found["faults"]))])
-    if outside := found["faults"].get("session"): typer.echo(f"{outside:,} bars lie outside trading sessions: is --tz right, and --stamp? See futures-algo sessions and validate-data")
+
+    table(
+        f"Imported {file.name}",
+        [
+            ("written to", found["path"]),
+            ("symbol", found["symbol"]),
+            ("schema", found["schema"]),
+            ("bars", f"{found['rows']:,}"),
+            ("first start", found["start"]),
+            ("last end", found["end"]),
+            (f"contracts (from {found['contracts_from']})", ", ".join(found["contracts"])),
+            (
+                "minutes of trading without a bar" if found["schema"] == "ohlcv-1m" else "missing bars",
+                f"{found['missing_bars']:,}",
+            ),
+            ("faults", counted(found["faults"])),
+        ],
+    )
+    if outside := found["faults"].get("session"):
+        typer.echo(
+            f"{outside:,} bars lie outside trading sessions: is --tz right, and --stamp? See futures-algo sessions and"
+            " validate-data"
+        )
 
 
 @app.command("validate-data")
@@ -53,6 +73,7 @@ def validate_data(
 ) -> None:
     "Name every fault of a file of bars: order, duplicates, impossible prices, off-tick prices, gaps."
     from futures_algo.history import validate_file
+
     document = validate_file(file, symbol, tz=tz, stamp=stamp, timeframe=timeframe, max_gap=max_gap).as_dict()
     finish(document, json, _show_faults, finding=not document["ok"])
 
@@ -62,10 +83,14 @@ def _show_faults(document: dict[str, Any]) -> None:
     seen: Counter[str] = Counter()
     for error in document["errors"]:
         seen[error["rule"]] += 1
-        if seen[error["rule"]] <= FAULTS_SHOWN: typer.echo(f"{error['path']}: {error['rule']}, but was {error['value']}; {error['remedy']}")
+        if seen[error["rule"]] <= FAULTS_SHOWN:
+            typer.echo(f"{error['path']}: {error['rule']}, but was {error['value']}; {error['remedy']}")
     for rule, count in seen.items():
-        if count > FAULTS_SHOWN: typer.echo(f"... and {count - FAULTS_SHOWN:,} more: {rule} (--json lists them)")
-    faults = sum(sum(one["counts"].values()) for one in document["series"]) or len(document["errors"])   # long lists are cut, counts are not
+        if count > FAULTS_SHOWN:
+            typer.echo(f"... and {count - FAULTS_SHOWN:,} more: {rule} (--json lists them)")
+    faults = sum(sum(one["counts"].values()) for one in document["series"]) or len(
+        document["errors"]
+    )  # long lists are cut, counts are not
     typer.echo("no fault found" if document["ok"] else f"{faults:,} fault{'s' if faults > 1 else ''}")
 
 
@@ -81,21 +106,42 @@ def fetch(
     url: str | None = typer.Option(None, help="Another server that speaks the API, such as the loopback one."),
     json: bool = Json,
 ) -> None:
-    "Fetch what the store lacks from Databento (key in DATABENTO_API_KEY); the cost is asked first and must not exceed --max-cost."
+    """Fetch what the store lacks from Databento (key in DATABENTO_API_KEY); the cost is asked first and must not exceed
+    --max-cost."""
     from futures_algo.commands.show import demo_progress, table
-    from futures_algo.config import environment
-    from futures_algo.core import InputError
+    from futures_algo.config.loading import environment
+    from futures_algo.core.types import InputError
     from futures_algo.history import BarStore, export_range, historical_client
     from futures_algo.history import fetch as fetch_bars
+
     key = environment(Path("config")).get("DATABENTO_API_KEY", "").strip()
-    if not key: raise InputError("DATABENTO_API_KEY", key, "must be set", "export it, or write it into .env here or into config/.env")
+    if not key:
+        raise InputError(
+            "DATABENTO_API_KEY", key, "must be set", "export it, or write it into .env here or into config/.env"
+        )
     kept = BarStore(store)
     with demo_progress(1, quiet=json, what="parts") as progress:
-        result = fetch_bars(symbols, start, end, client=historical_client(key, url), store=kept, schema=schema, max_cost_usd=max_cost,
-                            progress=lambda done, total, label: progress(done, total))
+        result = fetch_bars(
+            symbols,
+            start,
+            end,
+            client=historical_client(key, url),
+            store=kept,
+            schema=schema,
+            max_cost_usd=max_cost,
+            progress=lambda done, total, label: progress(done, total),
+        )
     document = result.as_dict() | ({"out": str(export_range(kept, symbols, schema, start, end, out))} if out else {})
+
     def show(document: dict) -> None:
-        table("Fetched", [("cost", f"${document['quote']['cost_usd']:.2f}"), *((symbol, f"{rows:,} new bars") for symbol, rows in document["rows"].items())])
+        table(
+            "Fetched",
+            [
+                ("cost", f"${document['quote']['cost_usd']:.2f}"),
+                *((symbol, f"{rows:,} new bars") for symbol, rows in document["rows"].items()),
+            ],
+        )
+
     finish(document, json, show)
 
 
@@ -108,16 +154,36 @@ def sessions(
 ) -> None:
     "Show when a product trades: segments of each session in exchange time."
     import datetime as dt
-    from futures_algo.core import DAY, InputError
-    from futures_algo.sessions import EXCHANGE_ZONE, SessionCalendar
-    try: days = [dt.date.fromisoformat(day) for day in (start, end or start)]
-    except ValueError: raise InputError("date", f"{start} {end or ''}".strip(), "must be a date", "write it as 2025-11-24") from None
-    if days[1] < days[0]: raise InputError("end", end, f"must not lie before the start, {start}", "exchange the two")
+    from futures_algo.core.types import DAY, InputError
+    from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
+
+    try:
+        days = [dt.date.fromisoformat(day) for day in (start, end or start)]
+    except ValueError:
+        raise InputError("date", f"{start} {end or ''}".strip(), "must be a date", "write it as 2025-11-24") from None
+    if days[1] < days[0]:
+        raise InputError("end", end, f"must not lie before the start, {start}", "exchange the two")
     first, last = (int(dt.datetime.combine(day, dt.time(), EXCHANGE_ZONE).timestamp()) * 10**9 for day in days)
     local = lambda ns: dt.datetime.fromtimestamp(ns // 10**9, EXCHANGE_ZONE).isoformat(timespec="minutes")
-    found = [s for s in SessionCalendar.of(symbol).segments(first - DAY, last + DAY) if str(days[0]) <= s.session <= str(days[1])]
-    rows = [{"session": s.session, "open": local(s.open), "close": local(s.close), "minutes": (s.close - s.open) // (60 * 10**9)} for s in found]
+    found = [
+        s
+        for s in SessionCalendar.of(symbol).segments(first - DAY, last + DAY)
+        if str(days[0]) <= s.session <= str(days[1])
+    ]
+    rows = [
+        {
+            "session": s.session,
+            "open": local(s.open),
+            "close": local(s.close),
+            "minutes": (s.close - s.open) // (60 * 10**9),
+        }
+        for s in found
+    ]
+
     def show(document: dict) -> None:
-        for row in document["segments"]: typer.echo(f"{row['session']}  {row['open']} -> {row['close']}  {row['minutes']:>5} min")
-        if not document["segments"]: typer.echo("no session")
+        for row in document["segments"]:
+            typer.echo(f"{row['session']}  {row['open']} -> {row['close']}  {row['minutes']:>5} min")
+        if not document["segments"]:
+            typer.echo("no session")
+
     finish({"symbol": symbol, "segments": rows}, json, show)

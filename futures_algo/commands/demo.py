@@ -1,4 +1,5 @@
 """`demo`: the whole chain on loopback servers."""
+
 import math
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import typer
 
 from futures_algo.cli import Json, app, finish
+from futures_algo.core.paths import PROJECT
 
 DEFAULT_CONFIG = Path("config/live_trading_config.json")
 
@@ -23,7 +25,8 @@ def demo(
     "Play two generated sessions of ES and NQ (or your own bars) through the whole system on paper."
     import tempfile
     from futures_algo.commands.show import demo_progress, demo_table
-    from futures_algo.demo import Demo, generated, recorded
+    from futures_algo.live.demo import Demo, generated, recorded
+
     config = config_of(config)
     with tempfile.TemporaryDirectory(prefix="futures-algo-demo-") as temporary:
         home = folder or Path(temporary)
@@ -32,20 +35,31 @@ def demo(
         stays = not headless and not json and sys.stdin.isatty()
         player = Demo(recording, home, config, speed or math.inf, headless)
         with demo_progress(recording.count, quiet=json) as player.on_progress:
-            summary = player.run(lambda url: typer.echo(f"Watch it at {url}", err=True), page_stays if stays else lambda summary: None)
-        if folder is None: summary["journal"] = None   # it goes with the temporary folder
-        finish(summary, json, None if stays else demo_table, finding=bool(summary["duplicate_orders"] or summary["lost_bars"]))
+            summary = player.run(
+                lambda url: typer.echo(f"Watch it at {url}", err=True), page_stays if stays else lambda summary: None
+            )
+        if folder is None:
+            summary["journal"] = None  # it goes with the temporary folder
+        finish(
+            summary,
+            json,
+            None if stays else demo_table,
+            finding=bool(summary["duplicate_orders"] or summary["lost_bars"]),
+        )
 
 
 def config_of(path: Path) -> Path:
     "The config named; where the usual one is not in this folder, the one that came with the code."
-    shipped = Path(__file__).parents[2] / DEFAULT_CONFIG
+    shipped = PROJECT / DEFAULT_CONFIG
     return shipped if path == DEFAULT_CONFIG and not path.is_file() and shipped.is_file() else path
 
 
 def page_stays(summary: dict) -> None:
     "Show the table and keep the page until the user has seen enough."
     from futures_algo.commands.show import demo_table
+
     demo_table(summary)
-    try: input("The page stays open until you press Enter. ")
-    except (EOFError, KeyboardInterrupt): typer.echo("")
+    try:
+        input("The page stays open until you press Enter. ")
+    except (EOFError, KeyboardInterrupt):
+        typer.echo("")

@@ -1,4 +1,5 @@
 """`doctor`."""
+
 from pathlib import Path
 
 import typer
@@ -18,9 +19,15 @@ def doctor(
     json: bool = Json,
 ) -> None:
     "Is this computer ready for a session? A failing check names its remedy and ends with exit code 1."
-    from futures_algo.doctor import as_dict, examine
+    from futures_algo.live.doctor import as_dict, examine
+
     found = examine(config.resolve(), offline=offline, port=port, ntp=ntp)
+
     def show(document: dict) -> None:
-        for one in found: typer.echo(f"{_MARKS[one.status]} {one.name}: {one.detail}" + (f"\n     -> {one.remedy}" if one.remedy else ""))
+        for one in found:
+            typer.echo(
+                f"{_MARKS[one.status]} {one.name}: {one.detail}" + (f"\n     -> {one.remedy}" if one.remedy else "")
+            )
+
     document = as_dict(found)
     finish(document, json, show, finding=not document["ok"])

@@ -1,4 +1,5 @@
 """`backtest` and `sweep`: what a strategy, or a grid of its parameters, would have made."""
+
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,16 @@ def backtest(
     json: bool = Json,
 ) -> None:
     "What a strategy would have made of recorded bars, in dollars."
-    from futures_algo.backtest import backtest as run
-    from futures_algo.backtest import bars_of_sessions
-    from futures_algo.trades import Costs
+    from futures_algo.research.backtest import backtest as run
+    from futures_algo.research.backtest import bars_of_sessions
+    from futures_algo.research.trades import Costs
+
     costs, subject = Costs(commission, slippage_ticks), options.strategy_of(strategy, parameters)
     bars = [bars_of_sessions(found, start, end) for found in options.bars_of(data, sample, symbol, tz).values()]
     results = run(subject, bars, costs, quantity, engine)
     result = next(iter(results)) if len(results) == 1 else results
-    if html: result.tearsheet(html)
+    if html:
+        result.tearsheet(html)
     finish(_document(results, html), json, lambda _: typer.echo(str(result)))
 
 
@@ -64,23 +67,43 @@ def sweep(
     json: bool = Json,
 ) -> None:
     "Every combination of a grid of parameters, ranked."
-    from futures_algo.backtest import bars_of_sessions
+    from futures_algo.research.backtest import bars_of_sessions
     from futures_algo.strategies import strategy_class
-    from futures_algo.sweep import sweep as run
-    from futures_algo.trades import Costs
-    kind, bars = strategy_class(strategy), bars_of_sessions(_one_symbol(options.bars_of(data, sample, [symbol] if symbol else [], tz)), start, end)
+    from futures_algo.research.sweep import sweep as run
+    from futures_algo.research.trades import Costs
+
+    kind, bars = (
+        strategy_class(strategy),
+        bars_of_sessions(_one_symbol(options.bars_of(data, sample, [symbol] if symbol else [], tz)), start, end),
+    )
     announce = lambda text: typer.echo(text, err=True)
     with _progress() as told:
-        result = run(kind, bars, options.grid_of(grid), Costs(commission, slippage_ticks), quantity, metric=metric, store=store, cluster=cluster, announce=announce, progress=told)
-    if csv: result.table.to_csv(csv, index=False)
+        result = run(
+            kind,
+            bars,
+            options.grid_of(grid),
+            Costs(commission, slippage_ticks),
+            quantity,
+            metric=metric,
+            store=store,
+            cluster=cluster,
+            announce=announce,
+            progress=told,
+        )
+    if csv:
+        result.table.to_csv(csv, index=False)
     ranked = result.best(n=best)
     finish(_sweep_document(result, ranked, bars.symbol, csv), json, lambda _: typer.echo(ranked.to_string()))
 
 
 def _one_symbol(found: dict[str, Any]) -> Any:
     "The bars of the one symbol there is."
-    from futures_algo.core import InputError
-    if len(found) != 1: raise InputError("symbol", ", ".join(found), "must be one for a sweep", f"write --symbol {next(iter(found), 'ES.c.0')}")
+    from futures_algo.core.types import InputError
+
+    if len(found) != 1:
+        raise InputError(
+            "symbol", ", ".join(found), "must be one for a sweep", f"write --symbol {next(iter(found), 'ES.c.0')}"
+        )
     return next(iter(found.values()))
 
 
@@ -96,13 +119,28 @@ def _progress() -> Any:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("combinations")
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
     return shown()
 
 
 def _sweep_document(result: Any, ranked: Any, symbol: str, csv: Path | None) -> dict[str, Any]:
     "What was run and the best rows; what is undefined or infinite is null."
     import math
+
     plain = lambda value: None if isinstance(value, float) and not math.isfinite(value) else value
-    rows = [{"row": int(row)} | {name: plain(value) for name, value in found.items()} for row, found in zip(ranked.index, ranked.to_dict("records"))]
-    return {"strategy": result.kind.__name__, "symbol": symbol, "grid": result.grid, "metric": result.metric, "combinations": result.plan.combinations, "skipped": result.plan.skipped,
-            "skipped_reasons": sorted({reason for _, reason in result.skipped})[:10], "bars": result.plan.bars, "best": rows, "csv": str(csv) if csv else None}
+    rows = [
+        {"row": int(row)} | {name: plain(value) for name, value in found.items()}
+        for row, found in zip(ranked.index, ranked.to_dict("records"))
+    ]
+    return {
+        "strategy": result.kind.__name__,
+        "symbol": symbol,
+        "grid": result.grid,
+        "metric": result.metric,
+        "combinations": result.plan.combinations,
+        "skipped": result.plan.skipped,
+        "skipped_reasons": sorted({reason for _, reason in result.skipped})[:10],
+        "bars": result.plan.bars,
+        "best": rows,
+        "csv": str(csv) if csv else None,
+    }

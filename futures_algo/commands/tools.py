@@ -1,12 +1,23 @@
 """`monitor`, `paper-broker`, `bench`."""
+
 from pathlib import Path
 
 import typer
 
 from futures_algo.cli import Json, app, finish
 
-BENCHES = {"feed": "feed", "replay": "feed", "history": "history", "indicators": "indicators", "latency": "latency", "monitor": "monitor",
-           "aggregator": "bars", "sweep": "sweep", "engine": "engine", "soak": "engine"}   # name -> module of futures_algo.bench
+BENCHES = {
+    "feed": "feed",
+    "replay": "feed",
+    "history": "history",
+    "indicators": "indicators",
+    "latency": "latency",
+    "monitor": "monitor",
+    "aggregator": "bars",
+    "sweep": "sweep",
+    "engine": "engine",
+    "soak": "engine",
+}  # name -> module of futures_algo.bench
 
 
 @app.command()
@@ -19,14 +30,29 @@ def monitor(
     behind_proxy: bool = typer.Option(False, "--behind-proxy", help="A proxy in front encrypts."),
     origin: list[str] = typer.Option([], help="host:port the page is opened under, off this computer."),
     read_only: bool = typer.Option(False, "--read-only", help="Nobody may command."),
-    config: Path = typer.Option(Path("config/live_trading_config.json"), help="The config file the running one is compared with."),
+    config: Path = typer.Option(
+        Path("config/live_trading_config.json"), help="The config file the running one is compared with."
+    ),
 ) -> None:
     "Serve the page that watches the engine, until interrupted."
-    from futures_algo.monitor import serve
-    page = serve(journal, port, address, users=users, tls=tls, behind_proxy=behind_proxy, origins=origin, role="viewer" if read_only else "trader", config_path=config)
+    from futures_algo.monitor.page import serve
+
+    page = serve(
+        journal,
+        port,
+        address,
+        users=users,
+        tls=tls,
+        behind_proxy=behind_proxy,
+        origins=origin,
+        role="viewer" if read_only else "trader",
+        config_path=config,
+    )
     typer.echo(f"{page.url}  (Ctrl-C ends it; the engine does not notice)")
-    try: page.wait()
-    except KeyboardInterrupt: page.stop()
+    try:
+        page.wait()
+    except KeyboardInterrupt:
+        page.stop()
 
 
 @app.command("paper-broker")
@@ -38,7 +64,13 @@ def paper_broker(
     "Serve CrossTrade's REST API on loopback, filling orders from recorded bars, until interrupted."
     from futures_algo.history import read_dbn
     from futures_algo.sim.broker import serve
-    serve(read_dbn(data), port=port, token=token, announce=lambda url: typer.echo(f"{url}  (account Sim101, token {token}; Ctrl-C ends it)"))
+
+    serve(
+        read_dbn(data),
+        port=port,
+        token=token,
+        announce=lambda url: typer.echo(f"{url}  (account Sim101, token {token}; Ctrl-C ends it)"),
+    )
 
 
 @app.command()
@@ -52,15 +84,31 @@ def bench(
     import platform
     from importlib.metadata import version
     from os import cpu_count
-    from futures_algo.core import InputError, did_you_mean
-    if name not in BENCHES: raise InputError("bench", name, "must be a known one", did_you_mean(name, BENCHES))
+    from futures_algo.core.types import InputError, did_you_mean
+
+    if name not in BENCHES:
+        raise InputError("bench", name, "must be a known one", did_you_mean(name, BENCHES))
     module = importlib.import_module(f"futures_algo.bench.{BENCHES[name]}")
-    if peers and not hasattr(module, f"{name}_peers"): raise InputError("--peers", name, "must be a bench with further peers", "leave --peers out")
+    if peers and not hasattr(module, f"{name}_peers"):
+        raise InputError("--peers", name, "must be a bench with further peers", "leave --peers out")
     rows = getattr(module, name)() + (getattr(module, f"{name}_peers")() if peers else [])
-    document = {"bench": name, "machine": {"cores": cpu_count(), "system": platform.system(), "python": platform.python_version()},
-                "versions": {package: version(package) for package in ("numpy", "pandas", "numba", "databento")}, "rows": rows}
+    document = {
+        "bench": name,
+        "machine": {"cores": cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "versions": {package: version(package) for package in ("numpy", "pandas", "numba", "databento")},
+        "rows": rows,
+    }
+
     def show(document: dict) -> None:
         for row in document["rows"]:
-            peer = f"  {row['peer']}: {row['peer_value']:.4g}  ratio {row['ratio']:.3g}" if row.get("peer_value") and row.get("ratio") else ""
-            typer.echo(f"{'met   ' if row.get('met') else 'MISSED' if row.get('met') is False else '      '} {row['metric']}: {row['value']:.4g} {row['unit']}{peer}  {row.get('target') or ''}")
+            peer = (
+                f"  {row['peer']}: {row['peer_value']:.4g}  ratio {row['ratio']:.3g}"
+                if row.get("peer_value") and row.get("ratio")
+                else ""
+            )
+            typer.echo(
+                f"{'met   ' if row.get('met') else 'MISSED' if row.get('met') is False else '      '} {row['metric']}:"
+                f" {row['value']:.4g} {row['unit']}{peer}  {row.get('target') or ''}"
+            )
+
     finish(document, json, show, finding=any(row.get("met") is False for row in rows))

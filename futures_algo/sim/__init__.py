@@ -1,1 +1,2 @@
-"""Loopback stand-ins for the real edges: a Databento gateway and historical server, a NinjaTrader paper broker, a market generator."""
+"""Loopback stand-ins for the real edges: a Databento gateway and historical server, a NinjaTrader paper broker, a
+market generator."""

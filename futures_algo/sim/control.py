@@ -1,14 +1,17 @@
 """The paper broker's own controls under `/sim/`, so that another process can script it.
 
-POST /sim/faults {"kind": ..}   DELETE /sim/faults   POST /sim/variants {..}   POST /sim/trade {"instrument", "action", "quantity", "account"}
-POST /sim/price {"instrument", "price"}   POST /sim/clock {"now": ns}   POST /sim/restart {"outage": seconds}   POST /sim/stream {"kind": ..}   GET /sim/state
+POST /sim/faults {"kind": ..}   DELETE /sim/faults   POST /sim/variants {..}   POST /sim/trade {"instrument", "action",
+"quantity", "account"}
+POST /sim/price {"instrument", "price"}   POST /sim/clock {"now": ns}   POST /sim/restart {"outage": seconds}   POST
+/sim/stream {"kind": ..}   GET /sim/state
 """
+
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from futures_algo.core import InputError
+from futures_algo.core.types import InputError
 from futures_algo.sim.httpd import Reply, Request
 from futures_algo.sim.ledger import Refusal
 
@@ -19,15 +22,21 @@ if TYPE_CHECKING:
 async def control(broker: "PaperBroker", request: Request) -> Reply:
     "Carry out one control request."
     action = _ACTIONS.get((request.method, request.path))
-    if not action: return Reply(404, {"success": False, "error": f"known: {', '.join(path for _, path in _ACTIONS)}"})
-    try: return Reply(200, {"success": True} | (action(broker, request.body) or {}))
-    except (InputError, KeyError, TypeError) as error: return Reply(400, {"success": False, "error": str(error)})
-    except Refusal as refusal: return Reply(refusal.status, refusal.body)
+    if not action:
+        return Reply(404, {"success": False, "error": f"known: {', '.join(path for _, path in _ACTIONS)}"})
+    try:
+        return Reply(200, {"success": True} | (action(broker, request.body) or {}))
+    except (InputError, KeyError, TypeError) as error:
+        return Reply(400, {"success": False, "error": str(error)})
+    except Refusal as refusal:
+        return Reply(refusal.status, refusal.body)
 
 
 def _trade(broker: "PaperBroker", body: Mapping[str, Any]) -> dict[str, Any]:
     account = broker.books.account(body.get("account") or next(iter(broker.books.accounts)))
-    return {"orderId": broker.books.trade(account, body["instrument"], body["action"], body["quantity"], "Manual").order_id}
+    return {
+        "orderId": broker.books.trade(account, body["instrument"], body["action"], body["quantity"], "Manual").order_id
+    }
 
 
 def _clock(broker: "PaperBroker", body: Mapping[str, Any]) -> None:
@@ -45,8 +54,14 @@ def _restart(broker: "PaperBroker", body: Mapping[str, Any]) -> None:
 
 
 def _state(broker: "PaperBroker", body: Mapping[str, Any]) -> dict[str, Any]:
-    return {"now": broker.clock.now(), "books": broker.books.to_dict(), "requests": [seen._asdict() for seen in broker.requests],
-            "variants": asdict(broker.variants), "faults": [asdict(fault) for fault in broker.faults.faults], "happened": broker.faults.happened}
+    return {
+        "now": broker.clock.now(),
+        "books": broker.books.to_dict(),
+        "requests": [seen._asdict() for seen in broker.requests],
+        "variants": asdict(broker.variants),
+        "faults": [asdict(fault) for fault in broker.faults.faults],
+        "happened": broker.faults.happened,
+    }
 
 
 _ACTIONS = {
@@ -54,5 +69,9 @@ _ACTIONS = {
     ("DELETE", "/sim/faults"): lambda broker, body: broker.faults.clear(),
     ("POST", "/sim/variants"): lambda broker, body: broker.variants.change(**body),
     ("POST", "/sim/stream"): lambda broker, body: broker.stream.trouble(**body),
-    ("POST", "/sim/trade"): _trade, ("POST", "/sim/clock"): _clock, ("POST", "/sim/price"): _price, ("POST", "/sim/restart"): _restart, ("GET", "/sim/state"): _state,
+    ("POST", "/sim/trade"): _trade,
+    ("POST", "/sim/clock"): _clock,
+    ("POST", "/sim/price"): _price,
+    ("POST", "/sim/restart"): _restart,
+    ("GET", "/sim/state"): _state,
 }

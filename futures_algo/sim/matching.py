@@ -1,17 +1,19 @@
 "How orders meet prices in a paper broker: the rules of `sim.fills` applied to the books, bar by bar."
+
 import bisect
 from operator import itemgetter
 
-from futures_algo.core import Clock
+from futures_algo.core.types import Clock
 from futures_algo.sim.faults import Variants
 from futures_algo.sim.fills import FillRules, PriceBook, Print, limit_price, slipped, stop_price, tick_size
 from futures_algo.sim.ledger import PaperAccount, PaperOrder, Terms
 
-AT = itemgetter("at")   # when an execution happened, ns UTC
+AT = itemgetter("at")  # when an execution happened, ns UTC
 
 
 class Matching:
     "Settling orders against the tape; the books inherit it."
+
     prices: PriceBook
     clock: Clock
     rules: FillRules
@@ -27,28 +29,38 @@ class Matching:
         active = [order for order in self.live.values() if order.is_active]
         self.live = {order.order_id: order for order in active}
         for order in active:
-            if order.order_type == "MARKET": self.work(order)
-        for name in dict.fromkeys(order.instrument for order in active): self.settle_instrument(name)
+            if order.order_type == "MARKET":
+                self.work(order)
+        for name in dict.fromkeys(order.instrument for order in active):
+            self.settle_instrument(name)
 
     def settle_instrument(self, name: str) -> None:
         "Run the bars that ended since over the resting orders, oldest first."
         tape, now = self.tape(name), self.clock.now()
         resting = self.resting(name)
-        if not resting: return
-        if not tape.prints and tape.price is not None: return self.pass_bar(name, Print(now, now, *[tape.price] * 4, 1_000_000_000))
+        if not resting:
+            return
+        if not tape.prints and tape.price is not None:
+            return self.pass_bar(name, Print(now, now, *[tape.price] * 4, 1_000_000_000))
         first = tape.index_after(min(order.active_from for order in resting))
         for bar in tape.prints[first:]:
-            if bar.end > now: break
+            if bar.end > now:
+                break
             self.pass_bar(name, bar)
 
     def resting(self, name: str) -> list[PaperOrder]:
         "Active orders at a price, stops first."
-        found = [order for order in self.live.values() if order.is_active and order.instrument == name and order.order_type != "MARKET"]
+        found = [
+            order
+            for order in self.live.values()
+            if order.is_active and order.instrument == name and order.order_type != "MARKET"
+        ]
         return sorted(found, key=lambda order: not order.order_type.startswith("STOP"))
 
     def pass_bar(self, name: str, bar: Print) -> None:
         for order in self.resting(name):
-            if order.is_active and bar.start >= order.active_from: self.meet(order, bar)
+            if order.is_active and bar.start >= order.active_from:
+                self.meet(order, bar)
 
     def meet(self, order: PaperOrder, bar: Print) -> None:
         "One resting order meets one bar."
@@ -59,19 +71,26 @@ class Matching:
             return
         if order.order_type == "STOPMARKET":
             price = stop_price(bar, order.sign, order.stop)
-            if price is not None: self.fill(order, slipped(price, order.sign, self.rules, order.instrument), bar)
-        elif (price := limit_price(bar, order.sign, order.limit, self.rules.limit)) is not None: self.fill(order, price, bar)
+            if price is not None:
+                self.fill(order, slipped(price, order.sign, self.rules, order.instrument), bar)
+        elif (price := limit_price(bar, order.sign, order.limit, self.rules.limit)) is not None:
+            self.fill(order, price, bar)
 
     def work(self, order: PaperOrder) -> None:
         "Fill a market order as far as the rules allow; resting orders wait for a bar."
-        if order.order_type != "MARKET": return
+        if order.order_type != "MARKET":
+            return
         tape, now = self.tape(order.instrument), self.clock.now()
         bar = tape.next_open(order.active_from)
-        if bar and (bar.start <= now or (self.variants.instant and not order.filled)): price = bar.open
-        elif bar is None and (price := tape.last(now)) is not None and now >= order.active_from: bar = Print(now, now, price, price, price, price, 0)
-        else: return
+        if bar and (bar.start <= now or (self.variants.instant and not order.filled)):
+            price = bar.open
+        elif bar is None and (price := tape.last(now)) is not None and now >= order.active_from:
+            bar = Print(now, now, price, price, price, price, 0)
+        else:
+            return
         self.fill(order, slipped(price, order.sign, self.rules, order.instrument), bar)
-        if order.is_active and order.active_from <= now: self.work(order)
+        if order.is_active and order.active_from <= now:
+            self.work(order)
 
     def part_of(self, order: PaperOrder, bar: Print) -> int:
         "How many contracts of an order one bar takes."
@@ -90,34 +109,74 @@ class Matching:
         account.commission += self.terms.commission * part
         self.record(order, account, part, price, at)
         order.log(at, "order_update", "OrderUpdate", "Filled" if not order.remaining else "PartFilled")
-        if order.oco: self.resolve_oco(order, at)
-        if order.template: self.attach(order, part, at)
+        if order.oco:
+            self.resolve_oco(order, at)
+        if order.template:
+            self.attach(order, part, at)
 
     def record(self, order: PaperOrder, account: PaperAccount, part: int, price: float, at: int) -> None:
-        execution = {"id": self.new_id(), "at": at, "order_id": order.order_id, "account": account.name, "instrument": order.instrument, "sign": order.sign, "quantity": part,
-                         "price": price, "commission": self.terms.commission * part, "position": account.held(order.instrument), "name": order.name}
-        bisect.insort(self.executions, execution, key=AT)   # in order of time, whatever instrument was settled first
+        execution = {
+            "id": self.new_id(),
+            "at": at,
+            "order_id": order.order_id,
+            "account": account.name,
+            "instrument": order.instrument,
+            "sign": order.sign,
+            "quantity": part,
+            "price": price,
+            "commission": self.terms.commission * part,
+            "position": account.held(order.instrument),
+            "name": order.name,
+        }
+        bisect.insort(self.executions, execution, key=AT)  # in order of time, whatever instrument was settled first
 
     def resolve_oco(self, order: PaperOrder, at: int) -> None:
         "One of a group filled: the rest is cancelled and the id is burned."
         self.burned.add(order.oco)
         for other in list(self.live.values()):
-            if other.is_active and other.oco == order.oco and other is not order and other.account == order.account: self.end(other, at, "OCO")
+            if other.is_active and other.oco == order.oco and other is not order and other.account == order.account:
+                self.end(other, at, "OCO")
 
     def attach(self, entry: PaperOrder, part: int, at: int) -> None:
         "An ATM template places its target and stop as the entry fills."
         target, stop = self.terms.templates[entry.template]
         entry.strategy_id = entry.strategy_id or self.new_id()
-        self.bracket(entry, part, at, entry.average + entry.sign * target * tick_size(entry.instrument), entry.average - entry.sign * stop * tick_size(entry.instrument))
+        self.bracket(
+            entry,
+            part,
+            at,
+            entry.average + entry.sign * target * tick_size(entry.instrument),
+            entry.average - entry.sign * stop * tick_size(entry.instrument),
+        )
 
-    def bracket(self, entry: PaperOrder, quantity: int, at: int, target: float | None, stop: float | None) -> list[PaperOrder]:
+    def bracket(
+        self, entry: PaperOrder, quantity: int, at: int, target: float | None, stop: float | None
+    ) -> list[PaperOrder]:
         "Target and stop as an OCO pair against `entry`'s side."
         action, group = ("SELL" if entry.sign > 0 else "BUY"), self.new_id()
         tick, made = tick_size(entry.instrument), []
         for kind, price, label in (("LIMIT", target, "Target1"), ("STOPMARKET", stop, "Stop1")):
-            if price is None: continue
+            if price is None:
+                continue
             price = round(price / tick) * tick
-            made.append(PaperOrder(self.new_id(), entry.account, entry.instrument, action, quantity, kind, at, price if kind == "LIMIT" else 0.0,
-                                   price if kind != "LIMIT" else 0.0, "GTC", oco=group, strategy_id=entry.strategy_id, name=label, active_from=at))
-        for order in made: self.enter(self.accounts[order.account], order)
+            made.append(
+                PaperOrder(
+                    self.new_id(),
+                    entry.account,
+                    entry.instrument,
+                    action,
+                    quantity,
+                    kind,
+                    at,
+                    price if kind == "LIMIT" else 0.0,
+                    price if kind != "LIMIT" else 0.0,
+                    "GTC",
+                    oco=group,
+                    strategy_id=entry.strategy_id,
+                    name=label,
+                    active_from=at,
+                )
+            )
+        for order in made:
+            self.enter(self.accounts[order.account], order)
         return made

@@ -1,4 +1,5 @@
 "The REST surface of a paper broker: each documented route, its answer and its refusals."
+
 import bisect
 import math
 import re
@@ -6,46 +7,68 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from futures_algo.contracts import Contract
-from futures_algo.core import SECOND, did_you_mean
+from futures_algo.core.contracts import Contract
+from futures_algo.core.types import SECOND, did_you_mean
 from futures_algo.sim.books import Books
 from futures_algo.sim.httpd import Request
 from futures_algo.sim.ledger import Holding, PaperAccount, PaperOrder, Refusal, invalid
 from futures_algo.sim.matching import AT
-from futures_algo.sim.rows import account_row, event_row, execution_row, info_row, order_row, position_row, quote_row, shown_id, stamp
+from futures_algo.sim.rows import (
+    account_row,
+    event_row,
+    execution_row,
+    info_row,
+    order_row,
+    position_row,
+    quote_row,
+    shown_id,
+    stamp,
+)
 
 Handler = Callable[..., Any]
 _ROUTES: list[tuple[str, re.Pattern, str, Handler]] = []
-LONGEST_LOOKBACK = 900   # seconds
+LONGEST_LOOKBACK = 900  # seconds
 
 
 def route(method: str, path: str) -> Callable[[Handler], Handler]:
     "Register a handler; `{name}` in the path becomes an argument."
     pattern = re.compile("^" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + "$")
+
     def register(handler: Handler) -> Handler:
         _ROUTES.append((method, pattern, path, handler))
         return handler
+
     return register
 
 
 def dispatch(books: Books, request: Request) -> Any:
     "The payload of a request; raises `Refusal` for every no."
     path = re.sub(r"^/v1/api", "", request.path) or "/"
-    if request.body is None or not isinstance(request.body, Mapping): raise invalid("Invalid request")
+    if request.body is None or not isinstance(request.body, Mapping):
+        raise invalid("Invalid request")
     for method, pattern, _, handler in _ROUTES:
-        if method != request.method or not (match := pattern.match(path)): continue
+        if method != request.method or not (match := pattern.match(path)):
+            continue
         arguments = {name: unquote(text) for name, text in match.groupdict().items()}
-        if "account" in arguments: arguments["account"] = books.account(arguments["account"])
+        if "account" in arguments:
+            arguments["account"] = books.account(arguments["account"])
         return handler(books, request, **arguments)
-    raise Refusal(404, success=False, error="not_found", did_you_mean=did_you_mean(path, sorted({known for _, _, known, _ in _ROUTES})))
+    raise Refusal(
+        404,
+        success=False,
+        error="not_found",
+        did_you_mean=did_you_mean(path, sorted({known for _, _, known, _ in _ROUTES})),
+    )
 
 
 # accounts
 
+
 @route("GET", "/accounts")
 def list_accounts(books: Books, request: Request) -> Any:
     rows = [account_row(books, account) for account in books.accounts.values()]
-    if books.variants.accounts == "names": return {"accounts": [row["name"] for row in rows]}
+    if books.variants.accounts == "names":
+        return {"accounts": [row["name"] for row in rows]}
     return rows if books.variants.accounts == "list" else {"accounts": rows, "success": True}
 
 
@@ -59,7 +82,8 @@ def snapshot(books: Books, request: Request) -> Any:
 
 
 @route("GET", "/accounts/{account}")
-def get_account(books: Books, request: Request, account: PaperAccount) -> Any: return account_row(books, account) | {"success": True}
+def get_account(books: Books, request: Request, account: PaperAccount) -> Any:
+    return account_row(books, account) | {"success": True}
 
 
 @route("GET", "/accounts/{account}/watermarks")
@@ -69,16 +93,19 @@ def watermarks(books: Books, request: Request, account: PaperAccount) -> Any:
 
 # positions
 
+
 def _positions(books: Books, account: PaperAccount, include_flat: bool) -> list[dict]:
     holdings = account.holdings if include_flat else account.open()
     return [position_row(books, account, name, held) for name, held in holdings.items()]
 
 
-def _wants_flat(request: Request) -> bool: return request.query.get("includeFlat", "false").lower() == "true"
+def _wants_flat(request: Request) -> bool:
+    return request.query.get("includeFlat", "false").lower() == "true"
 
 
 @route("GET", "/accounts/{account}/positions")
-def list_positions(books: Books, request: Request, account: PaperAccount) -> Any: return {"positions": _positions(books, account, _wants_flat(request)), "success": True}
+def list_positions(books: Books, request: Request, account: PaperAccount) -> Any:
+    return {"positions": _positions(books, account, _wants_flat(request)), "success": True}
 
 
 @route("GET", "/positions")
@@ -92,7 +119,9 @@ def get_position(books: Books, request: Request, account: PaperAccount) -> Any:
     name = books.instrument(request.query.get("instrument"))
     held = account.open().get(name)
     if held is None and books.variants.flat_position == "refuse":
-        raise Refusal(books.variants.not_found, error=f"No position found for instrument '{name}' in account '{account.name}'")
+        raise Refusal(
+            books.variants.not_found, error=f"No position found for instrument '{name}' in account '{account.name}'"
+        )
     return position_row(books, account, name, held or Holding()) | {"success": True}
 
 
@@ -100,22 +129,28 @@ def get_position(books: Books, request: Request, account: PaperAccount) -> Any:
 def close_position(books: Books, request: Request, account: PaperAccount) -> Any:
     text = request.body.get("instrument")
     name = books.instrument(text)
-    if not (held := account.open().get(name)): raise invalid(f"No positions found for instrument '{text}'")
+    if not (held := account.open().get(name)):
+        raise invalid(f"No positions found for instrument '{text}'")
     size, quantity, percent = abs(held.quantity), request.body.get("quantity"), request.body.get("percent")
-    if quantity is None: quantity = size if percent is None else math.ceil(size * percent - 1e-9)
+    if quantity is None:
+        quantity = size if percent is None else math.ceil(size * percent - 1e-9)
     row = position_row(books, account, name, held)
-    if min(quantity, size) == size: books.cancel_many(account, name)
+    if min(quantity, size) == size:
+        books.cancel_many(account, name)
     books.close(account, name, min(quantity, size))
     return {"closedPositions": [row], "success": True}
 
 
-def _flatten(books: Books, accounts: list[PaperAccount], instrument: str | None, side: str | None = None) -> tuple[list[dict], list[str]]:
+def _flatten(
+    books: Books, accounts: list[PaperAccount], instrument: str | None, side: str | None = None
+) -> tuple[list[dict], list[str]]:
     "Cancel orders and close holdings; the rows show the holdings as they were."
     rows, orders = [], []
     for account in accounts:
         orders += [shown_id(order, books.variants) for order in books.cancel_many(account, instrument)]
         for name, held in list(account.open().items()):
-            if instrument not in (None, name) or side not in (None, "long" if held.quantity > 0 else "short"): continue
+            if instrument not in (None, name) or side not in (None, "long" if held.quantity > 0 else "short"):
+                continue
             rows.append(position_row(books, account, name, held))
             books.close(account, name, abs(held.quantity))
     return rows, orders
@@ -132,7 +167,9 @@ def flatten(books: Books, request: Request, account: PaperAccount) -> Any:
 def flatten_everything(books: Books, request: Request) -> Any:
     text, name = request.body.get("instrument"), request.body.get("account")
     accounts = [books.account(name)] if name else list(books.accounts.values())
-    rows, orders = _flatten(books, accounts, None if text is None else books.instrument(text), request.body.get("marketPosition"))
+    rows, orders = _flatten(
+        books, accounts, None if text is None else books.instrument(text), request.body.get("marketPosition")
+    )
     return {"orderIds": orders, "closedPositions": rows, "success": True}
 
 
@@ -141,9 +178,12 @@ def reverse(books: Books, request: Request, account: PaperAccount) -> Any:
     text = request.body.get("instrument")
     name = books.instrument(text)
     asked = unquote(request.path.split("/accounts/")[1].split("/")[0])
-    if not (held := account.open().get(name)): raise invalid(f"No position found for instrument '{text}' in account '{asked}'")
+    if not (held := account.open().get(name)):
+        raise invalid(f"No position found for instrument '{text}' in account '{asked}'")
     books.cancel_many(account, name)
-    return _placed(books, books.trade(account, name, "SELL" if held.quantity > 0 else "BUY", 2 * abs(held.quantity), "Reverse"))
+    return _placed(
+        books, books.trade(account, name, "SELL" if held.quantity > 0 else "BUY", 2 * abs(held.quantity), "Reverse")
+    )
 
 
 @route("POST", "/accounts/{account}/positions/reverseposition")
@@ -156,24 +196,32 @@ def flat_place(books: Books, request: Request, account: PaperAccount) -> Any:
 
 # orders
 
-def _placed(books: Books, order: PaperOrder) -> dict[str, Any]: return {"orderId": shown_id(order, books.variants), "success": True}
+
+def _placed(books: Books, order: PaperOrder) -> dict[str, Any]:
+    return {"orderId": shown_id(order, books.variants), "success": True}
 
 
 def _order(books: Books, order_id: str, account: PaperAccount) -> PaperOrder:
     order = books.find(order_id)
-    if order is None or order.account != account.name: raise Refusal(books.variants.not_found, success=False, error=f"Order '{order_id}' not found")
+    if order is None or order.account != account.name:
+        raise Refusal(books.variants.not_found, success=False, error=f"Order '{order_id}' not found")
     return order
 
 
 @route("GET", "/accounts/{account}/orders")
 def list_orders(books: Books, request: Request, account: PaperAccount) -> Any:
     only_active = request.query.get("activeOnly", "true").lower() == "true"
-    rows = [order_row(order, books.variants) for order in books.orders.values() if order.account == account.name and (order.is_active or not only_active)]
+    rows = [
+        order_row(order, books.variants)
+        for order in books.orders.values()
+        if order.account == account.name and (order.is_active or not only_active)
+    ]
     return {"orders": rows, "success": True}
 
 
 @route("GET", "/orders")
-def all_orders(books: Books, request: Request) -> Any: return {"orders": [order_row(order, books.variants) for order in books.orders.values()], "success": True}
+def all_orders(books: Books, request: Request) -> Any:
+    return {"orders": [order_row(order, books.variants) for order in books.orders.values()], "success": True}
 
 
 @route("GET", "/accounts/{account}/orders/{order_id}")
@@ -192,14 +240,23 @@ def get_status(books: Books, request: Request, account: PaperAccount, order_id: 
 def get_lifecycle(books: Books, request: Request, account: PaperAccount, order_id: str) -> Any:
     order = books.find(order_id, in_lifecycle=True)
     events = order.events if order else books.attempts.get(order_id)
-    if events is None: raise Refusal(books.variants.not_found, success=False, error=f"Order '{order_id}' not found")
+    if events is None:
+        raise Refusal(books.variants.not_found, success=False, error=f"Order '{order_id}' not found")
     native, given = (order.order_id, order.given_id) if order else (order_id, order_id)
-    rows = [event_row(event, native, books.variants) for event in events[:int(request.query.get("limit", 200))]]
-    return {"success": True, "orderId": native, "originalOrderId": given or native, "account": order.account if order else account.name, "count": len(rows), "events": rows}
+    rows = [event_row(event, native, books.variants) for event in events[: int(request.query.get("limit", 200))]]
+    return {
+        "success": True,
+        "orderId": native,
+        "originalOrderId": given or native,
+        "account": order.account if order else account.name,
+        "count": len(rows),
+        "events": rows,
+    }
 
 
 @route("POST", "/accounts/{account}/orders/place")
-def place(books: Books, request: Request, account: PaperAccount) -> Any: return _placed(books, books.place(account, request.body))
+def place(books: Books, request: Request, account: PaperAccount) -> Any:
+    return _placed(books, books.place(account, request.body))
 
 
 @route("POST", "/accounts/{account}/orders/{order_id}/replace")
@@ -212,15 +269,23 @@ def replace(books: Books, request: Request, account: PaperAccount, order_id: str
 @route("PUT", "/accounts/{account}/orders/{order_id}/change")
 def change(books: Books, request: Request, account: PaperAccount, order_id: str) -> Any:
     order, body = _order(books, order_id, account), request.body
-    if not order.is_active: raise invalid(f"Order linked to '{order_id}' not found or already terminal.")
-    if body.get("quantity") is not None and body["quantity"] < order.filled: raise invalid("Invalid request")
-    order.quantity, order.limit, order.stop = body.get("quantity") or order.quantity, body.get("limitPrice") or order.limit, body.get("stopPrice") or order.stop
-    for state in ("ChangePending", "ChangeSubmitted", "PartFilled" if order.filled else "Working"): order.log(books.clock.now(), "order_update", state, state)
+    if not order.is_active:
+        raise invalid(f"Order linked to '{order_id}' not found or already terminal.")
+    if body.get("quantity") is not None and body["quantity"] < order.filled:
+        raise invalid("Invalid request")
+    order.quantity, order.limit, order.stop = (
+        body.get("quantity") or order.quantity,
+        body.get("limitPrice") or order.limit,
+        body.get("stopPrice") or order.stop,
+    )
+    for state in ("ChangePending", "ChangeSubmitted", "PartFilled" if order.filled else "Working"):
+        order.log(books.clock.now(), "order_update", state, state)
     return _placed(books, order)
 
 
 @route("POST", "/accounts/{account}/orders/{order_id}/cancel")
-def cancel(books: Books, request: Request, account: PaperAccount, order_id: str) -> Any: return _placed(books, books.cancel(order_id))
+def cancel(books: Books, request: Request, account: PaperAccount, order_id: str) -> Any:
+    return _placed(books, books.cancel(order_id))
 
 
 @route("POST", "/accounts/{account}/orders/cancel")
@@ -238,45 +303,67 @@ def cancel_all(books: Books, request: Request) -> Any:
 @route("POST", "/accounts/{account}/orders/cancel_and_bracket")
 def cancel_and_bracket(books: Books, request: Request, account: PaperAccount) -> Any:
     body, (profit, loss) = request.body, books.variants.bracket_names
-    action, quantity, name = str(body.get("action", "")).upper(), body.get("quantity"), books.instrument(body.get("instrument"))
-    if action not in ("BUY", "SELL") or not isinstance(quantity, int) or quantity < 1 or not (body.get(profit) or body.get(loss)): raise invalid("Invalid request")
+    action, quantity, name = (
+        str(body.get("action", "")).upper(),
+        body.get("quantity"),
+        books.instrument(body.get("instrument")),
+    )
+    if (
+        action not in ("BUY", "SELL")
+        or not isinstance(quantity, int)
+        or quantity < 1
+        or not (body.get(profit) or body.get(loss))
+    ):
+        raise invalid("Invalid request")
     books.cancel_many(account, name)
     held = account.held(name)
     side = PaperOrder("", account.name, name, action, 0, "MARKET", books.clock.now())
-    made = books.bracket(side, min(quantity, abs(held)) if held else quantity, books.clock.now(), body.get(profit), body.get(loss))
+    made = books.bracket(
+        side, min(quantity, abs(held)) if held else quantity, books.clock.now(), body.get(profit), body.get(loss)
+    )
     return {"orderIds": [order.order_id for order in made], "success": True}
 
 
 @route("GET", "/atm-templates")
-def templates(books: Books, request: Request) -> Any: return {"templates": list(books.terms.templates), "success": True}
+def templates(books: Books, request: Request) -> Any:
+    return {"templates": list(books.terms.templates), "success": True}
 
 
 @route("POST", "/accounts/{account}/strategies/{strategy_id}/close")
 def close_strategy(books: Books, request: Request, account: PaperAccount, strategy_id: str) -> Any:
     orders = [order for order in books.orders.values() if order.strategy_id == strategy_id]
-    if not orders: raise Refusal(books.variants.not_found, success=False, error=f"Strategy '{strategy_id}' not found")
+    if not orders:
+        raise Refusal(books.variants.not_found, success=False, error=f"Strategy '{strategy_id}' not found")
     for order in orders:
-        if order.is_active: books.end(order, books.clock.now(), "CloseStrategy")
+        if order.is_active:
+            books.end(order, books.clock.now(), "CloseStrategy")
     open_size = sum(order.sign * order.filled for order in orders)
-    if open_size: books.close(account, orders[0].instrument, min(abs(open_size), abs(account.held(orders[0].instrument))))
+    if open_size:
+        books.close(account, orders[0].instrument, min(abs(open_size), abs(account.held(orders[0].instrument))))
     return {"strategyId": strategy_id, "success": True}
 
 
 # executions and market data
 
+
 @route("GET", "/accounts/{account}/executions")
 def list_executions(books: Books, request: Request, account: PaperAccount) -> Any:
     lookback = min(int(request.query.get("lookbackTime", 320)), LONGEST_LOOKBACK)
     since = books.clock.now() - lookback * SECOND
-    recent = books.executions[bisect.bisect_left(books.executions, since, key=AT):]
-    rows = [execution_row(row, books.orders[row["order_id"]], books.variants) for row in recent if row["account"] == account.name]
+    recent = books.executions[bisect.bisect_left(books.executions, since, key=AT) :]
+    rows = [
+        execution_row(row, books.orders[row["order_id"]], books.variants)
+        for row in recent
+        if row["account"] == account.name
+    ]
     return {"executions": rows, "success": True}
 
 
 @route("GET", "/accounts/{account}/executions/{execution_id}")
 def get_execution(books: Books, request: Request, account: PaperAccount, execution_id: str) -> Any:
     found = next((row for row in books.executions if row["id"] == execution_id), None)
-    if found is None: raise Refusal(books.variants.not_found, success=False, error=f"Execution '{execution_id}' not found")
+    if found is None:
+        raise Refusal(books.variants.not_found, success=False, error=f"Execution '{execution_id}' not found")
     return execution_row(found, books.orders[found["order_id"]], books.variants) | {"success": True}
 
 
@@ -287,7 +374,8 @@ def quote(books: Books, request: Request) -> Any:
 
 
 @route("GET", "/market/info")
-def info(books: Books, request: Request) -> Any: return info_row(books, books.instrument(request.query.get("instrument", "ES")))
+def info(books: Books, request: Request) -> Any:
+    return info_row(books, books.instrument(request.query.get("instrument", "ES")))
 
 
 @route("POST", "/market/bars")
@@ -295,8 +383,28 @@ def bars(books: Books, request: Request) -> Any:
     body, now = request.body, books.clock.now()
     name = books.instrument(body.get("instrument"))
     kind, period = body.get("periodType", "minute"), body.get("period", 1)
-    if kind not in ("minute", "day", "week", "month", "year"): raise invalid("Invalid request")
+    if kind not in ("minute", "day", "week", "month", "year"):
+        raise invalid("Invalid request")
     since = now - body.get("daysBack", 1) * 86_400 * SECOND
-    known = [bar for bar in books.tape(name).prints if since <= bar.start and bar.end <= now][-body.get("limit", 5000):]
-    rows = [{"time": stamp(bar.end), "epoch": bar.end // 1_000_000, "open": bar.open, "high": bar.high, "low": bar.low, "close": bar.close, "volume": bar.volume} for bar in known]
-    return {"instrument": Contract.parse(name).ninjatrader, "periodType": kind, "period": period, "count": len(rows), "bars": rows}
+    known = [bar for bar in books.tape(name).prints if since <= bar.start and bar.end <= now][
+        -body.get("limit", 5000) :
+    ]
+    rows = [
+        {
+            "time": stamp(bar.end),
+            "epoch": bar.end // 1_000_000,
+            "open": bar.open,
+            "high": bar.high,
+            "low": bar.low,
+            "close": bar.close,
+            "volume": bar.volume,
+        }
+        for bar in known
+    ]
+    return {
+        "instrument": Contract.parse(name).ninjatrader,
+        "periodType": kind,
+        "period": period,
+        "count": len(rows),
+        "bars": rows,
+    }

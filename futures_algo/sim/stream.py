@@ -1,17 +1,18 @@
 "The paper broker's WebSocket `/ws/stream`: quotes and profit, one session per user, and the ways it can misbehave."
+
 import asyncio
 import json
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-from futures_algo.core import InputError
+from futures_algo.core.types import InputError
 from futures_algo.sim.books import Books
 from futures_algo.sim.httpd import Request
 from futures_algo.sim.rows import account_row, quote_row
 
 _log = logging.getLogger("futures_algo.sim.stream")
-_log.setLevel(logging.INFO)   # at DEBUG the library would print the token's header
+_log.setLevel(logging.INFO)  # at DEBUG the library would print the token's header
 
 TROUBLE = ("kick", "cut", "gap", "dropped", "resync", "garbage")
 
@@ -21,6 +22,7 @@ class Session:
 
     def __init__(self, writer: asyncio.StreamWriter):
         from websockets.server import ServerProtocol
+
         self.protocol, self.writer = ServerProtocol(logger=_log), writer
         self.instruments: set[str] = set()
         self.profit, self.seq = False, 0
@@ -33,7 +35,8 @@ class Session:
 
     def flush(self) -> None:
         for data in self.protocol.data_to_send():
-            if data: self.writer.write(data)
+            if data:
+                self.writer.write(data)
 
     def send(self, **frame: Any) -> None:
         self.seq += 1
@@ -61,47 +64,71 @@ class StreamHub:
         if request.headers.get("authorization") != f"Bearer {self.token}":
             writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
             return
-        if self.session: self.session.close("Session active elsewhere")
+        if self.session:
+            self.session.close("Session active elsewhere")
         session = self.session = Session(writer)
         self.connections += 1
         session.accept(request.raw)
-        try: await self._read(session, reader)
+        try:
+            await self._read(session, reader)
         finally:
-            if self.session is session: self.session = None
+            if self.session is session:
+                self.session = None
 
     async def _read(self, session: Session, reader: asyncio.StreamReader) -> None:
         from websockets.frames import Opcode
+
         while data := await reader.read(65_536):
             session.protocol.receive_data(data)
             for frame in session.protocol.events_received():
-                if frame.opcode is Opcode.TEXT: self._act(session, json.loads(frame.data))
+                if frame.opcode is Opcode.TEXT:
+                    self._act(session, json.loads(frame.data))
             session.flush()
-            if session.protocol.close_expected(): return
+            if session.protocol.close_expected():
+                return
 
     def _act(self, session: Session, message: Mapping[str, Any]) -> None:
         "One client message."
         action = message.get("action")
-        if action == "subscribe": session.instruments |= set(message["instruments"])
-        elif action == "unsubscribe": session.instruments -= set(message["instruments"])
-        elif action == "streamPnl": session.profit = bool(message.get("enabled"))
-        elif action == "ping": session.send(type="pong")
+        if action == "subscribe":
+            session.instruments |= set(message["instruments"])
+        elif action == "unsubscribe":
+            session.instruments -= set(message["instruments"])
+        elif action == "streamPnl":
+            session.profit = bool(message.get("enabled"))
+        elif action == "ping":
+            session.send(type="pong")
         self.push()
 
     def push(self) -> None:
         "Send what the session asked for, as it is now."
-        if not (session := self.session): return
+        if not (session := self.session):
+            return
         quotes = [quote_row(self.books, name) for name in sorted(session.instruments) if self.books.prices.get(name)]
-        if quotes: session.send(type="marketData", quotes=quotes)
-        accounts = [account_row(self.books, account) for account in self.books.accounts.values()] if session.profit else []
-        if accounts: session.send(type="pnlUpdate", epoch=self.books.clock.now() // 1_000_000, accounts=accounts)
+        if quotes:
+            session.send(type="marketData", quotes=quotes)
+        accounts = (
+            [account_row(self.books, account) for account in self.books.accounts.values()] if session.profit else []
+        )
+        if accounts:
+            session.send(type="pnlUpdate", epoch=self.books.clock.now() // 1_000_000, accounts=accounts)
 
     def trouble(self, kind: str) -> None:
         "Misbehave: one of `TROUBLE`."
-        if kind not in TROUBLE: raise InputError("stream trouble", kind, f"must be one of {', '.join(TROUBLE)}")
-        if not (session := self.session): raise InputError("stream", "not connected", "must have a session to trouble")
-        if kind == "kick": session.close("Session active elsewhere")
-        elif kind == "cut": session.writer.transport.abort()
-        elif kind == "gap": session.seq += 3; self.push()
-        elif kind == "dropped": session.send(type="status", state="ready", dropped=7)
-        elif kind == "resync": session.send(type="resync")
-        else: session.send_text("{not json")
+        if kind not in TROUBLE:
+            raise InputError("stream trouble", kind, f"must be one of {', '.join(TROUBLE)}")
+        if not (session := self.session):
+            raise InputError("stream", "not connected", "must have a session to trouble")
+        if kind == "kick":
+            session.close("Session active elsewhere")
+        elif kind == "cut":
+            session.writer.transport.abort()
+        elif kind == "gap":
+            session.seq += 3
+            self.push()
+        elif kind == "dropped":
+            session.send(type="status", state="ready", dropped=7)
+        elif kind == "resync":
+            session.send(type="resync")
+        else:
+            session.send_text("{not json")

@@ -1,4 +1,5 @@
 "The monitor in a real browser, on a journal written by the real `Journal`."
+
 import json
 import os
 import sqlite3
@@ -14,13 +15,17 @@ import pytest
 from journal_maker import CONTRACTS, Answering, Day
 from waiting import eventually
 
-from futures_algo.contracts import product, root_of
-from futures_algo.monitor import serve, shared_screens
-from futures_algo.screen import EXCHANGE_ZONE
+from futures_algo.core.contracts import product, root_of
+from futures_algo.monitor.page import serve, shared_screens
+from futures_algo.monitor.html import EXCHANGE_ZONE
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
-FIND = "(type) => [...(window.Bokeh?.documents?.[0]?.all_models ?? [])].filter(m => m.type == type && (type != 'ColumnDataSource' || m.data.open)).at(-1)"   # the newest
+# the newest
+FIND = (
+    "(type) => [...(window.Bokeh?.documents?.[0]?.all_models ?? [])].filter(m => m.type == type && (type !="
+    " 'ColumnDataSource' || m.data.open)).at(-1)"
+)
 
 
 @pytest.fixture
@@ -47,19 +52,39 @@ def served(day):
     page.stop()
 
 
-def panel(page, title: str): return page.locator(f"section[aria-label='{title}']")
+def panel(page, title: str):
+    return page.locator(f"section[aria-label='{title}']")
+
+
 def cells(page, title: str) -> list[list[str]]:
     "The texts of a panel's table."
-    return panel(page, title).locator("tbody tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))")
+    return (
+        panel(page, title)
+        .locator("tbody tr")
+        .evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))")
+    )
 
 
-def dollars(text: str) -> float: return float(text.replace("−", "-").replace("+", "").replace("$", "").replace(",", ""))
-def exchange(nanos: int) -> str: return f"{datetime.fromtimestamp(nanos // 10**9, EXCHANGE_ZONE):%H:%M:%S}"
-def bars_drawn(page) -> int: return page.evaluate(f"() => {{ const s = ({FIND})('ColumnDataSource'); return s ? s.data.x.length : 0 }}")
-def ready(page): panel(page, "P&L today").wait_for(); page.get_by_role("button", name="Latest").wait_for(); return page
+def dollars(text: str) -> float:
+    return float(text.replace("−", "-").replace("+", "").replace("$", "").replace(",", ""))
+
+
+def exchange(nanos: int) -> str:
+    return f"{datetime.fromtimestamp(nanos // 10**9, EXCHANGE_ZONE):%H:%M:%S}"
+
+
+def bars_drawn(page) -> int:
+    return page.evaluate(f"() => {{ const s = ({FIND})('ColumnDataSource'); return s ? s.data.x.length : 0 }}")
+
+
+def ready(page):
+    panel(page, "P&L today").wait_for()
+    page.get_by_role("button", name="Latest").wait_for()
+    return page
 
 
 # --- every number on the page is the journal's
+
 
 def test_fills_signals_and_orders_are_the_journals(day, served, visit):
     day.working("ES.c.0", day.prices["ES.c.0"] - 10)
@@ -72,10 +97,16 @@ def test_fills_signals_and_orders_are_the_journals(day, served, visit):
     for row, fill in zip(shown, fills):
         assert row[0].startswith(exchange(fill["at"])) and row[2].endswith(fill["side"])
         assert float(row[4].replace(",", "")) == fill["price"]
-        ticks = (fill["price"] - fill["reference_price"]) * (1 if fill["side"] == "BUY" else -1) / product(root_of(fill["instrument"])).tick_size
+        ticks = (
+            (fill["price"] - fill["reference_price"])
+            * (1 if fill["side"] == "BUY" else -1)
+            / product(root_of(fill["instrument"])).tick_size
+        )
         assert dollars(row[5]) == ticks and dollars(row[6]) == -fill["commission"]
     signals = day.journal.rows("signals", order="rowid DESC", limit=80)
-    assert [(row[0][:8], row[5].split()[-1]) for row in cells(page, "Signals")] == [(exchange(s["bar_end"]), s["verdict"]) for s in signals]
+    assert [(row[0][:8], row[5].split()[-1]) for row in cells(page, "Signals")] == [
+        (exchange(s["bar_end"]), s["verdict"]) for s in signals
+    ]
     assert cells(page, "Working orders")[0][5] == f"stop {day.prices['ES.c.0'] - 10:,.2f}"
 
 
@@ -84,11 +115,15 @@ def test_the_days_result_is_the_sum_over_fills_and_last_prices(day, served, visi
     net = 0.0
     for fill in day.journal.rows("fills"):
         sign = 1 if fill["side"] == "BUY" else -1
-        net -= sign * fill["quantity"] * fill["price"] * product(root_of(fill["instrument"])).point_value + fill["commission"]
+        net -= (
+            sign * fill["quantity"] * fill["price"] * product(root_of(fill["instrument"])).point_value
+            + fill["commission"]
+        )
     net += sum(day.positions[s] * day.prices[s] * product(s).point_value for s in day.symbols)
     assert dollars(page.locator("#net-today").inner_text()) == pytest.approx(net, abs=0.005)
     held = {row[0].split()[0]: (row[1], row[2]) for row in cells(page, "Positions") if row[1]}
-    for symbol, quantity in day.positions.items(): assert {int(q.replace("−", "-")) for q in held[CONTRACTS[symbol][0]]} == {quantity}
+    for symbol, quantity in day.positions.items():
+        assert {int(q.replace("−", "-")) for q in held[CONTRACTS[symbol][0]]} == {quantity}
 
 
 def test_the_journal_is_on_screen_before_any_script(day, served, browser):
@@ -96,7 +131,9 @@ def test_the_journal_is_on_screen_before_any_script(day, served, browser):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(served.url)
-    assert page.locator("#net-today").inner_text().startswith(("+$", "−$")) and page.locator("section[aria-label='Fills'] tbody tr").count() == day.journal.count("fills")
+    assert page.locator("#net-today").inner_text().startswith(("+$", "−$")) and page.locator(
+        "section[aria-label='Fills'] tbody tr"
+    ).count() == day.journal.count("fills")
     assert page.locator(".mode.dry_run").inner_text().startswith("DRY RUN")
     context.close()
 
@@ -109,6 +146,7 @@ def test_local_times_are_the_readers(day, served, visit):
 
 
 # --- the chart streams
+
 
 def test_a_new_bar_streams_and_the_readers_view_stays(day, served, visit):
     page = ready(visit(served.url))
@@ -127,9 +165,14 @@ def test_a_new_bar_streams_and_the_readers_view_stays(day, served, visit):
     assert page.evaluate(xr) == looking_back, "the reader looks at the past, so the view stays"
     page.get_by_role("button", name="Latest").click()
     assert page.evaluate(xr)[1] == 421 + 4.5
-    assert page.evaluate(f"() => window.kept === ({FIND})('ColumnDataSource')"), "streamed into the same source, never replaced"
+    assert page.evaluate(f"() => window.kept === ({FIND})('ColumnDataSource')"), (
+        "streamed into the same source, never replaced"
+    )
     last = day.journal.rows("bars", "symbol = 'ES.c.0' AND timeframe = '1min'", order="seq DESC", limit=1)[0]
-    drawn = page.evaluate(f"() => {{ const d = ({FIND})('ColumnDataSource').data, i = d.x.length - 1; return [d.open[i], d.high[i], d.low[i], d.close[i], d.volume[i], d.start[i]] }}")
+    drawn = page.evaluate(
+        f"() => {{ const d = ({FIND})('ColumnDataSource').data, i = d.x.length - 1; return [d.open[i], d.high[i],"
+        " d.low[i], d.close[i], d.volume[i], d.start[i]] }"
+    )
     assert drawn == [last["open"], last["high"], last["low"], last["close"], last["volume"], last["start"] / 1e6]
 
 
@@ -137,7 +180,10 @@ def test_each_bar_reaches_the_screen_by_itself(day, served, visit):
     "How soon is measured by `futures-algo bench monitor`, not here."
     page = ready(visit(served.url))
     eventually(lambda: bars_drawn(page) == 420)
-    page.evaluate(f"() => {{ window.seen = []; ({FIND})('ColumnDataSource').streaming.connect(() => requestAnimationFrame(() => window.seen.push(Date.now()))) }}")
+    page.evaluate(
+        f"() => {{ window.seen = []; ({FIND})('ColumnDataSource').streaming.connect(() => requestAnimationFrame(() =>"
+        " window.seen.push(Date.now()))) }"
+    )
     for n in range(1, 8):
         day.step()
         eventually(lambda n=n: page.evaluate("window.seen.length") >= n)
@@ -150,11 +196,12 @@ def test_other_symbols_and_timeframes(day, served, visit):
     eventually(lambda: bars_drawn(page) == 70)
     last = day.journal.rows("bars", "symbol = 'NQ.c.0' AND timeframe = '6min'", order="seq DESC", limit=1)[0]
     assert page.evaluate(f"() => ({FIND})('ColumnDataSource').data.close.at(-1)") == last["close"]
-    page.get_by_text("cci(35)")   # the strategy's indicator on this timeframe has a pane
+    page.get_by_text("cci(35)")  # the strategy's indicator on this timeframe has a pane
     assert page.evaluate(f"() => Object.keys(({FIND})('ColumnDataSource').data).includes('cci(35)')")
 
 
 # --- the page asks, the engine answers
+
 
 def test_every_action_is_journaled_with_who_and_when_and_answered(day, engine, visit, tmp_path):
     day.journal.add_event(day.now, "alarm", "reconcile", "ESZ5", "our books hold +1, the broker's +2")
@@ -188,25 +235,51 @@ def test_every_action_is_journaled_with_who_and_when_and_answered(day, engine, v
     page.get_by_role("button", name="Compare config file").click()
     page.get_by_text('"account": "Sim102"').wait_for()
     page.get_by_role("button", name="Apply it").click()
-    wanted = [("halt", {"reason": "asked on the page"}), ("resume", {}), ("reduce", {"reason": "asked on the page"}), ("flatten", {"scope": "strategy", "name": day.strategy}),
-              ("disable", {"strategy": day.strategy}), ("enable", {"strategy": day.strategy}), ("acknowledge", {"event": 2}), ("reload", {})]
-    rows = eventually(lambda: (r := day.journal.rows("commands", order="at")) and len(r) == len(wanted) and all(c["state"] == "done" for c in r) and r)
+    wanted = [
+        ("halt", {"reason": "asked on the page"}),
+        ("resume", {}),
+        ("reduce", {"reason": "asked on the page"}),
+        ("flatten", {"scope": "strategy", "name": day.strategy}),
+        ("disable", {"strategy": day.strategy}),
+        ("enable", {"strategy": day.strategy}),
+        ("acknowledge", {"event": 2}),
+        ("reload", {}),
+    ]
+    rows = eventually(
+        lambda: (
+            (r := day.journal.rows("commands", order="at"))
+            and len(r) == len(wanted)
+            and all(c["state"] == "done" for c in r)
+            and r
+        )
+    )
     assert [(row["verb"], json.loads(row["args"])) for row in rows] == wanted
     assert all(row["who"] and began <= row["at"] <= time.time_ns() for row in rows)
-    eventually(lambda: [row[2] for row in cells(page, "Commands")] == [verb for verb, _ in reversed(wanted)] and all("done" in row[4] for row in cells(page, "Commands")))
+    eventually(
+        lambda: (
+            [row[2] for row in cells(page, "Commands")] == [verb for verb, _ in reversed(wanted)]
+            and all("done" in row[4] for row in cells(page, "Commands"))
+        )
+    )
     served.stop()
 
 
 def test_two_browsers_share_one_reader_and_a_viewer_can_only_look(day, engine, visit):
-    from futures_algo.monitor_server import hash_password
-    users = {"anna": {"password": hash_password("correct horse"), "role": "trader"}, "guest": {"password": hash_password("battery staple"), "role": "viewer"}}
+    from futures_algo.monitor.serving import hash_password
+
+    users = {
+        "anna": {"password": hash_password("correct horse"), "role": "trader"},
+        "guest": {"password": hash_password("battery staple"), "role": "viewer"},
+    }
     served = serve(day.journal.path, users=users)
+
     def log_in(name: str, password: str):
         page = visit(served.url)
         page.get_by_label("User").fill(name)
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Log in").click()
         return page
+
     wrong = log_in("anna", "wrong horse")
     assert "wrong" in wrong.get_by_role("alert").inner_text()
     trader, viewer = ready(log_in("anna", "correct horse")), ready(log_in("guest", "battery staple"))
@@ -221,6 +294,7 @@ def test_two_browsers_share_one_reader_and_a_viewer_can_only_look(day, engine, v
 
 
 # --- when things go away
+
 
 def test_an_engine_that_dies_and_comes_back(day, served, visit):
     page = ready(visit(served.url))
@@ -247,21 +321,32 @@ def test_a_server_that_dies_and_comes_back(day, engine, visit):
     second.stop()
 
 
-@pytest.mark.parametrize(("make", "says"), [
-    (lambda path: None, "There is no journal at"),
-    (lambda path: path.write_text("not a database, but long enough to be one " * 100), "is not a journal"),
-    (lambda path: sqlite3.connect(path).executescript("CREATE TABLE other(x)").close(), "but not a journal"),
-    (lambda path: sqlite3.connect(path).executescript("CREATE TABLE meta(key, value); INSERT INTO meta VALUES ('schema_version', '0')").close(), "older schema"),
-])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: None, "There is no journal at"),
+        (lambda path: path.write_text("not a database, but long enough to be one " * 100), "is not a journal"),
+        (lambda path: sqlite3.connect(path).executescript("CREATE TABLE other(x)").close(), "but not a journal"),
+        (
+            lambda path: (
+                sqlite3.connect(path)
+                .executescript("CREATE TABLE meta(key, value); INSERT INTO meta VALUES ('schema_version', '0')")
+                .close()
+            ),
+            "older schema",
+        ),
+    ],
+)
 def test_a_file_that_is_no_journal_is_a_sentence(make, says, visit, tmp_path):
     path = tmp_path / "live.db"
     make(path)
     served = serve(path)
     page = visit(served.url)
     eventually(lambda: bars_drawn(page) == 0 and says in page.locator(".notice").first.inner_text())
-    if path.exists(): path.unlink()
+    if path.exists():
+        path.unlink()
     made = Day(path).run(5)
-    eventually(lambda: bars_drawn(page) == 5)   # the page goes on by itself
+    eventually(lambda: bars_drawn(page) == 5)  # the page goes on by itself
     served.stop()
     made.journal.close()
 
@@ -270,8 +355,10 @@ def test_a_huge_journal_opens_with_its_latest_bars(campaign, visit, tmp_path):
     path, rows = tmp_path / "live.db", campaign(300_000, full=10_000_000)
     made = Day(path)
     with sqlite3.connect(path) as other:
-        other.execute(f"""WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) INSERT INTO bars (symbol, timeframe, start, "end", open, high, low, close, volume, contract, partial, received)
-                          SELECT 'ES.c.0', '1min', {made.now} - ({rows} - i + 1) * 60000000000, {made.now} - ({rows} - i) * 60000000000, 6800, 6801, 6799, 6800, 100, 'ESZ5', 0, 0 FROM n""")
+        other.execute(
+            f"""WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) INSERT INTO bars (symbol, timeframe, start, "end", open, high, low, close, volume, contract, partial, received)
+                          SELECT 'ES.c.0', '1min', {made.now} - ({rows} - i + 1) * 60000000000, {made.now} - ({rows} - i) * 60000000000, 6800, 6801, 6799, 6800, 100, 'ESZ5', 0, 0 FROM n"""
+        )
     made.run(10)
     assert shared_screens(path).reader.view.state == "ok"
     served = serve(path)
@@ -282,6 +369,7 @@ def test_a_huge_journal_opens_with_its_latest_bars(campaign, visit, tmp_path):
 
 
 # --- safety
+
 
 def test_text_is_text(tmp_path, visit):
     evil = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
@@ -303,11 +391,14 @@ def test_text_is_text(tmp_path, visit):
 def test_a_websocket_of_another_origin_is_refused(served):
     from websockets.exceptions import InvalidStatus
     from websockets.sync.client import connect
-    with pytest.raises(InvalidStatus) as refused: connect(f"ws://127.0.0.1:{served.port}/ws", origin="http://evil.example", subprotocols=["bokeh", "token"])
+
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://127.0.0.1:{served.port}/ws", origin="http://evil.example", subprotocols=["bokeh", "token"])
     assert refused.value.response.status_code == 403
 
 
 # --- pictures for the docs, taken by the run
+
 
 def test_screenshots(tmp_path, visit):
     folder = Path(os.environ.get("FUTURES_ALGO_CI_OUTPUT") or tmp_path)
@@ -316,14 +407,19 @@ def test_screenshots(tmp_path, visit):
     engine = Answering(day)
     engine.start()
     served = serve(day.journal.path)
-    desk, phone = {"viewport": {"width": 1440, "height": 900}}, {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
+    desk, phone = (
+        {"viewport": {"width": 1440, "height": 900}},
+        {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True},
+    )
+
     def shot(name: str, **options):
         page = ready(visit(served.url, **options))
         page.get_by_role("button", name="Halt", exact=True).wait_for()
         eventually(lambda: bars_drawn(page) == 1000)
-        page.wait_for_timeout(400)   # the canvas paints on the next frames
+        page.wait_for_timeout(400)  # the canvas paints on the next frames
         page.screenshot(path=folder / f"monitor-{name}.png")
         return page
+
     shot("light", color_scheme="light", **desk)
     shot("dark", color_scheme="dark", **desk)
     shot("phone", color_scheme="light", **phone)
@@ -341,9 +437,16 @@ def test_screenshots(tmp_path, visit):
 
 # --- the notebook
 
+
 def test_panel_serve_of_the_live_notebook_is_the_page(day, visit):
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "panel", "serve", "nbs/live.ipynb", "--port", "0"], cwd=ROOT, env=os.environ | {"FUTURES_ALGO_JOURNAL": str(day.journal.path)},
-                               stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "panel", "serve", "nbs/live.ipynb", "--port", "0"],
+        cwd=ROOT,
+        env=os.environ | {"FUTURES_ALGO_JOURNAL": str(day.journal.path)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
     try:
         port = next(line.rsplit(":", 1)[1].split("/")[0].strip() for line in process.stderr if "app running at" in line)
         page = ready(visit(f"http://localhost:{port}"))
@@ -355,8 +458,15 @@ def test_panel_serve_of_the_live_notebook_is_the_page(day, visit):
 
 def test_papermill_runs_the_live_notebook_to_the_sessions_end_and_leaves_a_report(day, tmp_path):
     import papermill
+
     report, end = tmp_path / "report.json", str(time.time_ns() + 5 * 10**9)
-    papermill.execute_notebook(str(ROOT / "nbs/live.ipynb"), str(tmp_path / "out.ipynb"), {"journal": str(day.journal.path), "session_end": end, "report": str(report)}, cwd=str(ROOT / "nbs"), progress_bar=False)
+    papermill.execute_notebook(
+        str(ROOT / "nbs/live.ipynb"),
+        str(tmp_path / "out.ipynb"),
+        {"journal": str(day.journal.path), "session_end": end, "report": str(report)},
+        cwd=str(ROOT / "nbs"),
+        progress_bar=False,
+    )
     summary = json.loads(report.read_text())
     assert sum(line["fills"] for line in summary["lines"]) == day.journal.count("fills")
     assert sum(summary["signals"].values()) == day.journal.count("signals")
@@ -364,12 +474,31 @@ def test_papermill_runs_the_live_notebook_to_the_sessions_end_and_leaves_a_repor
 
 # --- the whole chain
 
+
 def test_a_demo_session_watched_from_start_to_end(visit, tmp_path):
-    "The real engine on the loopback servers, from before its first row to its last; then every fill and the day's dollars against the journal."
+    """The real engine on the loopback servers, from before its first row to its last; then every fill and the day's
+    dollars against the journal."""
     served = serve(tmp_path / "journal.db")
     page = visit(served.url)
     page.get_by_text("There is no journal at").locator("visible=true").first.wait_for()
-    demo = subprocess.Popen([sys.executable, "-W", "ignore", "-c", "from futures_algo.cli import main; main()", "demo", "--headless", "--folder", str(tmp_path), "--json"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    demo = subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            "from futures_algo.cli import main; main()",
+            "demo",
+            "--headless",
+            "--folder",
+            str(tmp_path),
+            "--json",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     counts = []
     while demo.poll() is None:
         counts.append(bars_drawn(page))
@@ -378,11 +507,16 @@ def test_a_demo_session_watched_from_start_to_end(visit, tmp_path):
     eventually(lambda: bars_drawn(page) == summary["bars_out"]["1min"] // 2)
     assert counts == sorted(counts) and len(set(counts)) > 3, "bars came while the engine ran"
     page.get_by_text("No engine is running").wait_for()
-    from futures_algo.journal import Journal
+    from futures_algo.journal.journal import Journal
+
     with Journal(tmp_path / "journal.db", readonly=True) as journal:
         opened = shared_screens(journal.path).day(shared_screens(journal.path).reader.view)[1].start
         fills = journal.rows("fills", "at >= ?", opened, order="rowid DESC")
-    net = sum(-(1 if f["side"] == "BUY" else -1) * f["quantity"] * f["price"] * product(root_of(f["instrument"])).point_value - f["commission"] for f in fills)
+    net = sum(
+        -(1 if f["side"] == "BUY" else -1) * f["quantity"] * f["price"] * product(root_of(f["instrument"])).point_value
+        - f["commission"]
+        for f in fills
+    )
     eventually(lambda: dollars(page.locator("#net-today").inner_text()) == pytest.approx(net, abs=0.005))
     assert f"{len(fills)} today" in panel(page, "Fills").locator("h2").inner_text()
     assert [float(row[4].replace(",", "")) for row in cells(page, "Fills")] == [f["price"] for f in fills[:100]]

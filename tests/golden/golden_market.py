@@ -2,6 +2,7 @@
 
 The golden rows hang on these bars alone: not on the generator of the demo, not on a calendar, not on a file.
 """
+
 import random
 
 import numpy as np
@@ -9,10 +10,10 @@ import numpy as np
 from futures_algo import Bars
 
 MINUTE = 60_000_000_000
-FIRST_OPEN = 1_749_419_200_000_000_000 // (86_400 * 10**9) * 86_400 * 10**9 + 22 * 60 * MINUTE   # 2025-06-08T22:00Z
+FIRST_OPEN = 1_749_419_200_000_000_000 // (86_400 * 10**9) * 86_400 * 10**9 + 22 * 60 * MINUTE  # 2025-06-08T22:00Z
 SESSION_MINUTES = 23 * 60
 TICK = {"ES.c.0": 0.25, "NQ.c.0": 0.25}
-ROLL_SESSION = 3   # from this session on the next contract
+ROLL_SESSION = 3  # from this session on the next contract
 
 
 def golden_bars(symbol: str, seed: int) -> Bars:

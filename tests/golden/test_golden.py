@@ -3,6 +3,7 @@
 A change of any of them moves what a live session does: it needs an entry in CHANGELOG's Behaviour section with the
 digest before and after. `python tests/golden/test_golden.py` writes the file anew and prints both digests.
 """
+
 import hashlib
 import json
 from pathlib import Path

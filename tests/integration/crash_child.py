@@ -1,26 +1,31 @@
 """A trading process made to be killed, and the process that makes them.
 
-Started once, it imports everything and then forks a child for each line `JOURNAL URL SEED MODE` on its standard input: `trade` submits signals until it is
-killed, `settle` recovers, waits until nothing is open, prints what is locked and ends. Answers: `pid N`, then `end STATUS`.
+Started once, it imports everything and then forks a child for each line `JOURNAL URL SEED MODE` on its standard input:
+`trade` submits signals until it is
+killed, `settle` recovers, waits until nothing is open, prints what is locked and ends. Answers: `pid N`, then `end
+STATUS`.
 """
+
 import json
 import os
 import random
 import sys
 import time
 
-from futures_algo.core import ACTIONS, Signal, WallClock, signal_id
-from futures_algo.crosstrade import CrossTradeClient
-from futures_algo.crosstrade_limits import TokenBucket
-from futures_algo.execution import CrossTradeExecutor, Gate, Limits
-from futures_algo.journal import Journal
+from futures_algo.core.types import ACTIONS, Signal, WallClock, signal_id
+from futures_algo.crosstrade.client import CrossTradeClient
+from futures_algo.crosstrade.rate_limit import TokenBucket
+from futures_algo.execution.simple import CrossTradeExecutor, Gate, Limits
+from futures_algo.journal.journal import Journal
 
 SETTLE_SECONDS = 20
 
 
 class AlwaysOpen(Gate):
     "The market's hours are not what is tested here, and the test runs on weekends too."
-    def _calendar_denials(self, signal, now, last_trade): return ()
+
+    def _calendar_denials(self, signal, now, last_trade):
+        return ()
 
 
 def say(text: str) -> None:
@@ -31,8 +36,12 @@ def say(text: str) -> None:
 def boot(path: str, url: str) -> CrossTradeExecutor:
     journal = Journal(path)
     journal.hold()
-    client = CrossTradeClient("paper-token", url, account="Sim101", bucket=TokenBucket(100_000, 100_000), timeout=2.0, attempts=1)
-    executor = CrossTradeExecutor(client, journal, AlwaysOpen(Limits(max_orders_per_minute=None)), account="Sim101", dry_run=False, grace_s=0.3)
+    client = CrossTradeClient(
+        "paper-token", url, account="Sim101", bucket=TokenBucket(100_000, 100_000), timeout=2.0, attempts=1
+    )
+    executor = CrossTradeExecutor(
+        client, journal, AlwaysOpen(Limits(max_orders_per_minute=None)), account="Sim101", dry_run=False, grace_s=0.3
+    )
     executor.recover()
     return executor
 
@@ -44,8 +53,10 @@ def trade(executor: CrossTradeExecutor, seed: int) -> None:
         at, action, strategy = WallClock().now(), rng.choice(ACTIONS), rng.choice(("trend", "fade"))
         identity = signal_id(strategy, "c0", "ESZ7", at, action)
         executor.submit_signal(Signal(identity, strategy, "ES.c.0", "ESZ27", action, at, "1min", 5850.0, "c0"))
-        for _ in range(rng.randrange(3)): executor.poll()
-        if not executor.books.reconciled: executor.reconcile()
+        for _ in range(rng.randrange(3)):
+            executor.poll()
+        if not executor.books.reconciled:
+            executor.reconcile()
 
 
 def settle(executor: CrossTradeExecutor) -> None:
@@ -55,9 +66,13 @@ def settle(executor: CrossTradeExecutor) -> None:
         executor.poll()
         executor.reconcile()
         locked, waiting = executor.books.locked, executor._waiting
-        if executor.books.reconciled and not executor.orders.open and all(key[1] in locked for key in waiting): break
+        if executor.books.reconciled and not executor.orders.open and all(key[1] in locked for key in waiting):
+            break
         time.sleep(0.02)
-    say("settled " + json.dumps({"locked": locked, "open": len(executor.orders.open), "reconciled": executor.books.reconciled}))
+    say(
+        "settled "
+        + json.dumps({"locked": locked, "open": len(executor.orders.open), "reconciled": executor.books.reconciled})
+    )
     executor.journal.close()
 
 
@@ -70,9 +85,11 @@ def main() -> None:
             say(f"end {os.waitpid(pid, 0)[1]}")
             continue
         executor = boot(path, url)
-        if mode == "trade": trade(executor, int(seed))
+        if mode == "trade":
+            trade(executor, int(seed))
         settle(executor)
         os._exit(0)
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    main()

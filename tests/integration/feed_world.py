@@ -1,4 +1,5 @@
 "A small recorded market with a roll, written as DBN, and feeds that lose patience quickly enough for tests."
+
 import datetime as dt
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,28 +7,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from futures_algo.core import SECOND, Bar, to_nanos
-from futures_algo.dbn import OHLCV_DTYPE, SymbolInterval, write_records
-from futures_algo.feed import DatabentoLiveFeed
-from futures_algo.feed_events import ContractMapped, FeedState, IntervalEnd
-from futures_algo.watchdog import Patience
+from futures_algo.core.types import SECOND, Bar, to_nanos
+from futures_algo.core.dbn import OHLCV_DTYPE, SymbolInterval, write_records
+from futures_algo.feed.databento_feed import DatabentoLiveFeed
+from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
+from futures_algo.feed.silence_watch import Patience
 
 KEY = "db-sim"
 MIDNIGHT = to_nanos("2025-12-16T00:00:00Z")
 ROLL = dt.date(2025, 12, 16)
 _FIRST, _LAST = dt.date(2025, 12, 1), dt.date(2026, 3, 1)
-_INSTRUMENTS = {"ES.c.0": (101, 202), "NQ.c.0": (303, 303)}   # before and after midnight: ES rolls, NQ does not
+_INSTRUMENTS = {"ES.c.0": (101, 202), "NQ.c.0": (303, 303)}  # before and after midnight: ES rolls, NQ does not
 _CONTRACTS = {101: "ESZ5", 202: "ESH6", 303: "NQZ5"}
 IMPATIENT = Patience(connect=0.5, silence=0.25, stale=0.1, dead=0.25, retry=0.005, retry_most=0.05, poll=0.01)
-HEARTBEAT = 0.05   # s, of the loopback gateway
+HEARTBEAT = 0.05  # s, of the loopback gateway
 
 
 class World(NamedTuple):
     "A DBN file and the bars a feed owes for it."
+
     path: Path
     bars: list[Bar]
-    start: int   # ns
-    end: int     # ns
+    start: int  # ns
+    end: int  # ns
 
 
 def record(path: Path, seed: int = 0, seconds: int = 40) -> World:
@@ -53,7 +55,10 @@ def _rows(rng: np.random.Generator, starts: np.ndarray, before: int, after: int)
 
 
 def _mappings() -> dict[str, list[SymbolInterval]]:
-    continuous = {symbol: [SymbolInterval(_FIRST, ROLL, before), SymbolInterval(ROLL, _LAST, after)] for symbol, (before, after) in _INSTRUMENTS.items()}
+    continuous = {
+        symbol: [SymbolInterval(_FIRST, ROLL, before), SymbolInterval(ROLL, _LAST, after)]
+        for symbol, (before, after) in _INSTRUMENTS.items()
+    }
     return continuous | {name: [SymbolInterval(_FIRST, _LAST, instrument)] for instrument, name in _CONTRACTS.items()}
 
 
@@ -75,16 +80,20 @@ def only(kind: type, events: Iterable) -> list:
 
 
 def check_stream(events: list, world: World) -> None:
-    "Every bar once, in order, under its contract; markers increase and each stands after all it closes; one roll, before the first bar of the new contract."
+    """Every bar once, in order, under its contract; markers increase and each stands after all it closes; one roll,
+    before the first bar of the new contract."""
     bars, ends = only(Bar, events), [event.end for event in only(IntervalEnd, events)]
     for symbol in _INSTRUMENTS:
         assert [bar for bar in bars if bar.symbol == symbol] == [bar for bar in world.bars if bar.symbol == symbol]
     assert ends == sorted(set(ends)) and ends[-1] == world.end
     closed, contract = 0, {}
     for event in events:
-        if isinstance(event, IntervalEnd): closed = event.end
-        elif isinstance(event, ContractMapped): contract[event.symbol] = event.contract
-        elif isinstance(event, Bar): assert event.start >= closed and event.contract == contract[event.symbol]
+        if isinstance(event, IntervalEnd):
+            closed = event.end
+        elif isinstance(event, ContractMapped):
+            contract[event.symbol] = event.contract
+        elif isinstance(event, Bar):
+            assert event.start >= closed and event.contract == contract[event.symbol]
     mapped = [(event.symbol, event.contract) for event in only(ContractMapped, events)]
     assert sorted(mapped) == [("ES.c.0", "ESH6"), ("ES.c.0", "ESZ5"), ("NQ.c.0", "NQZ5")], mapped
 

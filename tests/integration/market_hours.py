@@ -1,18 +1,25 @@
-"""Another project's table of market hours (LEAN's market-hours-database.json), read as sessions, to be compared with ours.
+"""Another project's table of market hours (LEAN's market-hours-database.json), read as sessions, to be compared with
+ours.
 
-A product's entry is laid over its exchange's `[*]` entry: an early close or a late open of the product's own outranks a market-wide holiday of that date.
-A date with both trades up to the early close and again from the late open; a holiday takes the whole calendar day in the entry's zone.
+A product's entry is laid over its exchange's `[*]` entry: an early close or a late open of the product's own outranks a
+market-wide holiday of that date.
+A date with both trades up to the early close and again from the late open; a holiday takes the whole calendar day in
+the entry's zone.
 """
+
 import datetime as dt
 import json
 from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from futures_algo.sessions import EXCHANGE_ZONE, SessionCalendar
+from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
 
 MARKETS = {"ES": "cme", "NQ": "cme", "CL": "nymex", "GC": "comex"}
-DAY, SESSION_SHIFT = dt.timedelta(days=1), dt.timedelta(hours=7)   # a session begins at 17:00 in Chicago, seven hours before its date does
+DAY, SESSION_SHIFT = (
+    dt.timedelta(days=1),
+    dt.timedelta(hours=7),
+)  # a session begins at 17:00 in Chicago, seven hours before its date does
 Span = tuple[dt.datetime, dt.datetime]
 
 
@@ -34,7 +41,9 @@ class MarketHours:
         entries = json.loads(file.read_text())["entries"]
         own, market = entries[f"Future-{MARKETS[root]}-{root}"], entries[f"Future-{MARKETS[root]}-[*]"]
         self.zone = ZoneInfo(own["exchangeTimeZone"])
-        self.week = [own[name] for name in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")]
+        self.week = [
+            own[name] for name in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+        ]
         self.early = {_date(day): _minutes(at) for day, at in own["earlyCloses"].items()}
         self.late = {_date(day): _minutes(at) for day, at in own["lateOpens"].items()}
         outranked = set(self.early) | set(self.late)
@@ -43,7 +52,8 @@ class MarketHours:
 
     def _spans_of(self, day: dt.date) -> list[tuple[int, int]]:
         "Trading time of a calendar day, minutes after its midnight."
-        if day in self.holidays: return []
+        if day in self.holidays:
+            return []
         found = [(_minutes(part["start"]), _minutes(part["end"])) for part in self.week[day.weekday()]]
         early, late = self.early.get(day), self.late.get(day)
         before = [(start, min(end, early)) for start, end in found if start < early] if early is not None else []
@@ -57,8 +67,10 @@ class MarketHours:
             midnight = dt.datetime.combine(first + number * DAY, dt.time(0))
             for start, end in self._spans_of(midnight.date()):
                 begin, finish = (self._exchange(midnight + dt.timedelta(minutes=at)) for at in (start, end))
-                if joined and joined[-1][1] == begin: joined[-1][1] = finish
-                else: joined.append([begin, finish])
+                if joined and joined[-1][1] == begin:
+                    joined[-1][1] = finish
+                else:
+                    joined.append([begin, finish])
         return [(start, end) for start, end in joined]
 
     def _exchange(self, local: dt.datetime) -> dt.datetime:
@@ -88,7 +100,8 @@ def ours(root: str, first: dt.date, last: dt.date) -> dict[dt.date, str]:
 
 
 def differences(file: Path, root: str, first: dt.date, last: dt.date) -> dict[dt.date, tuple[str, str]]:
-    "Session date -> our hours and theirs, where they are not the same; every day of the range is looked at, weekends too."
+    """Session date -> our hours and theirs, where they are not the same; every day of the range is looked at, weekends
+    too."""
     mine, other = ours(root, first, last), theirs(file, root, first, last)
     days = (first + number * DAY for number in range((last - first).days + 1))
     pairs = {day: (mine.get(day, "closed"), other.get(day, "closed")) for day in days}

@@ -1,7 +1,9 @@
 """Our sessions against another project's table, session by session from 2018 on, and against what was recorded.
 
-Every session on which the two tables differ stands in futures_algo/data/calendar_differences.csv with the reason and its source; guides/market_hours shows it.
+Every session on which the two tables differ stands in futures_algo/data/calendar_differences.csv with the reason and
+its source; guides/market_hours shows it.
 """
+
 import csv
 import datetime as dt
 from pathlib import Path
@@ -12,12 +14,12 @@ import pytest
 from market_hours import DAY, MARKETS, MarketHours, differences, ours, theirs
 
 import futures_algo
-from futures_algo.core import MINUTE, Bars
+from futures_algo.core.types import MINUTE, Bars
 from futures_algo.history import read_parquet, validate_bars
-from futures_algo.sessions import EXCHANGE_ZONE, SessionCalendar
+from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
 
-LISTED = Path(futures_algo.__file__).parent / "data" / "calendar_differences.csv"
-FIRST, LAST = dt.date(2018, 1, 1), dt.date(2027, 12, 31)   # the table's last holidays lie in 2027
+LISTED = Path(futures_algo.__file__).parent / "core" / "data" / "calendar_differences.csv"
+FIRST, LAST = dt.date(2018, 1, 1), dt.date(2027, 12, 31)  # the table's last holidays lie in 2027
 
 
 @pytest.fixture(scope="session")
@@ -36,14 +38,24 @@ def recorded(shared_data) -> dict[str, Bars]:
 
 
 def listed() -> list[dict]:
-    with LISTED.open() as file: rows = list(csv.DictReader(file))
-    for row in rows: row |= {"first": dt.date.fromisoformat(row["first"]), "last": dt.date.fromisoformat(row["last"]), "sessions": int(row["sessions"])}
+    with LISTED.open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row |= {
+            "first": dt.date.fromisoformat(row["first"]),
+            "last": dt.date.fromisoformat(row["last"]),
+            "sessions": int(row["sessions"]),
+        }
     return rows
 
 
 def covered(row: dict, root: str, found: dict) -> set[dt.date]:
     "Sessions of a product a row speaks of: the differing ones in its span with exactly its hours."
-    return {day for day, pair in found[root].items() if row["first"] <= day <= row["last"] and pair == (row["ours"], row["theirs"])}
+    return {
+        day
+        for day, pair in found[root].items()
+        if row["first"] <= day <= row["last"] and pair == (row["ours"], row["theirs"])
+    }
 
 
 class TestEveryDifferenceIsListed:
@@ -56,7 +68,12 @@ class TestEveryDifferenceIsListed:
         assert {day: pair for day, pair in found[root].items() if day not in known} == {}
 
     def test_nothing_listed_has_vanished(self, found):
-        gone = [(root, row) for row in listed() for root in row["products"].split() if len(covered(row, root, found)) != row["sessions"]]
+        gone = [
+            (root, row)
+            for row in listed()
+            for root in row["products"].split()
+            if len(covered(row, root, found)) != row["sessions"]
+        ]
         assert gone == []
 
     def test_every_row_has_a_reason_and_a_source(self):
@@ -66,7 +83,9 @@ class TestEveryDifferenceIsListed:
     def test_all_other_sessions_agree(self, root, table, found):
         mine, other = ours(root, FIRST, LAST), theirs(table, root, FIRST, LAST)
         agreed = [day for day in mine if mine[day] == other.get(day)]
-        assert len(mine) - len(agreed) == sum(pair[0] != "closed" for pair in found[root].values()) and len(agreed) > 1600
+        assert (
+            len(mine) - len(agreed) == sum(pair[0] != "closed" for pair in found[root].values()) and len(agreed) > 1600
+        )
 
 
 def minutes_of(text: str, session: dt.date) -> set[int]:
@@ -81,7 +100,8 @@ def minutes_of(text: str, session: dt.date) -> set[int]:
 
 
 class TestRecordedBarsDecide:
-    "Two years of five-minute bars; NQ's file lacks Tuesdays' regular hours, GC's every Friday from 06:05 and the quiet hours before a roll."
+    """Two years of five-minute bars; NQ's file lacks Tuesdays' regular hours, GC's every Friday from 06:05 and the
+    quiet hours before a roll."""
 
     @pytest.mark.parametrize("root", MARKETS)
     def test_a_difference_in_the_recorded_years_is_decided_for_our_hours(self, root, found, recorded):
@@ -92,27 +112,41 @@ class TestRecordedBarsDecide:
         for day, (mine, other) in judged.items():
             here, there = minutes_of(mine, day), minutes_of(other, day)
             assert not starts & (there - here), (day, "bars outside our hours")
-            if mine != "closed" and here - there: assert starts & (here - there), (day, "no bar in the hours only we have")
+            if mine != "closed" and here - there:
+                assert starts & (here - there), (day, "no bar in the hours only we have")
 
     @pytest.mark.parametrize("root", MARKETS)
     def test_no_recorded_bar_lies_outside_our_sessions(self, root, recorded):
         assert "session" not in validate_bars(recorded[root]).counts
 
-    @pytest.mark.parametrize("root, holes", [("ES", {"2025-06-27T21:00": 276, "2025-11-28T02:50": 128}),
-                                             ("CL", {"2025-06-27T21:00": 276, "2026-02-11T04:40": 208})])
-    def test_the_only_holes_of_more_than_an_hour_are_the_files_own_and_the_outage_of_2025_11_28(self, root, holes, recorded):
+    @pytest.mark.parametrize(
+        "root, holes",
+        [
+            ("ES", {"2025-06-27T21:00": 276, "2025-11-28T02:50": 128}),
+            ("CL", {"2025-06-27T21:00": 276, "2026-02-11T04:40": 208}),
+        ],
+    )
+    def test_the_only_holes_of_more_than_an_hour_are_the_files_own_and_the_outage_of_2025_11_28(
+        self, root, holes, recorded
+    ):
         large = [gap for gap in validate_bars(recorded[root]).gaps if gap.missing > 12]
         assert {f"{pd.Timestamp(gap.start):%Y-%m-%dT%H:%M}": gap.missing for gap in large} == holes
 
-    @pytest.mark.parametrize("root, holes", [("ES", []), ("CL", []), ("NQ", ["2024-12-24"]), ("GC", ["2024-11-29", "2025-11-28"])])
+    @pytest.mark.parametrize(
+        "root, holes", [("ES", []), ("CL", []), ("NQ", ["2024-12-24"]), ("GC", ["2024-11-29", "2025-11-28"])]
+    )
     def test_the_last_bar_of_an_early_close_ends_at_our_close(self, root, holes, recorded):
         bars, calendar, short = recorded[root], SessionCalendar.of(root), []
-        sessions = sorted({one.session for one in calendar.segments(int(bars.start[0]), int(bars.start[-1]) - 24 * 60 * MINUTE)})
+        sessions = sorted(
+            {one.session for one in calendar.segments(int(bars.start[0]), int(bars.start[-1]) - 24 * 60 * MINUTE)}
+        )
         for session in sessions:
             opens, closes = calendar.session_bounds(session)
             own = bars.end[(bars.start >= opens) & (bars.start < closes)]
-            if closes - opens == 23 * 60 * MINUTE or not len(own): continue
-            if own[-1] != closes: short.append(session)
+            if closes - opens == 23 * 60 * MINUTE or not len(own):
+                continue
+            if own[-1] != closes:
+                short.append(session)
         assert short == holes
 
     @pytest.mark.parametrize("root", ["ES", "CL"])
@@ -120,5 +154,8 @@ class TestRecordedBarsDecide:
         "But Monday 2025-06-30, which both files lack."
         bars, calendar = recorded[root], SessionCalendar.of(root)
         expected = {one.session for one in calendar.segments(int(bars.start[0]), int(bars.start[-1]))}
-        had = {calendar.session_date(int(start)) for start in bars.start[np.flatnonzero(np.diff(bars.start, prepend=0) > 30 * MINUTE)]}
+        had = {
+            calendar.session_date(int(start))
+            for start in bars.start[np.flatnonzero(np.diff(bars.start, prepend=0) > 30 * MINUTE)]
+        }
         assert expected - had == {"2025-06-30"} and had <= expected

@@ -1,4 +1,6 @@
-"The fault battery: whatever goes wrong between the gateway and the feed, in any order and at any time, every bar arrives exactly once."
+"""The fault battery: whatever goes wrong between the gateway and the feed, in any order and at any time, every bar
+arrives exactly once."""
+
 import itertools
 import math
 import threading
@@ -9,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from feed_world import HEARTBEAT, KEY, World, check_stream, feed_of, record
 
-from futures_algo.feed_events import ContractMapped
+from futures_algo.feed.events import ContractMapped
 from futures_algo.sim.gateway import FAULTS, Fault, LoopbackGateway
 
-_AT_ONCE = 8          # episodes in parallel: most of an episode is waiting
-_PATIENCE = 60        # s an episode may take at most
+_AT_ONCE = 8  # episodes in parallel: most of an episode is waiting
+_PATIENCE = 60  # s an episode may take at most
 
 
 def _script(rng: np.random.Generator, world: World) -> list[Fault]:
@@ -24,17 +26,21 @@ def _script(rng: np.random.Generator, world: World) -> list[Fault]:
 
 
 def _consume(rng: np.random.Generator, gateway: LoopbackGateway, world: World) -> list:
-    "All events, from as many feeds as it takes: a process may stop at any event, and the next resumes where it stopped."
+    """All events, from as many feeds as it takes: a process may stop at any event, and the next resumes where it
+    stopped."""
     events, contracts, position = [], {}, None
     deadline = time.monotonic() + _PATIENCE
     for stop_after in [*rng.integers(1, 80, rng.integers(0, 3)), 10**9]:
         with feed_of(gateway, start=world.start, end=world.end, resume=position) as feed:
             for event in itertools.islice(feed.events(deadline - time.monotonic()), stop_after):
                 # a new process is told its contracts again; only what changed is news
-                if not isinstance(event, ContractMapped) or contracts.get(event.symbol) != event.contract: events.append(event)
-                if isinstance(event, ContractMapped): contracts[event.symbol] = event.contract
+                if not isinstance(event, ContractMapped) or contracts.get(event.symbol) != event.contract:
+                    events.append(event)
+                if isinstance(event, ContractMapped):
+                    contracts[event.symbol] = event.contract
         position = feed.position or position
-        if position.closed_through == world.end: return events
+        if position.closed_through == world.end:
+            return events
     raise AssertionError(f"not done after {_PATIENCE} s: {feed!r}")
 
 
@@ -51,8 +57,10 @@ def _episode(seed: int, world: World) -> Counter:
 
 
 def _numbered(seed: int, world: World) -> Counter:
-    try: return _episode(seed, world)
-    except AssertionError as wrong: raise AssertionError(f"seed {seed}: {wrong}") from wrong
+    try:
+        return _episode(seed, world)
+    except AssertionError as wrong:
+        raise AssertionError(f"seed {seed}: {wrong}") from wrong
 
 
 def test_every_bar_arrives_once_whatever_goes_wrong(tmp_path, campaign):

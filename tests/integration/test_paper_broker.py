@@ -1,14 +1,16 @@
 "The real client against the paper broker over loopback: fills by the stated rules, positions, orders and market data."
+
 import pytest
 from broker_desk import ES, NQ, START, WALK, minute
 
-from futures_algo.core import DAY, MINUTE, Bars
-from futures_algo.crosstrade import CrossTradeClient, OrderRequest, Refused
-from futures_algo.crosstrade_limits import TokenBucket
+from futures_algo.core.types import DAY, MINUTE, Bars
+from futures_algo.crosstrade.client import CrossTradeClient, OrderRequest, Refused
+from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.sim.fills import FillRules
 from futures_algo.sim.ledger import Terms
 
 # the seeds' names
+
 
 def test_the_first_lines_of_the_quick_start_work(desk):
     client = desk().client
@@ -18,16 +20,28 @@ def test_the_first_lines_of_the_quick_start_work(desk):
 
 def test_the_local_base_url_without_the_api_prefix_works_too(desk):
     it = desk()
-    assert it.connect().get_accounts() == CrossTradeClient(it.broker.token, f"http://127.0.0.1:{it.broker.port}", bucket=TokenBucket(99, 99)).get_accounts()
+    assert (
+        it.connect().get_accounts()
+        == CrossTradeClient(
+            it.broker.token, f"http://127.0.0.1:{it.broker.port}", bucket=TokenBucket(99, 99)
+        ).get_accounts()
+    )
 
 
 # fills by the stated rules
+
 
 def test_a_market_order_fills_at_the_open_of_the_next_bar_and_at_its_start(desk):
     it = desk()
     assert it.order(order_id="fa-1").value == "fa-1"
     order, (fill,) = it.client.get_order("fa-1"), it.client.get_executions()
-    assert (order.state, order.average_price, fill.price, fill.at, fill.commission) == ("Filled", 5850.75, 5850.75, START + MINUTE, 2.0)
+    assert (order.state, order.average_price, fill.price, fill.at, fill.commission) == (
+        "Filled",
+        5850.75,
+        5850.75,
+        START + MINUTE,
+        2.0,
+    )
     assert it.client.get_position(ES).signed == 1
 
 
@@ -62,8 +76,16 @@ def test_without_instant_fills_a_market_order_works_until_its_bar_has_begun(desk
     assert it.at(2).get_order_status("fa-1") == "Filled"
 
 
-@pytest.mark.parametrize("action, limit, filled_at, price", [("BUY", 5849.0, 3, 5849.0), ("BUY", 5853.0, 2, 5850.75), ("SELL", 5858.0, 5, 5858.0), ("SELL", 5853.0, 2, 5853.0),
-                                                             ("BUY", 5800.0, None, 0.0)])
+@pytest.mark.parametrize(
+    "action, limit, filled_at, price",
+    [
+        ("BUY", 5849.0, 3, 5849.0),
+        ("BUY", 5853.0, 2, 5850.75),
+        ("SELL", 5858.0, 5, 5858.0),
+        ("SELL", 5853.0, 2, 5853.0),
+        ("BUY", 5800.0, None, 0.0),
+    ],
+)
 def test_a_limit_fills_when_touched_at_the_better_of_limit_and_open(desk, action, limit, filled_at, price):
     it = desk()
     it.order(action, 1, "LIMIT", limit_price=limit, order_id="fa-1")
@@ -79,7 +101,9 @@ def test_with_the_through_rule_a_touch_is_not_enough(desk):
     assert (it.client.get_order_status("fa-1"), it.client.get_order_status("fa-2")) == ("Working", "Filled")
 
 
-@pytest.mark.parametrize("action, stop, price", [("BUY", 5852.5, 5852.5), ("SELL", 5846.0, 5846.0), ("BUY", 5850.25, 5850.75)])
+@pytest.mark.parametrize(
+    "action, stop, price", [("BUY", 5852.5, 5852.5), ("SELL", 5846.0, 5846.0), ("BUY", 5850.25, 5850.75)]
+)
 def test_a_stop_fills_when_touched_at_the_worse_of_stop_and_open(desk, action, stop, price):
     it = desk()
     it.order(action, 1, "STOPMARKET", stop_price=stop, order_id="fa-1")
@@ -90,7 +114,9 @@ def test_a_stop_fills_when_touched_at_the_worse_of_stop_and_open(desk, action, s
 def test_a_stop_limit_becomes_a_limit_on_the_bar_after_its_stop(desk):
     it = desk()
     it.order("BUY", 1, "STOPLIMIT", stop_price=5852.5, limit_price=5850.0, order_id="fa-1")
-    assert it.at(2).get_order_status("fa-1") == "Working"   # the minute that touched the stop also touched the limit, nobody knows which first
+    assert (
+        it.at(2).get_order_status("fa-1") == "Working"
+    )  # the minute that touched the stop also touched the limit, nobody knows which first
     assert it.at(3).get_order("fa-1").average_price == 5850.0
 
 
@@ -106,7 +132,9 @@ def test_an_order_takes_only_its_share_of_a_bars_volume(desk):
     it = desk(rules=FillRules(participation=0.02))
     it.order("BUY", 5, order_id="fa-1")
     seen = [it.client.get_order("fa-1").filled, it.at(2).get_order("fa-1").filled, it.at(3).get_order("fa-1").filled]
-    assert seen == [2, 4, 5] and it.client.get_order("fa-1").average_price == pytest.approx((2 * 5850.75 + 2 * 5852.25 + 5846.25) / 5)
+    assert seen == [2, 4, 5] and it.client.get_order("fa-1").average_price == pytest.approx(
+        (2 * 5850.75 + 2 * 5852.25 + 5846.25) / 5
+    )
 
 
 def test_a_constant_price_fills_market_orders_now_and_limits_by_touch(desk):
@@ -123,17 +151,22 @@ def test_bars_may_be_pushed_as_they_happen(desk):
     it.at(1.5)
     it.order("BUY", 1, "LIMIT", limit_price=5850.0, order_id="fa-1")
     it.broker.push(minute(2, 5852.25, 5852.5, 5845.0, 5846.0))
-    it.broker.push(minute(2, 1.0, 1.0, 1.0, 1.0))   # a bar that is already there changes nothing
+    it.broker.push(minute(2, 1.0, 1.0, 1.0, 1.0))  # a bar that is already there changes nothing
     it.broker.advance(START + 3 * MINUTE)
     assert it.client.get_order("fa-1").average_price == 5850.0
 
 
 def test_each_contract_trades_on_its_own_bars(desk):
-    roll = [minute(0, 10.0, 10.0, 10.0, 10.0), minute(1, 10.0, 10.0, 10.0, 10.0), minute(2, 60.0, 60.0, 60.0, 60.0, "ESH6"), minute(3, 61.0, 61.0, 61.0, 61.0, "ESH6")]
+    roll = [
+        minute(0, 10.0, 10.0, 10.0, 10.0),
+        minute(1, 10.0, 10.0, 10.0, 10.0),
+        minute(2, 60.0, 60.0, 60.0, 60.0, "ESH6"),
+        minute(3, 61.0, 61.0, 61.0, 61.0, "ESH6"),
+    ]
     it = desk({"ES.c.0": Bars.from_bars(roll)})
     it.order("BUY", instrument=ES, order_id="old")
     it.at(2)
-    it.order("SELL", instrument=ES, order_id="roll")     # no bar of December is left: its last close
+    it.order("SELL", instrument=ES, order_id="roll")  # no bar of December is left: its last close
     it.order("BUY", instrument="ES 03-26", order_id="new")
     assert [it.client.get_order(name).average_price for name in ("old", "roll", "new")] == [10.0, 10.0, 60.0]
     assert it.client.get_quote("ES").instrument == "ES 03-26"
@@ -141,20 +174,25 @@ def test_each_contract_trades_on_its_own_bars(desk):
 
 # accounts and positions
 
+
 def test_profit_commission_and_cash_follow_the_fills(desk):
     it = desk()
     it.order("BUY", 2)
     it.at(4)
-    it.order("SELL", 3)                                   # from 2 long at 5850.75 to 1 short at 5847.25
+    it.order("SELL", 3)  # from 2 long at 5850.75 to 1 short at 5847.25
     account, position = it.client.get_account(), it.client.get_position(ES)
     assert (account.commission, account.realized, account.cash) == (10.0, 2 * -3.5 * 50 - 10.0, 100_000 - 350.0 - 10.0)
     assert (position.signed, position.average_price, position.unrealized) == (-1, 5847.25, 12.5)
-    assert account.net_liquidation == account.cash + 12.5 and account.initial_margin == pytest.approx(5847.0 * 50 * 0.05)
+    assert account.net_liquidation == account.cash + 12.5 and account.initial_margin == pytest.approx(
+        5847.0 * 50 * 0.05
+    )
 
 
 def test_adding_to_a_position_averages_its_price(desk):
     it = desk()
-    it.order("BUY", 1); it.at(2); it.order("BUY", 3)
+    it.order("BUY", 1)
+    it.at(2)
+    it.order("BUY", 3)
     assert it.client.get_position(ES).average_price == (5850.75 + 3 * 5852.25) / 4
 
 
@@ -162,12 +200,33 @@ def test_snapshot_watermarks_and_lists_agree(desk):
     it = desk(accounts={"Sim102": "Second"})
     it.order("BUY", 1)
     snapshot = {row.account.name: row for row in it.client.get_snapshot()}
-    assert (snapshot["Sim101"].is_flat, snapshot["Sim102"].is_flat, snapshot["Sim101"].positions[0].signed) == (False, True, 1)
-    assert [position.account for position in it.connect(account=None).get_positions()] == ["Sim101"] == [position.account for position in it.client.get_positions()]
-    assert it.client.get_watermarks().account == "Sim101" and [account.name for account in it.client.accounts()] == ["Sim101", "Sim102"]
+    assert (snapshot["Sim101"].is_flat, snapshot["Sim102"].is_flat, snapshot["Sim101"].positions[0].signed) == (
+        False,
+        True,
+        1,
+    )
+    assert (
+        [position.account for position in it.connect(account=None).get_positions()]
+        == ["Sim101"]
+        == [position.account for position in it.client.get_positions()]
+    )
+    assert it.client.get_watermarks().account == "Sim101" and [account.name for account in it.client.accounts()] == [
+        "Sim101",
+        "Sim102",
+    ]
 
 
-@pytest.mark.parametrize("arguments, left", [({}, 0), ({"quantity": 1}, 2), ({"quantity": 9}, 0), ({"percent": 0.5}, 1), ({"percent": 0.1}, 2), ({"quantity": 1, "percent": 1.0}, 2)])
+@pytest.mark.parametrize(
+    "arguments, left",
+    [
+        ({}, 0),
+        ({"quantity": 1}, 2),
+        ({"quantity": 9}, 0),
+        ({"percent": 0.5}, 1),
+        ({"percent": 0.1}, 2),
+        ({"quantity": 1, "percent": 1.0}, 2),
+    ],
+)
 def test_close_takes_quantity_before_percent_capped_and_rounded_up(desk, arguments, left):
     it = desk()
     it.order("BUY", 3)
@@ -177,7 +236,8 @@ def test_close_takes_quantity_before_percent_capped_and_rounded_up(desk, argumen
 
 def test_a_partial_close_leaves_working_orders_alone_and_a_full_one_does_not(desk):
     it = desk()
-    it.order("BUY", 2); it.order("SELL", 2, "STOPMARKET", stop_price=5800.0)
+    it.order("BUY", 2)
+    it.order("SELL", 2, "STOPMARKET", stop_price=5800.0)
     it.client.close_position(ES, quantity=1)
     assert len(it.client.get_orders(active_only=True)) == 1
     it.client.close_position(ES)
@@ -186,9 +246,15 @@ def test_a_partial_close_leaves_working_orders_alone_and_a_full_one_does_not(des
 
 def test_flatten_closes_and_cancels_one_instrument_or_the_account(desk):
     it = desk()
-    for name in (ES, NQ): it.order("BUY", 1, instrument=name); it.order("SELL", 1, "LIMIT", name, limit_price=30_000.0)
+    for name in (ES, NQ):
+        it.order("BUY", 1, instrument=name)
+        it.order("SELL", 1, "LIMIT", name, limit_price=30_000.0)
     it.client.flatten(ES)
-    assert [position.instrument for position in it.client.get_positions()] == [NQ] == [order.instrument for order in it.client.get_orders(active_only=True)]
+    assert (
+        [position.instrument for position in it.client.get_positions()]
+        == [NQ]
+        == [order.instrument for order in it.client.get_orders(active_only=True)]
+    )
     it.client.flatten()
     assert it.client.get_positions() == [] == it.client.get_orders(active_only=True)
     nothing = it.client.flatten()
@@ -197,7 +263,8 @@ def test_flatten_closes_and_cancels_one_instrument_or_the_account(desk):
 
 def test_flatten_everything_reaches_every_account(desk):
     it = desk(accounts={"Sim102": "Second"})
-    for account in ("Sim101", "Sim102"): it.client.place_order(OrderRequest(ES, "BUY", 1), account)
+    for account in ("Sim101", "Sim102"):
+        it.client.place_order(OrderRequest(ES, "BUY", 1), account)
     assert len(it.client.flatten_everything(every_account=True).value) == 2
     assert it.connect(account=None).get_positions() == []
 
@@ -218,6 +285,7 @@ def test_flat_place_flattens_first(desk):
 
 # orders
 
+
 def test_cancel_change_and_replace_a_working_order(desk):
     it = desk()
     it.order("BUY", 1, "LIMIT", limit_price=5800.0, order_id="fa-1")
@@ -231,7 +299,8 @@ def test_cancel_change_and_replace_a_working_order(desk):
 
 def test_cancel_orders_by_instrument_account_or_all(desk):
     it = desk()
-    for name in (ES, NQ, ES): it.order("SELL", 1, "LIMIT", name, limit_price=30_000.0)
+    for name in (ES, NQ, ES):
+        it.order("SELL", 1, "LIMIT", name, limit_price=30_000.0)
     assert len(it.client.cancel_orders(ES).value) == 2
     assert len(it.client.cancel_orders(None).value) == 1
     it.order("SELL", 1, "LIMIT", limit_price=30_000.0)
@@ -251,9 +320,12 @@ def test_an_oco_order_that_fills_in_parts_cancels_its_partner_once(desk):
     it = desk(rules=FillRules(participation=0.01))
     it.order("SELL", 2, "LIMIT", limit_price=5852.0, oco_id="o-1", order_id="target")
     it.order("SELL", 2, "STOPMARKET", stop_price=5800.0, oco_id="o-1", order_id="stop")
-    it.at(6)                                              # two bars meet the target inside one request
+    it.at(6)  # two bars meet the target inside one request
     assert it.client.get_order("target").filled == 2
-    assert [event.state for event in it.client.get_order_lifecycle("stop").events][-2:] == ["CancelPending", "Cancelled"]
+    assert [event.state for event in it.client.get_order_lifecycle("stop").events][-2:] == [
+        "CancelPending",
+        "Cancelled",
+    ]
     assert len(it.client.get_order_lifecycle("stop").events) == 6
 
 
@@ -269,7 +341,11 @@ def test_an_atm_template_places_target_and_stop_after_the_fill(desk):
     assert it.client.get_atm_templates() == ["Scalp"]
     it.order("BUY", 2, strategy="Scalp")
     orders = {order.name: order for order in it.client.get_orders(active_only=True)}
-    assert (orders["Target1"].limit_price, orders["Stop1"].stop_price, orders["Target1"].quantity) == (5851.75, 5848.75, 2)
+    assert (orders["Target1"].limit_price, orders["Stop1"].stop_price, orders["Target1"].quantity) == (
+        5851.75,
+        5848.75,
+        2,
+    )
     strategy = orders["Stop1"].extra["ownerStrategy"]["id"]
     assert it.client.close_strategy(strategy).value == strategy
     assert it.client.get_positions() == [] == it.client.get_orders(active_only=True)
@@ -277,11 +353,15 @@ def test_an_atm_template_places_target_and_stop_after_the_fill(desk):
 
 def test_cancel_and_bracket_protects_a_position_and_clamps_to_it(desk):
     it = desk()
-    it.order("BUY", 2); it.order("SELL", 2, "STOPMARKET", stop_price=5800.0, order_id="old")
+    it.order("BUY", 2)
+    it.order("SELL", 2, "STOPMARKET", stop_price=5800.0, order_id="old")
     assert len(it.client.cancel_and_bracket(ES, "buy", 5, take_profit=5860.0, stop_loss=5840.0).value) == 2
     orders = it.client.get_orders(active_only=True)
     assert it.client.get_order_status("old") == "Cancelled"
-    assert [(order.action, order.quantity, order.limit_price, order.stop_price) for order in orders] == [("SELL", 2, 5860.0, 0.0), ("SELL", 2, 0.0, 5840.0)]
+    assert [(order.action, order.quantity, order.limit_price, order.stop_price) for order in orders] == [
+        ("SELL", 2, 5860.0, 0.0),
+        ("SELL", 2, 0.0, 5840.0),
+    ]
     assert len({order.oco_id for order in orders}) == 1 and len(it.client.get_all_orders()) == 4
 
 
@@ -296,7 +376,12 @@ def test_the_lifecycle_tells_the_whole_story(desk):
     it.order("BUY", 1, order_id="fa-1")
     life = it.client.get_order_lifecycle("fa-1")
     assert [(event.source, event.state) for event in life.events] == [
-        ("api_received", None), ("order_update", "Submitted"), ("order_update", "Accepted"), ("order_update", "Working"), ("order_update", "Filled")]
+        ("api_received", None),
+        ("order_update", "Submitted"),
+        ("order_update", "Accepted"),
+        ("order_update", "Working"),
+        ("order_update", "Filled"),
+    ]
     assert (life.original_id, life.state, life.events[-1].filled) == ("fa-1", "Filled", 1) and life.order_id != "fa-1"
     assert len(it.client.get_order_lifecycle("fa-1", limit=2).events) == 2
 
@@ -318,12 +403,18 @@ def test_executions_reach_back_no_further_than_nine_hundred_seconds(desk):
 
 # market data
 
+
 def test_quotes_bars_and_hours(desk):
     it = desk()
     it.broker.variants.change(hours="calendar")
     quotes, info = it.client.get_quotes([ES, NQ]), it.client.get_market_info(ES)
-    assert [(quote.instrument, quote.last, quote.tick_size) for quote in quotes] == [(ES, 5850.5, 0.25), (NQ, 20_000.0, 0.25)]
+    assert [(quote.instrument, quote.last, quote.tick_size) for quote in quotes] == [
+        (ES, 5850.5, 0.25),
+        (NQ, 20_000.0, 0.25),
+    ]
     assert (info.is_open, info.session, info.seconds_remaining > 0) == (True, "Current Session", True)
-    assert [bar.close for bar in it.at(3).get_bars("ES")] == [5850.5, 5852.0, 5846.0] and it.client.get_bars(ES, limit=1)[0].at == START + 3 * MINUTE
+    assert [bar.close for bar in it.at(3).get_bars("ES")] == [5850.5, 5852.0, 5846.0] and it.client.get_bars(
+        ES, limit=1
+    )[0].at == START + 3 * MINUTE
     it.now = START + 2 * DAY
     assert not it.client.get_market_info(ES).is_open and not it.client.get_quote(ES).is_open

@@ -1,7 +1,9 @@
 """Whatever dies and whatever the broker does: no duplicate order, no lost order, no unexplained position.
 
-Episodes are drawn by hypothesis: signals, polls, broker faults, manual trades, and crashes at any commit or request. `-s` prints how often each fault happened.
+Episodes are drawn by hypothesis: signals, polls, broker faults, manual trades, and crashes at any commit or request.
+`-s` prints how often each fault happened.
 """
+
 import json
 import os
 import random
@@ -18,24 +20,35 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from futures_algo.core import ACTIONS, WallClock
-from futures_algo.journal import Journal
+from futures_algo.core.types import ACTIONS, WallClock
+from futures_algo.journal.journal import Journal
 from futures_algo.sim.broker import PaperBroker
 
 TALLY = Counter()
-VARIANTS = st.fixed_dictionaries({"id_echo": st.sampled_from(("echo", "nt8", "lost")), "not_found": st.sampled_from((400, 404)), "instant": st.booleans(),
-                                  "single_order": st.sampled_from(("flat", "wrapped")), "partial": st.sampled_from(("whole", "half")), "lower_states": st.booleans(),
-                                  "order_ids": st.sampled_from(("both", "id", "orderId")), "duplicate_id": st.sampled_from(("accept", "refuse"))})
+VARIANTS = st.fixed_dictionaries(
+    {
+        "id_echo": st.sampled_from(("echo", "nt8", "lost")),
+        "not_found": st.sampled_from((400, 404)),
+        "instant": st.booleans(),
+        "single_order": st.sampled_from(("flat", "wrapped")),
+        "partial": st.sampled_from(("whole", "half")),
+        "lower_states": st.booleans(),
+        "order_ids": st.sampled_from(("both", "id", "orderId")),
+        "duplicate_id": st.sampled_from(("accept", "refuse")),
+    }
+)
 NAMES, MOVES = st.sampled_from(STRATEGIES), st.sampled_from(ACTIONS)
 SYMBOLS = st.sampled_from(sorted(CONTRACTS))
 
 
 class Episode(RuleBasedStateMachine):
     @initialize(variants=VARIANTS)
-    def begin(self, variants): self.world = World(variants)
+    def begin(self, variants):
+        self.world = World(variants)
 
     @rule(strategy=NAMES, symbol=SYMBOLS, action=MOVES)
-    def signal(self, strategy, symbol, action): self.world.signal(strategy, symbol, action)
+    def signal(self, strategy, symbol, action):
+        self.world.signal(strategy, symbol, action)
 
     @rule(strategy=NAMES, symbol=SYMBOLS, action=MOVES, kind=st.sampled_from(PLACE_FAULTS), times=st.integers(1, 2))
     def signal_under_a_fault(self, strategy, symbol, action, kind, times):
@@ -48,7 +61,8 @@ class Episode(RuleBasedStateMachine):
         self.world.signal(strategy, symbol, action)
 
     @rule(seconds=st.integers(1, 15))
-    def pass_time(self, seconds): self.world.pass_time(seconds)
+    def pass_time(self, seconds):
+        self.world.pass_time(seconds)
 
     @rule(kind=st.sampled_from(READ_FAULTS), times=st.integers(1, 4), boundaries=st.integers(0, 12))
     def look_under_a_fault(self, kind, times, boundaries):
@@ -59,12 +73,16 @@ class Episode(RuleBasedStateMachine):
 
     @rule(symbol=SYMBOLS, happening=st.sampled_from(("BUY", "SELL", "restart", "reconcile")))
     def something_else(self, symbol, happening):
-        if happening == "reconcile": self.world.guard(lambda: self.world.executor.reconcile())
-        elif happening == "restart": self.world.restart_broker()
-        else: self.world.trade_by_hand(symbol, happening)
+        if happening == "reconcile":
+            self.world.guard(lambda: self.world.executor.reconcile())
+        elif happening == "restart":
+            self.world.restart_broker()
+        else:
+            self.world.trade_by_hand(symbol, happening)
 
     def teardown(self):
-        if not hasattr(self, "world"): return
+        if not hasattr(self, "world"):
+            return
         try:
             self.world.settle()
             self.world.check()
@@ -76,15 +94,38 @@ class Episode(RuleBasedStateMachine):
 
 def test_every_episode_ends_reconciled_or_locked_with_a_reason(campaign):
     count = campaign(2000, full=10_000)
-    run_state_machine_as_test(Episode, settings=settings(max_examples=count, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck), database=None))
+    run_state_machine_as_test(
+        Episode,
+        settings=settings(
+            max_examples=count,
+            stateful_step_count=12,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )
     print("\n" + "\n".join(f"{number:7d} {name}" for name, number in sorted(TALLY.items())))
     assert TALLY["episodes"] >= count
-    assert all(TALLY[kind] for kind in {*PLACE_FAULTS, *READ_FAULTS, "manual trade", "broker restart", "crash before a commit", "crash after a commit",
-                                        "crash before POST", "crash after POST", "crash before GET", "crash after GET"})
+    assert all(
+        TALLY[kind]
+        for kind in {
+            *PLACE_FAULTS,
+            *READ_FAULTS,
+            "manual trade",
+            "broker restart",
+            "crash before a commit",
+            "crash after a commit",
+            "crash before POST",
+            "crash after POST",
+            "crash before GET",
+            "crash after GET",
+        }
+    )
 
 
 def test_a_fill_between_two_commits_is_found_even_when_the_positions_happen_to_agree():
-    "The order was known to be filled, the process died before its fill was booked, and a trade by hand made both positions zero."
+    """The order was known to be filled, the process died before its fill was booked, and a trade by hand made both
+    positions zero."""
     world = World()
     world.trade_by_hand("NQ.c.0", "SELL")
     world.misbehave("lost_after", "/place", 1)
@@ -97,20 +138,28 @@ def test_a_fill_between_two_commits_is_found_even_when_the_positions_happen_to_a
     world.signal("trend", "ES.c.0", "LONG_ENTRY")
     world.settle()
     world.check()
-    assert [(fill["instrument"], fill["quantity"]) for fill in world.journal.rows("fills")] == [("NQ 12-25", 1)] and "NQ 12-25" in world.executor.books.locked
+    assert [(fill["instrument"], fill["quantity"]) for fill in world.journal.rows("fills")] == [
+        ("NQ 12-25", 1)
+    ] and "NQ 12-25" in world.executor.books.locked
     world.close()
 
 
 class Forge:
     "The process that forks trading processes."
+
     def __init__(self):
-        self.process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("crash_child.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("crash_child.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.expect("ready")
 
     def expect(self, word):
         line = self.process.stdout.readline()
         assert line.startswith(word), line
-        return line[len(word) + 1:].strip()
+        return line[len(word) + 1 :].strip()
 
     def start(self, path, url, seed, mode):
         self.process.stdin.write(f"{path} {url} {seed} {mode}\n")
@@ -133,10 +182,13 @@ def live_for_a_while(forge, broker, path, rng):
     "One process: it trades among faults until it is killed."
     before, began = len(broker.requests), time.monotonic()
     pid = forge.start(path, broker.url, rng.randrange(10**6), "trade")
-    while time.monotonic() - began < 2.0 and len(broker.requests) == before: time.sleep(0.001)   # it has come up as far as its first question
+    while time.monotonic() - began < 2.0 and len(broker.requests) == before:
+        time.sleep(0.001)  # it has come up as far as its first question
     for _ in range(rng.randrange(4)):
-        broker.faults.add(rng.choice(PLACE_FAULTS), path="/place", method="POST", seconds=0.01, form="float", skip=rng.randrange(4))
-    time.sleep(rng.uniform(0.0, 0.4))   # the moment of death is the point of the test
+        broker.faults.add(
+            rng.choice(PLACE_FAULTS), path="/place", method="POST", seconds=0.01, form="float", skip=rng.randrange(4)
+        )
+    time.sleep(rng.uniform(0.0, 0.4))  # the moment of death is the point of the test
     os.kill(pid, signal.SIGKILL)
     assert int(forge.expect("end")) == signal.SIGKILL
 
@@ -146,7 +198,8 @@ def test_a_process_killed_at_random_moments_recovers_from_its_journal(campaign, 
     for episode in range(campaign(20, full=200)):
         path = tmp_path / f"{episode}.db"
         with PaperBroker({"ES 12-27": 5850.0}, clock=WallClock()) as broker:
-            for _ in range(3): live_for_a_while(forge, broker, path, rng)
+            for _ in range(3):
+                live_for_a_while(forge, broker, path, rng)
             broker.faults.clear()
             forge.start(path, broker.url, 0, "settle")
             end = json.loads(forge.expect("settled"))

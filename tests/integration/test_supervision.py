@@ -1,4 +1,5 @@
 "Who watches the engine, and what holds when the watcher itself dies, its clock is set, or another engine is there."
+
 import ctypes
 import os
 import signal
@@ -11,14 +12,15 @@ import pytest
 from test_engine_process import KEY, ROOT, TOKEN, engine, recording  # noqa: F401
 from waiting import eventually
 
-from futures_algo import stopping, supervisor
-from futures_algo.journal import Journal, JournalError
-from futures_algo.stopping import console_handler, on_console_close, on_signals
-from futures_algo.supervisor import RESTARTS, SUPERVISOR, Supervisor
+from futures_algo.live import shutdown as stopping
+from futures_algo.live import supervisor
+from futures_algo.journal.journal import Journal, JournalError
+from futures_algo.live.shutdown import console_handler, on_console_close, on_signals
+from futures_algo.live.supervisor import RESTARTS, SUPERVISOR, Supervisor
 
 BEATS = f"""
 import os, sys, time
-from futures_algo.journal import Journal
+from futures_algo.journal.journal import Journal
 journal = Journal(sys.argv[1])
 journal.hold()
 def beat(ago=0): journal.set_status("engine", 1, beat=time.time_ns() - ago * 10**9, supervisor=os.environ["{SUPERVISOR}"], pid=os.getpid()); journal.flush()
@@ -32,12 +34,17 @@ def watched(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     path, before = tmp_path / "live.db", {number: signal.getsignal(number) for number in stopping.SIGNALS}
     Journal(path).close()
+
     def run(script: str, **options):
-        made = Supervisor([sys.executable, "-c", BEATS + script, str(path)], path, **{"silence": 3.0, "pause": 0.01} | options)
+        made = Supervisor(
+            [sys.executable, "-c", BEATS + script, str(path)], path, **{"silence": 3.0, "pause": 0.01} | options
+        )
         return made.run(), made.restarts
+
     run.path = path
     yield run
-    for number, handler in before.items(): signal.signal(number, handler)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_an_engine_whose_clock_was_set_is_not_taken_for_hung(watched):
@@ -50,14 +57,17 @@ def test_an_engine_that_beats_no_more_is_killed_and_started_again(watched):
 
 
 def test_an_engine_that_cannot_start_is_not_tried_again_though_another_one_beats_in_its_journal(watched):
-    with Journal(watched.path) as journal: journal.set_status("engine", 1, beat=2**62, supervisor="another")
+    with Journal(watched.path) as journal:
+        journal.set_status("engine", 1, beat=2**62, supervisor="another")
     assert watched("sys.exit(2)") == (2, 0)
 
 
 def test_where_signals_would_kill_the_engine_is_stopped_by_a_command(watched):
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
-    assert watched("while not journal.rows('commands', \"verb = 'stop'\"): beat(); time.sleep(0.05)", by_journal=True) == (0, 0)
+    assert watched(
+        "while not journal.rows('commands', \"verb = 'stop'\"): beat(); time.sleep(0.05)", by_journal=True
+    ) == (0, 0)
     timer.join()
 
 
@@ -66,7 +76,8 @@ def test_a_journal_in_use_is_refused_at_once_and_says_by_whom(watched):
         journal.hold()
         journal.set_status("engine", 1, beat=1, supervisor="lost", pid=4711)
         journal.flush()
-        with pytest.raises(JournalError, match="pid 4711, its supervisor is gone.*futures-algo stop"): watched("")
+        with pytest.raises(JournalError, match="pid 4711, its supervisor is gone.*futures-algo stop"):
+            watched("")
 
 
 def test_an_engine_whose_supervisor_is_killed_goes_on_says_so_and_is_stopped_by_a_command(engine):  # noqa: F811
@@ -75,16 +86,28 @@ def test_an_engine_whose_supervisor_is_killed_goes_on_says_so_and_is_stopped_by_
     worker, reached = eventually(engine.running), engine.reached()
     engine.process.kill()
     engine.process.wait(10)
+
     def alarm():
-        with engine.journal() as journal: return [row["message"] for row in journal.rows("events", "kind = 'engine' AND level = 'alarm'")]
+        with engine.journal() as journal:
+            return [row["message"] for row in journal.rows("events", "kind = 'engine' AND level = 'alarm'")]
+
     (said,) = eventually(alarm)
     assert "its supervisor is gone: it trades on" in said
     eventually(lambda: engine.reached() > reached)
+
     def document():
-        with engine.journal() as journal: return journal.status()["engine"]
+        with engine.journal() as journal:
+            return journal.status()["engine"]
+
     eventually(lambda: document()["supervisor"] == "lost")
-    run = lambda *words: subprocess.run([sys.executable, "-m", "futures_algo", *words], capture_output=True, text=True, timeout=60, cwd=engine.folder,
-                                        env=os.environ | {"DATABENTO_API_KEY": KEY, "CROSSTRADE_API_KEY": TOKEN, "PYTHONPATH": str(ROOT)})
+    run = lambda *words: subprocess.run(
+        [sys.executable, "-m", "futures_algo", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=engine.folder,
+        env=os.environ | {"DATABENTO_API_KEY": KEY, "CROSSTRADE_API_KEY": TOKEN, "PYTHONPATH": str(ROOT)},
+    )
     second = run("run", "--supervised", "--config", str(engine.config), "--simulation", "2025-09-12T00:00")
     assert second.returncode == 2 and f"pid {worker}, its supervisor is gone" in second.stderr
     assert run("stop", "--journal", str(engine.path)).returncode == 0
@@ -99,22 +122,24 @@ def test_an_engine_whose_supervisor_is_killed_goes_on_says_so_and_is_stopped_by_
 def test_every_signal_that_asks_for_the_end_is_heard(number):
     before, heard = {each: signal.getsignal(each) for each in stopping.SIGNALS}, []
     try:
-        signal.signal(number, signal.SIG_DFL)   # this run may stand under nohup itself
+        signal.signal(number, signal.SIG_DFL)  # this run may stand under nohup itself
         on_signals(heard.append)
         os.kill(os.getpid(), number)
         assert heard == [int(number)]
     finally:
-        for each, handler in before.items(): signal.signal(each, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def test_a_signal_that_is_ignored_stays_so():
     before = {each: signal.getsignal(each) for each in stopping.SIGNALS}
     try:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)   # what nohup does
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
         on_signals(lambda number: None)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
-        for each, handler in before.items(): signal.signal(each, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @pytest.mark.parametrize("event", [2, 5, 6])
@@ -141,7 +166,12 @@ def test_windows_is_asked_to_tell_when_the_console_closes(monkeypatch):
     ended.set()
     monkeypatch.setattr(stopping, "os", SimpleNamespace(name="nt"))
     monkeypatch.setattr(ctypes, "WINFUNCTYPE", lambda *types: lambda call: call, raising=False)
-    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=SimpleNamespace(SetConsoleCtrlHandler=lambda *given: registered.append(given))), raising=False)
+    monkeypatch.setattr(
+        ctypes,
+        "windll",
+        SimpleNamespace(kernel32=SimpleNamespace(SetConsoleCtrlHandler=lambda *given: registered.append(given))),
+        raising=False,
+    )
     handler = on_console_close(asked.append, ended)
     assert registered == [(handler, True)] and handler(2) and asked == ["the console was closed"]
 

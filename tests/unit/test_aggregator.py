@@ -1,25 +1,45 @@
-"Periods complete exactly once, count from the session's opening, never span a halt, and come out of arrays the same as out of a stream."
+"""Periods complete exactly once, count from the session's opening, never span a halt, and come out of arrays the same
+as out of a stream."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from futures_algo.aggregator import BarAggregator, aggregate
-from futures_algo.core import MINUTE, SECOND, Bar, Bars, InputError, Timeframe, to_nanos
-from futures_algo.pipeline import BarPipeline
-from futures_algo.sessions import SessionCalendar
+from futures_algo.aggregator.aggregator import BarAggregator, aggregate
+from futures_algo.core.types import MINUTE, SECOND, Bar, Bars, InputError, Timeframe, to_nanos
+from futures_algo.aggregator.pipeline import BarPipeline
+from futures_algo.core.sessions import SessionCalendar
 
-OPEN = to_nanos("2025-11-12T17:00:00-06:00")          # Wednesday evening
-BEFORE_HALT = to_nanos("2025-11-12T15:00:00-06:00")   # the last hour of the session before
+OPEN = to_nanos("2025-11-12T17:00:00-06:00")  # Wednesday evening
+BEFORE_HALT = to_nanos("2025-11-12T15:00:00-06:00")  # the last hour of the session before
 
 
-def bar(start: int, price: float = 5000.0, step: int = MINUTE, contract: str = "ESZ5", symbol: str = "ES.c.0", volume: int = 10) -> Bar:
-    return Bar(symbol, f"{step // SECOND}s" if step < MINUTE else f"{step // MINUTE}min", start, start + step, price, price + 1, price - 1, price + 0.25, volume, contract)
+def bar(
+    start: int,
+    price: float = 5000.0,
+    step: int = MINUTE,
+    contract: str = "ESZ5",
+    symbol: str = "ES.c.0",
+    volume: int = 10,
+) -> Bar:
+    return Bar(
+        symbol,
+        f"{step // SECOND}s" if step < MINUTE else f"{step // MINUTE}min",
+        start,
+        start + step,
+        price,
+        price + 1,
+        price - 1,
+        price + 0.25,
+        volume,
+        contract,
+    )
 
 
 LAW = settings(settings.get_profile("campaign"))
-LATER = 1000 * MINUTE                                 # by then everything has completed
-MIDNIGHT = to_nanos("2025-11-13T00:00Z")              # where a feed's mappings change, an hour into the session
+LATER = 1000 * MINUTE  # by then everything has completed
+MIDNIGHT = to_nanos("2025-11-13T00:00Z")  # where a feed's mappings change, an hour into the session
 
 
 @st.composite
@@ -32,7 +52,11 @@ def streams(draw, step=MINUTE, most=400, rolls="any") -> list[Bar]:
     prices = draw(st.lists(st.integers(-40, 40), min_size=len(offsets), max_size=len(offsets)))
     calendar = SessionCalendar.of("ES")
     starts = [(begin + offset * step, price) for offset, price in zip(offsets, prices)]
-    made = [bar(start, 5000 + price / 4, step, old if start < roll else new) for start, price in starts if calendar.is_open(start)]
+    made = [
+        bar(start, 5000 + price / 4, step, old if start < roll else new)
+        for start, price in starts
+        if calendar.is_open(start)
+    ]
     return made or [bar(OPEN, step=step)]
 
 
@@ -40,7 +64,8 @@ def run(aggregator, bars, marks=()) -> list[Bar]:
     "Push bars, advancing the clock before those whose index is in `marks`."
     done = []
     for i, one in enumerate(bars):
-        if i in marks: done += aggregator.advance(one.symbol, one.start)
+        if i in marks:
+            done += aggregator.advance(one.symbol, one.start)
         done += aggregator.push(one)
     return done
 
@@ -49,7 +74,8 @@ def through_minutes(bars, minutes, marks, end) -> list[Bar]:
     "Seconds to minutes to N as the engine does it, end-of-interval markers included."
     pipeline, instants = BarPipeline([minutes]), []
     for i, one in enumerate(bars):
-        if i in marks: instants += pipeline.advance(one.start)
+        if i in marks:
+            instants += pipeline.advance(one.start)
         instants += pipeline.push(one)
     instants += pipeline.advance(end)
     return [made for instant in instants for made in instant if made.timeframe == Timeframe(minutes)]
@@ -103,7 +129,8 @@ class TestFiveRules:
 @given(streams())
 @LAW
 def test_a_roll_inside_a_coarse_bar_leaves_open_only_where_in_the_silence_its_two_parts_meet(bars):
-    "Five-minute bars no longer know in which minute the new contract began, so from them the parts may meet elsewhere; all else is equal."
+    """Five-minute bars no longer know in which minute the new contract began, so from them the parts may meet
+    elsewhere; all else is equal."""
     one, end = Bars.from_bars(bars), bars[-1].end + LATER
     fine, coarse = aggregate(one, 15, through=end), aggregate(aggregate(one, 5, through=end), 15, through=end)
     same = lambda made: [row._replace(start=0, end=0) for row in made]
@@ -120,6 +147,7 @@ def test_a_roll_inside_a_coarse_bar_leaves_open_only_where_in_the_silence_its_tw
 @LAW
 def test_a_restart_in_mid_period_changes_nothing(bars, cut):
     import json
+
     whole = run(BarAggregator([5, 27]), bars)
     first, second = BarAggregator([5, 27]), BarAggregator([5, 27])
     done = run(first, bars[:cut])
@@ -137,7 +165,8 @@ def test_the_bar_of_0640_is_out_when_the_0644_bar_arrives():
 def test_an_empty_last_minute_completes_by_the_clock_or_by_a_later_bar():
     clocked, later = BarAggregator([5]), BarAggregator([5])
     for aggregator in (clocked, later):
-        for i in range(3): assert aggregator.push(bar(OPEN + i * MINUTE)) == []
+        for i in range(3):
+            assert aggregator.push(bar(OPEN + i * MINUTE)) == []
     assert clocked.advance("ES.c.0", OPEN + 5 * MINUTE - 1) == []
     assert [one.end for one in clocked.advance("ES.c.0", OPEN + 5 * MINUTE)] == [OPEN + 5 * MINUTE]
     assert [one.end for one in later.push(bar(OPEN + 7 * MINUTE))] == [OPEN + 5 * MINUTE]
@@ -145,7 +174,8 @@ def test_an_empty_last_minute_completes_by_the_clock_or_by_a_later_bar():
 
 def test_late_and_repeated_bars_are_counted_and_change_nothing():
     five = BarAggregator([5])
-    for i in range(5): five.push(bar(OPEN + i * MINUTE))
+    for i in range(5):
+        five.push(bar(OPEN + i * MINUTE))
     assert five.push(bar(OPEN + 4 * MINUTE)) == five.push(bar(OPEN)) == []
     assert five.rejected == {"duplicate": 1, "late": 1}
 
@@ -153,16 +183,21 @@ def test_late_and_repeated_bars_are_counted_and_change_nothing():
 def test_a_roll_inside_a_period_ends_it_and_flags_both_parts():
     five = BarAggregator([5])
     five.push(bar(OPEN))
-    old, = five.push(bar(OPEN + MINUTE, contract="ESH6"))
-    new, = five.advance("ES.c.0", OPEN + 5 * MINUTE)
+    (old,) = five.push(bar(OPEN + MINUTE, contract="ESH6"))
+    (new,) = five.advance("ES.c.0", OPEN + 5 * MINUTE)
     assert (old.contract, old.partial, new.contract, new.partial) == ("ESZ5", True, "ESH6", True)
-    assert (old.end, new.end) == (OPEN + MINUTE, OPEN + 5 * MINUTE)   # the old part is known when the new contract begins, and no later
+    assert (old.end, new.end) == (
+        OPEN + MINUTE,
+        OPEN + 5 * MINUTE,
+    )  # the old part is known when the new contract begins, and no later
 
 
 def test_a_roll_in_mid_minute_loses_no_second_though_markers_have_passed_it():
     pipeline = BarPipeline([5])
     seconds = [bar(OPEN + i * SECOND, step=SECOND, contract="ESZ5" if i < 31 else "ESH6") for i in range(60)]
-    instants = [instant for one in seconds for part in (pipeline.advance(one.start), pipeline.push(one)) for instant in part]
+    instants = [
+        instant for one in seconds for part in (pipeline.advance(one.start), pipeline.push(one)) for instant in part
+    ]
     instants += pipeline.advance(OPEN + 5 * MINUTE)
     made = [(one.contract, one.timeframe, one.volume) for instant in instants for one in instant]
     assert made == [("ESZ5", "1min", 310), ("ESZ5", "5min", 310), ("ESH6", "1min", 290), ("ESH6", "5min", 290)]
@@ -187,18 +222,22 @@ def test_timeframes_can_be_added_while_running():
 def test_bars_outside_every_session_are_kept_and_counted():
     noon_halt = to_nanos("2025-11-12T16:30:00-06:00")
     aggregator = BarAggregator([5])
-    for i in range(5): closed = aggregator.push(bar(noon_halt + i * MINUTE))
+    for i in range(5):
+        closed = aggregator.push(bar(noon_halt + i * MINUTE))
     assert len(closed) == 1 and aggregator.rejected["off_session"] == 1
 
 
 def test_a_timeframe_the_base_does_not_divide_is_refused():
-    with pytest.raises(InputError, match="whole multiple"): BarAggregator([7]).push(bar(OPEN, step=5 * MINUTE))
+    with pytest.raises(InputError, match="whole multiple"):
+        BarAggregator([7]).push(bar(OPEN, step=5 * MINUTE))
 
 
 def test_bars_beyond_the_calendar_are_refused_by_both_forms():
     late = bar(to_nanos("2040-01-02T12:00Z"))
-    with pytest.raises(InputError, match="2040-01-02T12:00:00Z.*2008 to 2030"): BarAggregator([5]).push(late)
-    with pytest.raises(InputError, match="2040-01-02T12:00:00Z.*2008 to 2030"): aggregate(Bars.from_bars([bar(OPEN), late]), 5)
+    with pytest.raises(InputError, match="2040-01-02T12:00:00Z.*2008 to 2030"):
+        BarAggregator([5]).push(late)
+    with pytest.raises(InputError, match="2040-01-02T12:00:00Z.*2008 to 2030"):
+        aggregate(Bars.from_bars([bar(OPEN), late]), 5)
 
 
 def test_process_bar_takes_the_seeds_dictionary():

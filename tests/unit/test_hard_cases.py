@@ -1,9 +1,11 @@
-"Cases that cost money and happen rarely: what must hold for exits, entries, books and the day when something else went wrong first."
+"""Cases that cost money and happen rarely: what must hold for exits, entries, books and the day when something else
+went wrong first."""
+
 import pytest
 from execution_desk import ES, START, desk  # noqa: F401
 
-from futures_algo.core import MINUTE, SECOND, InputError
-from futures_algo.journal import Journal
+from futures_algo.core.types import MINUTE, SECOND, InputError
+from futures_algo.journal.journal import Journal
 
 DAY = 86_400 * SECOND
 
@@ -92,8 +94,10 @@ def test_the_lock_of_a_failing_exit_opens_when_a_person_closed_the_position(desk
 @pytest.mark.parametrize("echo", ["echo", "nt8", "lost"])
 def test_many_open_legs_keep_their_own_states_and_fills(desk, echo):  # noqa: F811
     it = desk(variants={"id_echo": echo})
-    pairs = [it.executor.orders.submit_oco_pair(name, "SELL", 1, limit_price=high, stop_price=low, strategy="trend")
-             for name, high, low in ((ES, 5900.0, 5800.0), ("NQ 12-25", 21_000.0, 19_000.0))]
+    pairs = [
+        it.executor.orders.submit_oco_pair(name, "SELL", 1, limit_price=high, stop_price=low, strategy="trend")
+        for name, high, low in ((ES, 5900.0, 5800.0), ("NQ 12-25", 21_000.0, 19_000.0))
+    ]
     it.wait(looks=2)
     assert all(leg.state in ("Accepted", "Working") for pair in pairs for leg in pair)
     assert all(pair[0].names.isdisjoint(pair[1].names) for pair in pairs)
@@ -116,7 +120,7 @@ def test_a_lost_day_ends_with_the_day(desk):  # noqa: F811
     it.wait()
     assert it.submit().denial == "DAILY_LOSS"
     it.clock.advance(START + DAY)
-    it.executor.mark(ES, 5842.0, it.clock.now())   # a bar of the next day; nothing is held
+    it.executor.mark(ES, 5842.0, it.clock.now())  # a bar of the next day; nothing is held
     assert it.submit().verdict == "sent"
 
 
@@ -171,18 +175,25 @@ def test_rows_written_together_are_forgotten_together(tmp_path):
 
 def test_looking_whether_a_journal_is_held_refuses_no_engine(tmp_path):
     import threading
+
     path, done, looks = tmp_path / "j.db", threading.Event(), []
     Journal(path).close()
+
     def look():
-        while not done.is_set(): looks.append(Journal.is_held(path))
+        while not done.is_set():
+            looks.append(Journal.is_held(path))
+
     watchers = [threading.Thread(target=look) for _ in range(2)]
-    for each in watchers: each.start()
+    for each in watchers:
+        each.start()
     try:
         for _ in range(300):
-            with Journal(path) as journal: journal.hold()
+            with Journal(path) as journal:
+                journal.hold()
     finally:
         done.set()
-        for each in watchers: each.join()
+        for each in watchers:
+            each.join()
     assert looks
 
 
@@ -196,12 +207,14 @@ def test_an_answer_that_drips_has_an_end(monkeypatch, kind):
     import threading
     import time
 
-    from futures_algo import crosstrade_wire
-    from futures_algo.crosstrade import Ambiguous, CrossTradeClient, OrderRequest
-    from futures_algo.crosstrade_wire import Unreachable
+    from futures_algo.crosstrade import http as crosstrade_wire
+    from futures_algo.crosstrade.client import Ambiguous, CrossTradeClient, OrderRequest
+    from futures_algo.crosstrade.http import Unreachable
+
     monkeypatch.setattr(crosstrade_wire, "LONGEST_ANSWER", 0.5)
     stopped = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
+
         def drip():
             line, _ = server.accept()
             with line:
@@ -209,15 +222,22 @@ def test_an_answer_that_drips_has_an_end(monkeypatch, kind):
                 line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n")
                 deadline = time.monotonic() + 30
                 while not stopped.wait(0.02) and time.monotonic() < deadline:
-                    try: line.sendall(b" ")
-                    except OSError: return
+                    try:
+                        line.sendall(b" ")
+                    except OSError:
+                        return
+
         dripping = threading.Thread(target=drip)
         dripping.start()
         try:
-            with CrossTradeClient("token", f"http://127.0.0.1:{server.getsockname()[1]}", "Sim101", attempts=1) as client:
-                if kind == "order": assert isinstance(client.place_order(OrderRequest(ES, "BUY", 1)), Ambiguous)
+            with CrossTradeClient(
+                "token", f"http://127.0.0.1:{server.getsockname()[1]}", "Sim101", attempts=1
+            ) as client:
+                if kind == "order":
+                    assert isinstance(client.place_order(OrderRequest(ES, "BUY", 1)), Ambiguous)
                 else:
-                    with pytest.raises(Unreachable, match="had not ended"): client.get_positions()
+                    with pytest.raises(Unreachable, match="had not ended"):
+                        client.get_positions()
         finally:
             stopped.set()
             dripping.join()
@@ -230,7 +250,9 @@ def _forgotten(it, state, filled):
     "NinjaTrader's lists are emptied by its restart; the lifecycle stays, and need not have numbers."
     (order,) = it.orders()
     order.account, order.state = "of yesterday", state
-    order.events = [event | {"filled": None, "average": None} for event in order.events[:2]] + [order.events[-1] | {"state": state, "filled": filled, "average": None}]
+    order.events = [event | {"filled": None, "average": None} for event in order.events[:2]] + [
+        order.events[-1] | {"state": state, "filled": filled, "average": None}
+    ]
 
 
 @pytest.mark.parametrize("state", ["Rejected", "Cancelled"])
@@ -267,7 +289,12 @@ def test_an_order_that_filled_is_booked_though_nobody_knows_its_price_any_more(d
 def test_an_add_on_without_lifecycles_does_not_blind_the_engine(desk):  # noqa: F811
     "One order that cannot be looked up must not keep the others from being followed."
     it = desk()
-    it.broker.faults.add("refuse", path="/lifecycle", times=-1, body={"success": False, "error": "Unknown API command: GetOrderLifecycle"})
+    it.broker.faults.add(
+        "refuse",
+        path="/lifecycle",
+        times=-1,
+        body={"success": False, "error": "Unknown API command: GetOrderLifecycle"},
+    )
     it.broker.faults.add("lost_before", path="/place")
     it.submit()
     it.wait(5, looks=4)
@@ -298,7 +325,8 @@ def test_what_a_person_closed_is_taken_from_the_strategy_that_held_it(desk):  # 
     it.wait()
     it.broker.trade(ES, "SELL", 1)
     it.executor.reconcile()
-    with pytest.raises(InputError, match="trend holds \\+1"): it.executor.adopt(ES, "ann")
+    with pytest.raises(InputError, match="trend holds \\+1"):
+        it.executor.adopt(ES, "ann")
     assert it.executor.adopt(ES, "ann", "trend") == -1 and it.held() == 0
     assert it.submit("LONG_EXIT").denial == "NOTHING_TO_EXIT" and it.at_broker() == 0
 
@@ -356,10 +384,13 @@ def test_a_dry_run_places_no_bracket_for_an_entry_of_a_live_one(desk):  # noqa: 
     assert it.held() == 1 and len(it.orders()) == placed
 
 
-@pytest.mark.parametrize("send", [lambda orders: orders.submit_market_order(ES, "BUY", 1), lambda orders: orders.flatten_position(ES)])
+@pytest.mark.parametrize(
+    "send", [lambda orders: orders.submit_market_order(ES, "BUY", 1), lambda orders: orders.flatten_position(ES)]
+)
 def test_in_a_dry_run_no_way_leads_to_the_broker(desk, send):  # noqa: F811
     it = desk(dry_run=True)
-    with pytest.raises(InputError, match="dry run"): send(it.executor.orders)
+    with pytest.raises(InputError, match="dry run"):
+        send(it.executor.orders)
     assert not any(seen.method != "GET" for seen in it.broker.requests)
 
 

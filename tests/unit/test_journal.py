@@ -1,12 +1,13 @@
 "The journal keeps what it is told, in order, through crashes, readers and a second engine."
+
 import sqlite3
 import subprocess
 import sys
 
 import pytest
 
-from futures_algo.core import MINUTE, Bar, InputError, Signal
-from futures_algo.journal import GROUP_ROWS, Journal, JournalError
+from futures_algo.core.types import MINUTE, Bar, InputError, Signal
+from futures_algo.journal.journal import GROUP_ROWS, Journal, JournalError
 
 BAR = Bar("ES.c.0", "1min", 0, MINUTE, 5000.0, 5001.0, 4999.0, 5000.5, 10, "ESZ5")
 SIGNAL = Signal("a1", "mine", "ES.c.0", "ESZ5", "LONG_ENTRY", MINUTE, "1min", 5000.5, "c0")
@@ -14,7 +15,8 @@ SIGNAL = Signal("a1", "mine", "ES.c.0", "ESZ5", "LONG_ENTRY", MINUTE, "1min", 50
 
 @pytest.fixture
 def journal(tmp_path):
-    with Journal(tmp_path / "live.db") as journal: yield journal
+    with Journal(tmp_path / "live.db") as journal:
+        yield journal
 
 
 def test_rows_come_back_as_they_were_written(journal):
@@ -34,26 +36,34 @@ def test_the_same_decision_twice_keeps_the_first_row(journal):
 def test_a_reader_in_another_process_sees_durable_rows_at_once(journal):
     journal.add_bar(BAR, received=5)
     journal.add_signal(SIGNAL, at=7, verdict="sent")
-    code = f"from futures_algo.journal import Journal; j = Journal({str(journal.path)!r}, readonly=True); print(j.count('bars'), j.count('signals'))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["1", "1"]
+    code = (
+        f"from futures_algo.journal.journal import Journal; j = Journal({str(journal.path)!r}, readonly=True);"
+        " print(j.count('bars'), j.count('signals'))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
+        "1",
+        "1",
+    ]
 
 
 def test_a_killed_writer_loses_no_durable_row(tmp_path):
     code = f"""
 import os, signal
-from futures_algo.journal import Journal
-j = Journal({str(tmp_path / 'live.db')!r})
+from futures_algo.journal.journal import Journal
+j = Journal({str(tmp_path / "live.db")!r})
 j.add("intents", order_id="o1", at=1, state="journaled")
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    with Journal(tmp_path / "live.db") as journal: assert journal.one("intents", "order_id", "o1")["state"] == "journaled"
+    with Journal(tmp_path / "live.db") as journal:
+        assert journal.one("intents", "order_id", "o1")["state"] == "journaled"
 
 
 def test_a_second_engine_is_refused_until_the_first_ends(journal):
     journal.hold()
     other = Journal(journal.path)
-    with pytest.raises(JournalError, match="Another engine"): other.hold()
+    with pytest.raises(JournalError, match="Another engine"):
+        other.hold()
     journal.close()
     other.hold()
     other.close()
@@ -73,19 +83,24 @@ def test_status_is_the_latest(journal):
 
 
 def test_a_missing_journal_and_a_foreign_file_are_explained(tmp_path):
-    with pytest.raises(JournalError, match="no journal"): Journal(tmp_path / "none.db", readonly=True)
+    with pytest.raises(JournalError, match="no journal"):
+        Journal(tmp_path / "none.db", readonly=True)
     (tmp_path / "text.db").write_text("hello " * 500)
-    with pytest.raises(JournalError, match="not a journal"): Journal(tmp_path / "text.db", readonly=True)
+    with pytest.raises(JournalError, match="not a journal"):
+        Journal(tmp_path / "text.db", readonly=True)
 
 
 @pytest.mark.parametrize("version, word", [("0", "older"), ("99", "newer")])
 def test_another_schema_version_is_named(tmp_path, version, word):
-    with Journal(tmp_path / "live.db") as journal: journal.update("meta", "key", "schema_version", value=version)
-    with pytest.raises(JournalError, match=word): Journal(tmp_path / "live.db", readonly=True)
+    with Journal(tmp_path / "live.db") as journal:
+        journal.update("meta", "key", "schema_version", value=version)
+    with pytest.raises(JournalError, match=word):
+        Journal(tmp_path / "live.db", readonly=True)
 
 
 def test_an_unknown_table_gets_a_hint(journal):
-    with pytest.raises(InputError, match="did you mean 'signals'"): journal.rows("signal")
+    with pytest.raises(InputError, match="did you mean 'signals'"):
+        journal.rows("signal")
 
 
 def test_a_sound_file_has_no_damage(journal):
@@ -105,7 +120,8 @@ def test_rows_written_together_are_committed_once_and_together(journal):
 def test_a_refused_row_does_not_take_its_group_with_it(journal):
     journal.add("intents", order_id="o1", at=7, state="Journaled")
     journal.add_bar(BAR, received=5)
-    with pytest.raises(sqlite3.IntegrityError): journal.add("intents", order_id="o1", at=8, state="Journaled")
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.add("intents", order_id="o1", at=8, state="Journaled")
     assert journal.count("bars") == 1 and journal.one("intents", "order_id", "o1")["at"] == 7
 
 
@@ -128,22 +144,29 @@ def test_order_rows_reach_the_disk_and_bars_need_not(journal):
 
 def test_a_group_is_committed_when_it_is_large(journal):
     with Journal(journal.path, readonly=True) as reader:
-        for i in range(GROUP_ROWS): journal.add_bar(BAR._replace(start=i, end=i + 1), received=i)
+        for i in range(GROUP_ROWS):
+            journal.add_bar(BAR._replace(start=i, end=i + 1), received=i)
         assert reader.count("bars") > 0
 
 
 def test_many_processes_may_make_the_journal_and_append_commands_at_once(tmp_path):
-    code = f"from futures_algo.journal import Journal; j = Journal({str(tmp_path / 'live.db')!r}); [j.command('halt', 'p') for _ in range(20)]"
+    code = (
+        f"from futures_algo.journal.journal import Journal; j = Journal({str(tmp_path / 'live.db')!r});"
+        " [j.command('halt', 'p') for _ in range(20)]"
+    )
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
-    with Journal(tmp_path / "live.db") as journal: assert len(journal.new_commands()) == 60
+    with Journal(tmp_path / "live.db") as journal:
+        assert len(journal.new_commands()) == 60
 
 
 def test_a_damaged_file_is_told(tmp_path):
     with Journal(tmp_path / "live.db") as journal:
-        for i in range(2000): journal.add_bar(BAR._replace(start=i, end=i + 1), received=i)
+        for i in range(2000):
+            journal.add_bar(BAR._replace(start=i, end=i + 1), received=i)
     blob = bytearray((tmp_path / "live.db").read_bytes())
     middle = len(blob) // 8192 * 4096
-    blob[middle:middle + 4096] = b"\xff" * 4096
+    blob[middle : middle + 4096] = b"\xff" * 4096
     (tmp_path / "live.db").write_bytes(blob)
-    with Journal(tmp_path / "live.db", readonly=True) as journal: assert journal.damage() != []
+    with Journal(tmp_path / "live.db", readonly=True) as journal:
+        assert journal.damage() != []

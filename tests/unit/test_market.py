@@ -1,15 +1,16 @@
 "The synthetic market looks like Databento's bars of a real one, and equal seeds give equal bars."
+
 import datetime as dt
 import time
 
 import numpy as np
 import pytest
 
-from futures_algo.contracts import Contract, product
-from futures_algo.core import InputError
-from futures_algo.dbn import read_records
-from futures_algo.expiry import expiry
-from futures_algo.sessions import SessionCalendar
+from futures_algo.core.contracts import Contract, product
+from futures_algo.core.types import InputError
+from futures_algo.core.dbn import read_records
+from futures_algo.core.expiry import expiry
+from futures_algo.core.sessions import SessionCalendar
 from futures_algo.sim.market import generate, generate_minutes
 
 
@@ -40,7 +41,8 @@ def test_two_sessions_of_two_symbols_are_made_in_under_two_seconds(tmp_path):
 def test_prices_lie_on_the_tick_grid_inside_their_bar(tape):
     rows = tape.rows
     quarter = round(product("ES").tick_size * 1e9)
-    for name in ("open", "high", "low", "close"): assert not (rows[name] % quarter).any()
+    for name in ("open", "high", "low", "close"):
+        assert not (rows[name] % quarter).any()
     assert (rows["high"] >= np.maximum(rows["open"], rows["close"])).all()
     assert (rows["low"] <= np.minimum(rows["open"], rows["close"])).all()
     assert (rows["volume"] > 0).all()
@@ -60,7 +62,7 @@ def test_nothing_trades_in_the_halt_and_many_night_seconds_are_empty(tape, marke
 
 def test_volume_peaks_at_the_open_and_the_close(tape):
     es = tape.rows[tape.rows["instrument_id"] == tape.mappings["ESU5"][0].instrument_id]
-    hour = (es["ts_event"] // 3_600_000_000_000 % 24).astype(int)          # UTC; Chicago is five hours behind in September
+    hour = (es["ts_event"] // 3_600_000_000_000 % 24).astype(int)  # UTC; Chicago is five hours behind in September
     volume = np.bincount(hour, es["volume"], minlength=24)
     assert volume[14] > 1.5 * volume[17] and volume[19] > 1.5 * volume[17] and volume[17] > 3 * volume[2]
 
@@ -68,7 +70,7 @@ def test_volume_peaks_at_the_open_and_the_close(tape):
 def test_the_contract_rolls_between_the_sessions_with_a_step_in_price(tape, market):
     old, new = tape.mappings["ES.c.0"]
     assert market.raw[old.instrument_id] == "ESU5" and market.raw[new.instrument_id] == "ESZ5"
-    assert old.end == new.start == dt.date(2025, 9, 14)                    # the Sunday the second session opens
+    assert old.end == new.start == dt.date(2025, 9, 14)  # the Sunday the second session opens
     before = tape.rows[tape.rows["instrument_id"] == old.instrument_id]
     after = tape.rows[tape.rows["instrument_id"] == new.instrument_id]
     assert before["ts_event"][-1] < after["ts_event"][0]
@@ -81,14 +83,16 @@ def test_symbols_move_together(tape):
         minute = rows["ts_event"] // 60_000_000_000
         last = np.flatnonzero(np.diff(minute))
         return dict(zip(minute[last][1:].tolist(), np.diff(rows["close"][last].astype(float)).tolist()))
+
     es, nq = returns("ESU5"), returns("NQU5")
     both = sorted(es.keys() & nq.keys())
     assert np.corrcoef([es[m] for m in both], [nq[m] for m in both])[0, 1] > 0.5
 
 
-@pytest.mark.filterwarnings("ignore")   # pandas 3.1 warns inside databento
+@pytest.mark.filterwarnings("ignore")  # pandas 3.1 warns inside databento
 def test_databento_reads_the_file(market):
     import databento
+
     frame = databento.DBNStore.from_file(market.files["ohlcv-1s"][0]).to_df()
     assert len(frame) == market.bars
     assert set(frame["symbol"]) <= {*market.symbols, *market.raw.values()}
@@ -98,8 +102,8 @@ def test_months_of_minutes_have_halts_empty_minutes_and_a_roll():
     bars = generate_minutes(sessions=60)
     assert bars.contracts == ("ESU5", "ESZ5") and set(np.diff(bars.contract)) == {0, 1}
     gaps = np.diff(bars.start) // 60_000_000_000
-    assert 60 < (gaps > 60).sum() + 2 <= 62                                # one between sessions each
-    assert 200 < ((gaps > 1) & (gaps < 10)).sum() < 10_000                 # empty minutes
+    assert 60 < (gaps > 60).sum() + 2 <= 62  # one between sessions each
+    assert 200 < ((gaps > 1) & (gaps < 10)).sum() < 10_000  # empty minutes
     assert np.array_equal(generate_minutes(sessions=3).close, generate_minutes(sessions=3).close)
 
 
@@ -119,4 +123,5 @@ def test_a_holiday_is_passed_over():
 
 
 def test_no_sessions_is_refused(tmp_path):
-    with pytest.raises(InputError, match="sessions was 0; it must be at least 1"): generate(tmp_path, sessions=0)
+    with pytest.raises(InputError, match="sessions was 0; it must be at least 1"):
+        generate(tmp_path, sessions=0)

@@ -1,13 +1,14 @@
 "Order states, the manager's verbs, fills booked once, doubt resolved by looking."
+
 import pytest
 from execution_desk import ES, desk  # noqa: F401
 
-from futures_algo.core import BrokerError, InputError
-from futures_algo.crosstrade_models import ORDER_STATES, TERMINAL_STATES
-from futures_algo.execution import Ledger, order_id
-from futures_algo.ledgers import DayResult, compare, trading_day
-from futures_algo.orders import leg_id, split_slippage
-from futures_algo.tracking import ENDED, JOURNALED, NOT_SENT, STEPS, UNKNOWN, may_follow
+from futures_algo.core.types import BrokerError, InputError
+from futures_algo.broker.models import ORDER_STATES, TERMINAL_STATES
+from futures_algo.execution.simple import Ledger, order_id
+from futures_algo.execution.ledgers import DayResult, compare, trading_day
+from futures_algo.execution.orders import leg_id, split_slippage
+from futures_algo.execution.tracking import ENDED, JOURNALED, NOT_SENT, STEPS, UNKNOWN, may_follow
 
 # states
 
@@ -23,10 +24,25 @@ def test_nothing_follows_an_end(state):
     assert not any(may_follow(state, after) for after in STEPS)
 
 
-@pytest.mark.parametrize("before, after, allowed", [
-    (JOURNALED, "Submitted", True), ("Submitted", "Filled", True), ("Working", "Submitted", False), ("PartFilled", "Accepted", True), ("Accepted", "Initialized", False),
-    ("CancelPending", "Filled", True), ("CancelSubmitted", "Working", True), ("Filled", "Working", False), (NOT_SENT, UNKNOWN, True), (NOT_SENT, "Filled", False),
-    ("Working", NOT_SENT, False), (UNKNOWN, NOT_SENT, True), ("TriggerPending", "Filled", True), ("ChangeSubmitted", "PartFilled", True)])
+@pytest.mark.parametrize(
+    "before, after, allowed",
+    [
+        (JOURNALED, "Submitted", True),
+        ("Submitted", "Filled", True),
+        ("Working", "Submitted", False),
+        ("PartFilled", "Accepted", True),
+        ("Accepted", "Initialized", False),
+        ("CancelPending", "Filled", True),
+        ("CancelSubmitted", "Working", True),
+        ("Filled", "Working", False),
+        (NOT_SENT, UNKNOWN, True),
+        (NOT_SENT, "Filled", False),
+        ("Working", NOT_SENT, False),
+        (UNKNOWN, NOT_SENT, True),
+        ("TriggerPending", "Filled", True),
+        ("ChangeSubmitted", "PartFilled", True),
+    ],
+)
 def test_which_state_may_follow_which(before, after, allowed):
     assert may_follow(before, after) is allowed
 
@@ -43,14 +59,24 @@ def test_an_old_answer_moves_no_order_back(desk):  # noqa: F811
 # verbs
 
 
-@pytest.mark.parametrize("verb, prices, kind", [("submit_market_order", {}, "MARKET"), ("submit_limit_order", {"limit_price": 5800.0}, "LIMIT"),
-                                                ("submit_stop_order", {"stop_price": 5900.0}, "STOPMARKET"),
-                                                ("submit_stop_order", {"stop_price": 5900.0, "limit_price": 5901.0}, "STOPLIMIT")])
+@pytest.mark.parametrize(
+    "verb, prices, kind",
+    [
+        ("submit_market_order", {}, "MARKET"),
+        ("submit_limit_order", {"limit_price": 5800.0}, "LIMIT"),
+        ("submit_stop_order", {"stop_price": 5900.0}, "STOPMARKET"),
+        ("submit_stop_order", {"stop_price": 5900.0, "limit_price": 5901.0}, "STOPLIMIT"),
+    ],
+)
 def test_each_order_type_reaches_the_broker_and_the_journal(desk, verb, prices, kind):  # noqa: F811
     it = desk()
     order = getattr(it.executor.orders, verb)(ES, "BUY", 2, **prices)
     (placed,), row = it.orders(), it.journal.one("intents", "order_id", order.order_id)
-    assert (placed.order_type, placed.quantity, placed.given_id) == (kind, 2, order.order_id) == (row["order_type"], row["quantity"], row["order_id"])
+    assert (
+        (placed.order_type, placed.quantity, placed.given_id)
+        == (kind, 2, order.order_id)
+        == (row["order_type"], row["quantity"], row["order_id"])
+    )
     it.wait()
     assert it.executor.orders.get_order_status(order.order_id) == ("Filled" if kind == "MARKET" else "Working")
 
@@ -58,7 +84,10 @@ def test_each_order_type_reaches_the_broker_and_the_journal(desk, verb, prices, 
 def test_an_atm_order_names_its_template(desk):  # noqa: F811
     it = desk()
     it.executor.orders.submit_atm_order(ES, "BUY", 1, "Bracket")
-    assert it.orders()[0].template == "Bracket" and sorted(o.name for o in it.broker.books.active()) == ["Stop1", "Target1"]
+    assert it.orders()[0].template == "Bracket" and sorted(o.name for o in it.broker.books.active()) == [
+        "Stop1",
+        "Target1",
+    ]
 
 
 def test_of_an_oco_pair_one_fill_cancels_the_other(desk):  # noqa: F811
@@ -83,7 +112,9 @@ def test_a_bracket_protects_what_filled_and_an_exit_takes_it_away_first(desk):  
     entry = it.executor.orders.submit_bracket_order(ES, "BUY", 2, target=5900.0, stop=5800.0, strategy="trend")
     it.wait(looks=2)
     legs = {order.order_type: order for order in it.orders() if order.is_active}
-    assert set(legs) == {"LIMIT", "STOPMARKET"} and all((leg.action, leg.quantity) == ("SELL", 2) for leg in legs.values())
+    assert set(legs) == {"LIMIT", "STOPMARKET"} and all(
+        (leg.action, leg.quantity) == ("SELL", 2) for leg in legs.values()
+    )
     assert it.executor.orders.protect(entry) == [] and it.held() == 2
     it.executor.flatten("strategy", "trend")
     it.wait(looks=3)
@@ -93,7 +124,8 @@ def test_a_bracket_protects_what_filled_and_an_exit_takes_it_away_first(desk):  
 @pytest.mark.parametrize("action, target, stop", [("BUY", 5800.0, 5900.0), ("SELL", 5900.0, 5800.0)])
 def test_a_bracket_the_wrong_way_round_is_refused(desk, action, target, stop):  # noqa: F811
     it = desk()
-    with pytest.raises(InputError, match="its target"): it.executor.orders.submit_bracket_order(ES, action, 1, target=target, stop=stop)
+    with pytest.raises(InputError, match="its target"):
+        it.executor.orders.submit_bracket_order(ES, action, 1, target=target, stop=stop)
     assert it.orders() == []
 
 
@@ -119,7 +151,8 @@ def test_the_same_intent_is_not_acted_on_twice(desk):  # noqa: F811
     signal = it.signal()
     request = it.executor.translator.request(signal, 1)
     it.executor.orders.submit(request, signal)
-    with pytest.raises(InputError, match="stands in the journal"): it.executor.orders.submit(request, signal)
+    with pytest.raises(InputError, match="stands in the journal"):
+        it.executor.orders.submit(request, signal)
     assert len(it.orders()) == 1
 
 
@@ -130,7 +163,8 @@ def test_flatten_position_closes_everybodys_share(desk):  # noqa: F811
 
 
 def test_an_order_nobody_sent_has_no_status(desk):  # noqa: F811
-    with pytest.raises(BrokerError, match="not in the journal"): desk().executor.orders.get_order_status("fa-none")
+    with pytest.raises(BrokerError, match="not in the journal"):
+        desk().executor.orders.get_order_status("fa-none")
 
 
 # fills and doubt
@@ -179,7 +213,7 @@ def test_an_order_that_arrives_after_it_was_given_up_is_adopted(desk):  # noqa: 
     order = it.executor.submit_signal(signal).order_id
     it.wait(11)
     assert it.executor.orders.get_order_status(order) == NOT_SENT
-    it.client.place_order(it.executor.translator.request(signal, 1))   # the network delivers it now
+    it.client.place_order(it.executor.translator.request(signal, 1))  # the network delivers it now
     it.executor.reconcile()
     it.wait(looks=2)
     assert it.held() == it.at_broker() == 1 and it.executor.orders.get_order_status(order) == "Filled"
@@ -198,7 +232,8 @@ def test_fills_older_than_the_broker_lists_come_from_the_average_price(desk):  #
 def test_an_acknowledged_order_the_broker_forgot_is_never_called_unsent(desk):  # noqa: F811
     it = desk()
     order = it.executor.orders.submit_limit_order(ES, "BUY", 1, 5800.0, strategy="trend")
-    it.broker.books.orders.clear(); it.broker.books.live.clear()
+    it.broker.books.orders.clear()
+    it.broker.books.live.clear()
     it.wait(20, looks=5)
     assert order.state == UNKNOWN and "unknown for over" in it.executor.books.locked[ES]
     it.executor.orders.give_up(order, "ann")
@@ -220,24 +255,41 @@ def test_nothing_open_costs_no_request(desk):  # noqa: F811
 
 @pytest.mark.parametrize("side, delay, execution", [("BUY", 0.5, 0.25), ("SELL", -0.5, -0.25)])
 def test_slippage_is_split_and_adds_up(side, delay, execution):
-    assert split_slippage({"side": side, "reference_price": 5850.0, "arrival_price": 5850.5, "price": 5850.75}) == (delay, execution)
+    assert split_slippage({"side": side, "reference_price": 5850.0, "arrival_price": 5850.5, "price": 5850.75}) == (
+        delay,
+        execution,
+    )
 
 
 def test_slippage_without_prices_is_unknown():
-    assert split_slippage({"side": "BUY", "reference_price": 0.0, "arrival_price": None, "price": 5850.75}) == (None, None)
+    assert split_slippage({"side": "BUY", "reference_price": 0.0, "arrival_price": None, "price": 5850.75}) == (
+        None,
+        None,
+    )
 
 
 def test_a_ledger_that_turns_round():
     ledger = Ledger("MES 12-25")
-    assert [ledger.apply(2, 6700.0), ledger.apply(2, 6702.0), ledger.apply(-6, 6703.0), ledger.apply(2, 6700.0)] == [0.0, 0.0, 40.0, 30.0]
+    assert [ledger.apply(2, 6700.0), ledger.apply(2, 6702.0), ledger.apply(-6, 6703.0), ledger.apply(2, 6700.0)] == [
+        0.0,
+        0.0,
+        40.0,
+        30.0,
+    ]
     assert (ledger.quantity, ledger.average_price) == (0, 0.0)
 
 
 def test_the_day_begins_at_five_in_the_afternoon_exchange_time():
-    evening = 1_763_074_800 * 10**9   # 2025-11-13 17:00 in Chicago
+    evening = 1_763_074_800 * 10**9  # 2025-11-13 17:00 in Chicago
     assert [trading_day(evening - 1), trading_day(evening)] == ["2025-11-13", "2025-11-14"]
     day = DayResult()
-    assert [day.update(evening - 1, -300.0), day.now_usd, day.update(evening, -200.0), day.now_usd, day.best_usd] == [True, -300.0, True, 100.0, 100.0]
+    assert [day.update(evening - 1, -300.0), day.now_usd, day.update(evening, -200.0), day.now_usd, day.best_usd] == [
+        True,
+        -300.0,
+        True,
+        100.0,
+        100.0,
+    ]
 
 
 def test_both_books_stand_in_a_difference():

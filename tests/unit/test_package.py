@@ -1,4 +1,5 @@
 "The package as a whole: what it exports, what importing it costs, and that its two lists of facts agree."
+
 import configparser
 import importlib
 import json
@@ -14,17 +15,24 @@ HEAVY = ("pandas", "numba", "databento", "vectorbt", "panel", "httpx", "pydantic
 
 
 def test_every_public_name_loads_from_its_home():
-    for name in futures_algo.__all__: assert getattr(futures_algo, name) is not None
+    for name in futures_algo.__all__:
+        assert getattr(futures_algo, name) is not None
 
 
 def test_importing_the_package_loads_nothing_heavy():
     code = f"import sys, futures_algo; print([m for m in {HEAVY!r} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_help_loads_nothing_heavy():
-    code = f"import sys; from futures_algo import cli; cli.load_verbs(); print([m for m in {HEAVY!r} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        f"import sys; from futures_algo import cli; cli.load_verbs(); print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_version_stands_once_in_settings_and_once_in_the_package():
@@ -36,17 +44,38 @@ def test_version_stands_once_in_settings_and_once_in_the_package():
 def test_layers_import_one_way():
     "Each module imports only modules to its left in the design's order."
     import ast
-    order = [{"core", "contracts"}, {"config", "sessions", "dbn"}, {"history", "feed", "aggregator", "indicators"}, {"strategies", "position", "checks"}, {"backtest", "sweep"}, {"signals"},
-             {"crosstrade"}, {"execution", "gate", "orders", "reconcile", "journal"}, {"pipeline", "engine", "live"}, {"monitor", "chart", "demo", "cli", "docs"}]
+
+    order = [
+        {"core", "contracts"},
+        {"config", "sessions", "dbn"},
+        {"history", "feed", "aggregator", "indicators"},
+        {"strategies", "position", "checks"},
+        {"backtest", "sweep"},
+        {"signals"},
+        {"crosstrade"},
+        {"execution", "gate", "orders", "reconcile", "journal"},
+        {"pipeline", "engine", "live"},
+        {"monitor", "chart", "demo", "cli", "docs"},
+    ]
     rank = {module: i for i, layer in enumerate(order) for module in layer}
-    def base(name: str) -> str: return next((m for m in sorted(rank, key=len, reverse=True) if name == m or name.startswith(f"{m}_")), "")
+
+    def base(name: str) -> str:
+        return next((m for m in sorted(rank, key=len, reverse=True) if name == m or name.startswith(f"{m}_")), "")
+
     wrong = []
     for file in (ROOT / "futures_algo").glob("*.py"):
-        if not (own := base(file.stem)): continue
+        if not (own := base(file.stem)):
+            continue
         for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.ImportFrom) or not node.module: continue
-            target = node.module.removeprefix("futures_algo.").split(".")[0] if node.level or node.module.startswith("futures_algo") else ""
-            if (theirs := base(target)) and rank[theirs] > rank[own]: wrong.append(f"{file.stem} imports {target}")
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            target = (
+                node.module.removeprefix("futures_algo.").split(".")[0]
+                if node.level or node.module.startswith("futures_algo")
+                else ""
+            )
+            if (theirs := base(target)) and rank[theirs] > rank[own]:
+                wrong.append(f"{file.stem} imports {target}")
     assert not wrong
 
 
@@ -56,21 +85,43 @@ def test_constraints_name_no_hosts_and_pin_every_requirement():
     pins = (ROOT / "constraints.txt").read_text()
     assert "://" not in pins and "@" not in pins
     import re
+
     norm = lambda name: re.sub(r"[-_.]+", "-", name).lower()
     pinned = {norm(line.split("==")[0]) for line in pins.splitlines() if "==" in line}
-    wanted = [w for key in ("requirements", "dev_requirements", "bench_requirements", "cluster_requirements") for w in settings["DEFAULT"][key].split()]
+    wanted = [
+        w
+        for key in ("requirements", "dev_requirements", "bench_requirements", "cluster_requirements")
+        for w in settings["DEFAULT"][key].split()
+    ]
     assert not [w for w in wanted if norm(re.split(r"[<>=;]", w)[0]) not in pinned]
-    assert importlib.import_module("futures_algo.core")
+    assert importlib.import_module("futures_algo.core.types")
 
 
 def test_the_linter_finds_nothing():
     "The rules are in pyproject.toml, with the reason of each that is left out."
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "futures_algo", "tests"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--no-cache", "futures_algo", "tests"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_link_between_pages_leads_somewhere():
-    pages = {path: "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown")
-             for path in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts} | {ROOT / "README.md": (ROOT / "README.md").read_text()}
-    links = [(path, link) for path, text in pages.items() for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) if not re.match(r"https?:|attachment:|data:", link)]
-    assert len(links) > 50 and [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()] == []
+    pages = {
+        path: "\n".join(
+            "".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown"
+        )
+        for path in (ROOT / "nbs").rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    } | {ROOT / "README.md": (ROOT / "README.md").read_text()}
+    links = [
+        (path, link)
+        for path, text in pages.items()
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+        if not re.match(r"https?:|attachment:|data:", link)
+    ]
+    assert (
+        len(links) > 50 and [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()] == []
+    )

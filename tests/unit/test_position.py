@@ -1,4 +1,5 @@
 "The position model: each rule by itself, an independent reading of all rules on random bars, and restarts."
+
 import json
 from typing import NamedTuple
 
@@ -7,38 +8,64 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from futures_algo.core import MINUTE, Bars
-from futures_algo.position import (CONTRACT, ENTRY, ENTRY_SIDE, EXIT_CONTRACT, EXIT_REASON, EXIT_SIDE, REASONS, ExitRules, model_fills, new_state, position_loop,
-                                   position_step)
+from futures_algo.core.types import MINUTE, Bars
+from futures_algo.strategies.position import (
+    CONTRACT,
+    ENTRY,
+    ENTRY_SIDE,
+    EXIT_CONTRACT,
+    EXIT_REASON,
+    EXIT_SIDE,
+    REASONS,
+    ExitRules,
+    model_fills,
+    new_state,
+    position_loop,
+    position_step,
+)
 
-CLOSE = 10 * MINUTE   # the session's close in these tests
+CLOSE = 10 * MINUTE  # the session's close in these tests
 
 
 class Row(NamedTuple):
     "One base bar and the conditions on it."
+
     open: float = 100.0
     high: float = 101.0
     low: float = 99.0
     close: float = 100.0
     buy: bool = False
-    sell: bool = False          # leave long
+    sell: bool = False  # leave long
     short: bool = False
-    cover: bool = False         # leave short
+    cover: bool = False  # leave short
     contract: int = 0
     atr: float = np.nan
 
 
-def run(rows: list[Row], session_close: int = 2 ** 62, tick_size: float = 1.0, state=None, **exits) -> list[tuple[str, int]]:
+def run(
+    rows: list[Row], session_close: int = 2**62, tick_size: float = 1.0, state=None, **exits
+) -> list[tuple[str, int]]:
     "(exit reason, entered side) of every row."
-    return [(REASONS[d[EXIT_REASON]], int(d[ENTRY_SIDE])) for d in decide(rows, session_close, tick_size, state, **exits)]
+    return [
+        (REASONS[d[EXIT_REASON]], int(d[ENTRY_SIDE])) for d in decide(rows, session_close, tick_size, state, **exits)
+    ]
 
 
-def decide(rows, session_close=2 ** 62, tick_size=1.0, state=None, **exits) -> np.ndarray:
+def decide(rows, session_close=2**62, tick_size=1.0, state=None, **exits) -> np.ndarray:
     column = lambda name, dtype=np.float64: np.array([getattr(row, name) for row in rows], dtype)
     out = np.zeros((len(rows), 4), np.int64)
     ends = (np.arange(len(rows)) + 1) * MINUTE
-    position_loop(*(state or new_state()), np.array(ExitRules.of(**exits, tick_size=tick_size), np.float64), *(column(n, bool) for n in ("buy", "sell", "short", "cover")),
-                  *(column(n) for n in ("open", "high", "low", "close")), ends, np.full(len(rows), session_close), column("contract", np.int64), column("atr"), out)
+    position_loop(
+        *(state or new_state()),
+        np.array(ExitRules.of(**exits, tick_size=tick_size), np.float64),
+        *(column(n, bool) for n in ("buy", "sell", "short", "cover")),
+        *(column(n) for n in ("open", "high", "low", "close")),
+        ends,
+        np.full(len(rows), session_close),
+        column("contract", np.int64),
+        column("atr"),
+        out,
+    )
     return out
 
 
@@ -86,7 +113,10 @@ def test_a_bar_that_touches_stop_and_target_counts_as_stopped():
 
 def test_a_trailing_stop_follows_the_best_price_of_earlier_bars():
     rows = [BUY, Row(high=108, low=100), Row(high=106, low=103)]
-    assert run(rows, trail_ticks=5)[1:] == [("", 0), ("trail", 0)]     # 108 - 5 = 103; on the bar of the high itself the order inside is unknown
+    assert run(rows, trail_ticks=5)[1:] == [
+        ("", 0),
+        ("trail", 0),
+    ]  # 108 - 5 = 103; on the bar of the high itself the order inside is unknown
 
 
 def test_a_trailing_stop_in_atr_waits_for_its_atr():
@@ -114,7 +144,12 @@ def test_nothing_is_opened_from_the_exit_bar_on():
 def test_a_roll_settles_in_the_old_contract_and_opens_nothing():
     decided = decide([BUY, QUIET, Row(buy=True, contract=1), Row(buy=True, contract=1)])
     assert [REASONS[d[EXIT_REASON]] for d in decided] == ["", "", "roll", ""]
-    assert (decided[2][EXIT_SIDE], decided[2][EXIT_CONTRACT], decided[2][ENTRY_SIDE], decided[3][ENTRY_SIDE]) == (1, 0, 0, 1)
+    assert (decided[2][EXIT_SIDE], decided[2][EXIT_CONTRACT], decided[2][ENTRY_SIDE], decided[3][ENTRY_SIDE]) == (
+        1,
+        0,
+        0,
+        1,
+    )
 
 
 def test_a_roll_while_flat_changes_nothing():
@@ -128,17 +163,38 @@ def test_an_entry_pending_at_a_roll_is_settled_at_the_old_close_and_rolled_out()
 
 
 def test_fills_are_the_next_open_and_a_roll_is_the_last_close():
-    rows = [BUY, Row(open=101), Row(sell=True), Row(open=103, buy=True), Row(open=104, close=105), Row(open=140, contract=1)]
+    rows = [
+        BUY,
+        Row(open=101),
+        Row(sell=True),
+        Row(open=103, buy=True),
+        Row(open=104, close=105),
+        Row(open=140, contract=1),
+    ]
     ends = (np.arange(len(rows)) + 1) * MINUTE
     column = lambda name: np.array([getattr(row, name) for row in rows])
-    bars = Bars("ES.c.0", "1min", ends - MINUTE, ends, *(column(n) for n in ("open", "high", "low", "close")), np.ones(len(rows), np.int64),
-                column("contract").astype(np.int32), ("ESZ5", "ESH6"))
+    bars = Bars(
+        "ES.c.0",
+        "1min",
+        ends - MINUTE,
+        ends,
+        *(column(n) for n in ("open", "high", "low", "close")),
+        np.ones(len(rows), np.int64),
+        column("contract").astype(np.int32),
+        ("ESZ5", "ESH6"),
+    )
     fills = model_fills(bars, decide(rows))
-    assert [(f.price, f.side, f.reason) for f in fills] == [(101, 1, ""), (103, -1, "rule"), (104, 1, ""), (105, -1, "roll")]
+    assert [(f.price, f.side, f.reason) for f in fills] == [
+        (101, 1, ""),
+        (103, -1, "rule"),
+        (104, 1, ""),
+        (105, -1, "roll"),
+    ]
     assert [f.at for f in fills] == [ends[0], ends[2], ends[3], ends[4]]
 
 
 # --- an independent reading of the rules, against random bars
+
 
 def plain_model(rows: list[Row], stop: float, target: float, trail: float, held: int) -> list[tuple[str, int]]:
     "The rules again, as one would explain them: a position is a dictionary, a pending order is a side."
@@ -146,25 +202,37 @@ def plain_model(rows: list[Row], stop: float, target: float, trail: float, held:
     for row in rows:
         rolled = before is not None and before.contract != row.contract
         price = before.close if rolled else row.open
-        if leave: position = None
-        if enter: position = {"side": enter, "entry": price, "best": price, "bars": 0}
+        if leave:
+            position = None
+        if enter:
+            position = {"side": enter, "entry": price, "best": price, "bars": 0}
         leave, enter, reason = False, 0, ""
-        if rolled and position: reason, position = "roll", None
+        if rolled and position:
+            reason, position = "roll", None
         elif position:
             side, position["bars"] = position["side"], position["bars"] + 1
             against, favour = (row.low, row.high) if side == 1 else (row.high, row.low)
             move = lambda a, b, side=side: (a - b) * side
-            if stop and move(against, position["entry"]) <= -stop: reason = "stop"
-            elif target and move(favour, position["entry"]) >= target: reason = "target"
-            elif trail and move(against, position["best"]) <= -trail: reason = "trail"
-            elif row.sell if side == 1 else row.cover: reason = "rule"
-            elif held and position["bars"] >= held: reason = "bars_held"
+            if stop and move(against, position["entry"]) <= -stop:
+                reason = "stop"
+            elif target and move(favour, position["entry"]) >= target:
+                reason = "target"
+            elif trail and move(against, position["best"]) <= -trail:
+                reason = "trail"
+            elif row.sell if side == 1 else row.cover:
+                reason = "rule"
+            elif held and position["bars"] >= held:
+                reason = "bars_held"
             turn = row.short if side == 1 else row.buy
-            if turn: reason, enter = reason or "reverse", -side
-            if move(favour, position["best"]) > 0: position["best"] = favour
+            if turn:
+                reason, enter = reason or "reverse", -side
+            if move(favour, position["best"]) > 0:
+                position["best"] = favour
             leave = bool(reason)
-        elif row.buy: enter = 1
-        elif row.short: enter = -1
+        elif row.buy:
+            enter = 1
+        elif row.short:
+            enter = -1
         before = row
         answers.append((reason, enter))
     return answers
@@ -180,7 +248,16 @@ def random_rows(draw, most: int = 40) -> list[Row]:
         price = opens + draw(st.integers(-4, 4))
         up, down = draw(st.integers(0, 3)), draw(st.integers(0, 3))
         asks = [draw(st.integers(0, 4)) == 0 for _ in range(4)]
-        rows.append(Row(float(opens), float(max(opens, price) + up), float(min(opens, price) - down), float(price), *asks, contract=int(roll is not None and i >= roll)))
+        rows.append(
+            Row(
+                float(opens),
+                float(max(opens, price) + up),
+                float(min(opens, price) - down),
+                float(price),
+                *asks,
+                contract=int(roll is not None and i >= roll),
+            )
+        )
     return rows
 
 
@@ -191,7 +268,9 @@ _rules = st.tuples(*(st.sampled_from([0, 3, 6]) for _ in range(3)), st.sampled_f
 @given(random_rows(), _rules)
 def test_the_compiled_step_follows_the_rules_as_explained(rows, rules):
     stop, target, trail, held = rules
-    assert run(rows, stop_ticks=stop, target_ticks=target, trail_ticks=trail, bars_held=held) == plain_model(rows, *rules)
+    assert run(rows, stop_ticks=stop, target_ticks=target, trail_ticks=trail, bars_held=held) == plain_model(
+        rows, *rules
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -209,9 +288,29 @@ def test_a_restart_from_saved_state_changes_nothing(rows, rules, cut):
 @given(random_rows(), _rules)
 def test_bar_by_bar_equals_the_loop(rows, rules):
     exits = dict(zip(("stop_ticks", "target_ticks", "trail_ticks", "bars_held"), rules))
-    state, out, rule_row = new_state(), np.zeros(4, np.int64), np.array(ExitRules.of(**exits, tick_size=1.0), np.float64)
+    state, out, rule_row = (
+        new_state(),
+        np.zeros(4, np.int64),
+        np.array(ExitRules.of(**exits, tick_size=1.0), np.float64),
+    )
     stepped = []
     for i, row in enumerate(rows):
-        position_step(*state, rule_row, row.buy, row.sell, row.short, row.cover, row.open, row.high, row.low, row.close, (i + 1) * MINUTE, 2 ** 62, row.contract, row.atr, out)
+        position_step(
+            *state,
+            rule_row,
+            row.buy,
+            row.sell,
+            row.short,
+            row.cover,
+            row.open,
+            row.high,
+            row.low,
+            row.close,
+            (i + 1) * MINUTE,
+            2**62,
+            row.contract,
+            row.atr,
+            out,
+        )
         stepped.append(out.tolist())
     assert stepped == decide(rows, **exits).tolist()

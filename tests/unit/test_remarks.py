@@ -1,4 +1,5 @@
 "Each remark by a planted case: a run that earns it, and the same run without the fault."
+
 import dataclasses
 import datetime as dt
 import math
@@ -7,17 +8,20 @@ import numpy as np
 import pytest
 from scripted import BUY, SELL, Scripted, scripted_bars
 
-from futures_algo.backtest import BacktestResult, backtest
-from futures_algo.core import DAY, HOUR, MINUTE, to_nanos
-from futures_algo.remarks import Remark, Thresholds, remarks
-from futures_algo.trades import Costs
+from futures_algo.research.backtest import BacktestResult, backtest
+from futures_algo.core.types import DAY, HOUR, MINUTE, to_nanos
+from futures_algo.research.cautions import Remark, Thresholds, remarks
+from futures_algo.research.trades import Costs
 
-OPEN = to_nanos("2025-09-15T14:00:00Z")   # Monday 09:00 in Chicago, and the days after it
+OPEN = to_nanos("2025-09-15T14:00:00Z")  # Monday 09:00 in Chicago, and the days after it
 SESSIONS = [OPEN + day * DAY for day in (*range(5), *range(7, 12), *range(14, 19), *range(21, 26))]
 
 
-def a_run(points: np.ndarray, at: np.ndarray, costs: Costs = Costs(0, 0), volume: int = 1000, contracts=None, hold: int = 5) -> BacktestResult:
-    "Long trades on ES of these points each, entered at these times and held some minutes; all decided by scripted bars."
+def a_run(
+    points: np.ndarray, at: np.ndarray, costs: Costs = Costs(0, 0), volume: int = 1000, contracts=None, hold: int = 5
+) -> BacktestResult:
+    """Long trades on ES of these points each, entered at these times and held some minutes; all decided by scripted
+    bars."""
     starts, opens, said = [], [], []
     for gain, begin in zip(points, at):
         for minute in range(hold + 3):
@@ -25,10 +29,14 @@ def a_run(points: np.ndarray, at: np.ndarray, costs: Costs = Costs(0, 0), volume
             opens.append(6000.0 + (gain if minute > hold else 0.0))
             said.append(BUY if minute == 0 else SELL if minute == hold else 0)
     bars = scripted_bars("ES.c.0", opens, opens, said, contracts)
-    bars = dataclasses.replace(bars, start=np.array(starts), end=np.array(starts) + MINUTE, volume=bars.volume - 16 + volume * 16)
+    bars = dataclasses.replace(
+        bars, start=np.array(starts), end=np.array(starts) + MINUTE, volume=bars.volume - 16 + volume * 16
+    )
     found = backtest(Scripted(), bars, costs)
     assert len(found.trades) == len(points) and found.trades.entry_time.tolist() == [int(begin) for begin in at]
-    np.testing.assert_allclose(found.trades.pnl_usd, points * 50 - 4 * costs.slippage_ticks * 6.25 - 2 * costs.commission_usd)
+    np.testing.assert_allclose(
+        found.trades.pnl_usd, points * 50 - 4 * costs.slippage_ticks * 6.25 - 2 * costs.commission_usd
+    )
     return found
 
 
@@ -38,10 +46,12 @@ def spread(count: int = 200) -> np.ndarray:
 
 
 def of(name: str, *runs: BacktestResult, **more) -> Remark:
-    return next(one for one in remarks(runs if len(runs) > 1 else runs[0], Thresholds(**more), parameters=2) if one.name == name)
+    return next(
+        one for one in remarks(runs if len(runs) > 1 else runs[0], Thresholds(**more), parameters=2) if one.name == name
+    )
 
 
-EVEN = np.where(np.arange(200) % 3, 3.0, -2.0)   # points; two of three trades win
+EVEN = np.where(np.arange(200) % 3, 3.0, -2.0)  # points; two of three trades win
 
 
 def test_a_run_without_a_fault_earns_no_remark():
@@ -57,7 +67,10 @@ def test_too_few_trades():
 
 def test_parameters_against_trades():
     run = a_run(EVEN, spread())
-    by_count = {count: next(one for one in remarks(run, parameters=count) if one.name == "parameters_against_trades") for count in (10, 11)}
+    by_count = {
+        count: next(one for one in remarks(run, parameters=count) if one.name == "parameters_against_trades")
+        for count in (10, 11)
+    }
     assert by_count[10].value == 20 and not by_count[10].raised and by_count[11].raised
 
 
@@ -87,20 +100,30 @@ def test_only_the_bars_that_filled_count_as_thin():
     rows = np.setdiff1d(np.arange(len(run.base)), np.concatenate([run.trades.entry_row, run.trades.exit_row]))
     volume = run.base.volume.copy()
     volume[rows] = 1
-    assert of("fills_in_thin_minutes", dataclasses.replace(run, base=dataclasses.replace(run.base, volume=volume))).value == 0
-    volume[run.trades.exit_row[:20]] = 1   # 20 of 400 fills
-    assert of("fills_in_thin_minutes", dataclasses.replace(run, base=dataclasses.replace(run.base, volume=volume))).value == 0.05
+    assert (
+        of("fills_in_thin_minutes", dataclasses.replace(run, base=dataclasses.replace(run.base, volume=volume))).value
+        == 0
+    )
+    volume[run.trades.exit_row[:20]] = 1  # 20 of 400 fills
+    assert (
+        of("fills_in_thin_minutes", dataclasses.replace(run, base=dataclasses.replace(run.base, volume=volume))).value
+        == 0.05
+    )
     volume[run.trades.entry_row[0]] = 1
-    assert of("fills_in_thin_minutes", dataclasses.replace(run, base=dataclasses.replace(run.base, volume=volume))).raised
+    assert of(
+        "fills_in_thin_minutes", dataclasses.replace(run, base=dataclasses.replace(run.base, volume=volume))
+    ).raised
 
 
 def test_trades_in_the_roll_window():
     times = spread()
     names = ["ESU25" if time < SESSIONS[10] - HOUR else "ESZ25" for time in np.repeat(times, 8)]
     found = of("trades_in_the_roll_window", a_run(EVEN, times, contracts=names))
-    near = np.mean(np.abs(times - SESSIONS[10]) < DAY)   # the roll is the first bar of session 10, a Monday
+    near = np.mean(np.abs(times - SESSIONS[10]) < DAY)  # the roll is the first bar of session 10, a Monday
     assert found.value == pytest.approx(near, abs=0.006) and not found.raised
-    assert of("trades_in_the_roll_window", a_run(EVEN, times, contracts=names), roll_days=2.0 + 5 / 24, roll_trades=0.09).raised
+    assert of(
+        "trades_in_the_roll_window", a_run(EVEN, times, contracts=names), roll_days=2.0 + 5 / 24, roll_trades=0.09
+    ).raised
     assert of("trades_in_the_roll_window", a_run(EVEN, times)).value == 0
 
 
@@ -119,7 +142,11 @@ def test_profit_from_one_hour_of_the_exchange():
     hours = np.array([dt.datetime.fromtimestamp(time / 1e9, dt.UTC).hour for time in times]) - 5
     points[hours == 11] = 30.0
     found = of("profit_in_one_hour", a_run(points, times))
-    assert found.raised and found.value == pytest.approx(points[hours == 11].sum() / points.sum()) and "11:00" in found.text
+    assert (
+        found.raised
+        and found.value == pytest.approx(points[hours == 11].sum() / points.sum())
+        and "11:00" in found.text
+    )
     assert not of("profit_in_one_hour", a_run(EVEN, times)).raised
 
 
@@ -128,7 +155,11 @@ def test_profit_from_one_session():
     of_day = (times // DAY) == SESSIONS[7] // DAY
     points[of_day] = 60.0
     found = of("profit_in_one_session", a_run(points, times))
-    assert found.raised and "2025-09-24" in found.text and found.value == pytest.approx(points[of_day].sum() / points.sum())
+    assert (
+        found.raised
+        and "2025-09-24" in found.text
+        and found.value == pytest.approx(points[of_day].sum() / points.sum())
+    )
     assert not of("profit_in_one_session", a_run(EVEN, times)).raised
 
 
@@ -141,7 +172,10 @@ def test_an_evening_trade_belongs_to_the_session_it_opens():
 def test_a_trade_held_over_night_belongs_to_the_session_it_ends_in():
     run = a_run(np.array([4.0]), np.array([SESSIONS[0]]))
     start = run.base.start + np.where(np.arange(len(run.base)) >= run.trades.exit_row[0], DAY, 0)
-    assert "2025-09-16" in of("profit_in_one_session", dataclasses.replace(run, base=dataclasses.replace(run.base, start=start))).text
+    assert (
+        "2025-09-16"
+        in of("profit_in_one_session", dataclasses.replace(run, base=dataclasses.replace(run.base, start=start))).text
+    )
 
 
 def test_shares_of_a_loss_mean_nothing_and_are_not_raised():
@@ -154,14 +188,20 @@ def test_shares_of_a_loss_mean_nothing_and_are_not_raised():
 
 def test_a_run_without_trades_has_too_few():
     bars = scripted_bars("ES.c.0", [6000.0] * 10, [6000.0] * 10, [0] * 10)
-    assert [one.name for one in remarks(backtest(Scripted(), bars), parameters=1) if one.raised] == ["too_few_trades", "parameters_against_trades"]
+    assert [one.name for one in remarks(backtest(Scripted(), bars), parameters=1) if one.raised] == [
+        "too_few_trades",
+        "parameters_against_trades",
+    ]
 
 
 def test_several_runs_are_taken_together():
     times = spread()
     parts = [a_run(EVEN[rows], times[rows]) for rows in (slice(0, 90), slice(90, 200))]
     whole = remarks(a_run(EVEN, times), parameters=2)
-    for one, both in zip(whole, remarks(parts, parameters=2)): assert (one.name, one.raised, one.text) == (both.name, both.raised, both.text) and both.value == pytest.approx(one.value)
+    for one, both in zip(whole, remarks(parts, parameters=2)):
+        assert (one.name, one.raised, one.text) == (both.name, both.raised, both.text) and both.value == pytest.approx(
+            one.value
+        )
 
 
 def test_a_roll_s_exit_is_filled_in_the_bar_before():
@@ -171,7 +211,9 @@ def test_a_roll_s_exit_is_filled_in_the_bar_before():
     volume[6:] = 16
     run = backtest(Scripted(), dataclasses.replace(bars, volume=volume))
     assert run.trades.to_frame()["reason"].tolist() == ["roll"]
-    assert of("fills_in_thin_minutes", run).value == 0 and of("trades_in_the_roll_window", run, roll_days=0.0).value == 1
+    assert (
+        of("fills_in_thin_minutes", run).value == 0 and of("trades_in_the_roll_window", run, roll_days=0.0).value == 1
+    )
 
 
 def test_a_roll_over_a_weekend_counts_although_its_last_fill_is_days_before():

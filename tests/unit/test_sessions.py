@@ -1,23 +1,26 @@
 "Sessions open, halt and close when the exchange says."
+
 import csv
 import datetime as dt
 import json
 
 import pytest
 
-from futures_algo.core import HOUR, InputError, to_nanos
-from futures_algo.session_table import TABLE
-from futures_algo.sessions import REGULAR, SessionCalendar
+from futures_algo.core.types import HOUR, InputError, to_nanos
+from futures_algo.core.holiday_table import TABLE
+from futures_algo.core.sessions import REGULAR, SessionCalendar
 
 ES = SessionCalendar.of("ES.c.0")
 
 
 def chicago(text: str) -> int:
     from zoneinfo import ZoneInfo
+
     return to_nanos(dt.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/Chicago")))
 
 
-# name: session date -> evening it opens on, last close of the equity index (ES, NQ) and of energy and metals (CL, GC), Chicago time; None: no session.
+# name: session date -> evening it opens on, last close of the equity index (ES, NQ) and of energy and metals (CL, GC),
+# Chicago time; None: no session.
 GOLDEN = {
     "last session before spring's daylight saving": ("2025-03-07", "2025-03-06", "16:00", "16:00"),
     "first session of daylight saving": ("2025-03-10", "2025-03-09", "16:00", "16:00"),
@@ -103,7 +106,8 @@ def test_grains_have_two_segments_a_session():
 
 
 def test_a_time_outside_the_table_is_refused():
-    with pytest.raises(InputError, match="2040-01-01T00:00:00Z.*2008 to 2030"): ES.is_open(to_nanos("2040-01-01T00:00Z"))
+    with pytest.raises(InputError, match="2040-01-01T00:00:00Z.*2008 to 2030"):
+        ES.is_open(to_nanos("2040-01-01T00:00Z"))
 
 
 def test_segments_are_ordered_and_disjoint():
@@ -113,8 +117,10 @@ def test_segments_are_ordered_and_disjoint():
 
 
 def test_the_shipped_table_is_what_its_program_writes():
-    from futures_algo.session_table import rows
-    with TABLE.open() as file: shipped = [tuple(row) for row in csv.reader(file)][1:]
+    from futures_algo.core.holiday_table import rows
+
+    with TABLE.open() as file:
+        shipped = [tuple(row) for row in csv.reader(file)][1:]
     assert shipped == rows()
 
 
@@ -123,27 +129,42 @@ class TestVerb:
     def sessions(self, capsys):
         "Runs `futures-algo sessions`; gives its exit code and what it printed."
         from futures_algo.cli import main
+
         def run(*args: str) -> tuple[int, str, str]:
-            with pytest.raises(SystemExit) as ended: main(["sessions", *args])
+            with pytest.raises(SystemExit) as ended:
+                main(["sessions", *args])
             return ended.value.code or 0, *capsys.readouterr()
+
         return run
 
     def test_it_shows_each_session_in_exchange_time(self, sessions):
         code, out, _ = sessions("CLZ4", "--start", "2024-11-28", "--end", "2024-11-29")
-        assert code == 0 and out.splitlines() == ["2024-11-28  2024-11-27T17:00-06:00 -> 2024-11-28T13:30-06:00   1230 min",
-                                                  "2024-11-29  2024-11-28T17:00-06:00 -> 2024-11-29T13:45-06:00   1245 min"]
+        assert code == 0 and out.splitlines() == [
+            "2024-11-28  2024-11-27T17:00-06:00 -> 2024-11-28T13:30-06:00   1230 min",
+            "2024-11-29  2024-11-28T17:00-06:00 -> 2024-11-29T13:45-06:00   1245 min",
+        ]
 
     def test_json_is_one_object_and_a_day_without_a_session_has_no_segment(self, sessions):
         code, out, _ = sessions("ES.c.0", "--start", "2024-12-24", "--end", "2024-12-26", "--json")
         document = json.loads(out)
-        assert code == 0 and [(one["session"], one["minutes"]) for one in document["segments"]] == [("2024-12-24", 1155), ("2024-12-26", 1380)]
+        assert code == 0 and [(one["session"], one["minutes"]) for one in document["segments"]] == [
+            ("2024-12-24", 1155),
+            ("2024-12-26", 1380),
+        ]
         assert sessions("ES", "--start", "2024-12-25")[:2] == (0, "no session\n")
 
-    @pytest.mark.parametrize("args, said", [
-        (("QQ", "--start", "2024-12-26"), "must belong to a known product"), (("ES", "--start", "2024-13-26"), "must be a date; write it as 2025-11-24"),
-        (("ES", "--start", "2024-12-26", "--end", "2024-12-24"), "end was '2024-12-24'; it must not lie before the start, 2024-12-26"),
-        (("ES", "--start", "2044-03-26"), "must lie in the years 2008 to 2030"),
-    ])
+    @pytest.mark.parametrize(
+        "args, said",
+        [
+            (("QQ", "--start", "2024-12-26"), "must belong to a known product"),
+            (("ES", "--start", "2024-13-26"), "must be a date; write it as 2025-11-24"),
+            (
+                ("ES", "--start", "2024-12-26", "--end", "2024-12-24"),
+                "end was '2024-12-24'; it must not lie before the start, 2024-12-26",
+            ),
+            (("ES", "--start", "2044-03-26"), "must lie in the years 2008 to 2030"),
+        ],
+    )
     def test_what_it_cannot_show_ends_in_one_clear_line(self, args, said, sessions):
         code, _, err = sessions(*args)
         assert code == 2 and said in err and err.count("\n") == 1

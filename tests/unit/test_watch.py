@@ -1,4 +1,5 @@
 "Alerts reach a real server through apprise, once and only when asked for; numbers are served as Prometheus text."
+
 import json
 import threading
 import time
@@ -8,22 +9,26 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from waiting import eventually
 
-from futures_algo import watch as watch_module
-from futures_algo.config import WatchConfig
-from futures_algo.journal import Journal
-from futures_algo.watch import Watch
+from futures_algo.live import alerts as watch_module
+from futures_algo.config.loading import WatchConfig
+from futures_algo.journal.journal import Journal
+from futures_algo.live.alerts import Watch
 
 
 @pytest.fixture
 def inbox():
     "What a notification service was sent."
     received: list[dict] = []
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
             self.end_headers()
-        def log_message(self, *_): "Quiet."
+
+        def log_message(self, *_):
+            "Quiet."
+
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_port, received
@@ -33,15 +38,18 @@ def inbox():
 @pytest.fixture
 def journal(tmp_path, monkeypatch):
     monkeypatch.setattr(watch_module, "LOOK_SECONDS", 0.05)
-    with Journal(tmp_path / "live.db") as made: yield made
+    with Journal(tmp_path / "live.db") as made:
+        yield made
 
 
-def settings(port: int, **more) -> WatchConfig: return WatchConfig(alert_urls=[f"json://127.0.0.1:{port}/"], **more)
+def settings(port: int, **more) -> WatchConfig:
+    return WatchConfig(alert_urls=[f"json://127.0.0.1:{port}/"], **more)
 
 
 def wait_for(received: list, count: int) -> list[str]:
     deadline = time.monotonic() + 10
-    while len(received) < count and time.monotonic() < deadline: time.sleep(0.02)
+    while len(received) < count and time.monotonic() < deadline:
+        time.sleep(0.02)
     return [f"{mail['title']}: {mail['message']}" for mail in received]
 
 
@@ -56,14 +64,27 @@ def test_what_happens_is_told_and_what_happened_before_is_not(inbox, journal):
     with Watch(journal.path, settings(port)):
         tell(journal, "alarm", "lock", "NQ 12-25", "our books hold +1, the broker's +0")
         tell(journal, "info", "feed", "replaying", "not worth a message")
-        journal.add("fills", execution_id="e1", strategy="macd", side="BUY", quantity=2, instrument="ES 12-25", price=5850.25, at=1)
-    assert sorted(wait_for(received, 2)) == ["futures-algo alarm: lock NQ 12-25: our books hold +1, the broker's +0", "futures-algo fill: e1: macd: BUY 2 ES 12-25 at 5850.25"]
+        journal.add(
+            "fills",
+            execution_id="e1",
+            strategy="macd",
+            side="BUY",
+            quantity=2,
+            instrument="ES 12-25",
+            price=5850.25,
+            at=1,
+        )
+    assert sorted(wait_for(received, 2)) == [
+        "futures-algo alarm: lock NQ 12-25: our books hold +1, the broker's +0",
+        "futures-algo fill: e1: macd: BUY 2 ES 12-25 at 5850.25",
+    ]
 
 
 def test_the_same_thing_is_told_once_in_a_while(inbox, journal):
     port, received = inbox
     with Watch(journal.path, settings(port, repeat_seconds=3600)):
-        for attempt in range(5): tell(journal, "alarm", "reconcile", "Sim101", f"attempt {attempt}")
+        for attempt in range(5):
+            tell(journal, "alarm", "reconcile", "Sim101", f"attempt {attempt}")
     assert len(wait_for(received, 1)) == 1
 
 
@@ -91,15 +112,23 @@ def test_numbers_are_served_on_loopback(journal):
     journal.set_status("engine", 1, state="ready", beat=time.time_ns(), bars_in=42)
     journal.set_status("trading", 1, state="HALTED", pnl_usd=-12.5)
     tell(journal, "alarm", "halt", "x", "y")
-    try: text = urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=10).read().decode()
-    finally: server.shutdown(); server.server_close()
-    assert "futures_algo_bars_in 42.0" in text and "futures_algo_pnl_usd -12.5" in text and "futures_algo_trading_active 0.0" in text
+    try:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=10).read().decode()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (
+        "futures_algo_bars_in 42.0" in text
+        and "futures_algo_pnl_usd -12.5" in text
+        and "futures_algo_trading_active 0.0" in text
+    )
     assert 'futures_algo_events_total{kind="alarm"} 1.0' in text
     assert server.server_address[0] == "127.0.0.1"
 
 
 def test_a_port_that_is_taken_does_not_keep_alerts_from_being_sent(inbox, journal):
     import socket
+
     port, received = inbox
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -113,6 +142,7 @@ def test_a_port_that_is_taken_does_not_keep_alerts_from_being_sent(inbox, journa
 
 def test_a_journal_that_cannot_be_read_for_a_while_does_not_end_the_alerts(inbox, journal):
     import sqlite3
+
     port, received = inbox
     watch = Watch(journal.path, settings(port))
     rename = lambda before, after: sqlite3.connect(journal.path).execute(f"ALTER TABLE {before} RENAME TO {after}")

@@ -1,8 +1,9 @@
 "The watchdog blames the gateway for silence, and never for a closed market or a busy consumer."
+
 import pytest
 
-from futures_algo.core import SECOND
-from futures_algo.watchdog import Patience, Watchdog
+from futures_algo.core.types import SECOND
+from futures_algo.feed.silence_watch import Patience, Watchdog
 
 PATIENCE = Patience(connect=8, silence=10, stale=5, dead=20, poll=1)
 
@@ -16,8 +17,10 @@ def _dog(open: bool = True, bar_seconds: float = 1.0) -> Watchdog:
 def _first(dog: Watchdog, state: str, heartbeats: bool = True, data_until: int = 0) -> int | None:
     "The second of the first verdict of that name; data stop at a second, heartbeats go on."
     for second in range(100):
-        if heartbeats: dog.heard(second, data=second < data_until)
-        if dog.judge(second, reached=0).state == state: return second
+        if heartbeats:
+            dog.heard(second, data=second < data_until)
+        if dog.judge(second, reached=0).state == state:
+            return second
     return None
 
 

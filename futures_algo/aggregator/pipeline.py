@@ -1,0 +1,84 @@
+"""From feed bars to signals: the part of the engine that is the same in a replay, a demo and a live session.
+
+It knows nothing of threads, journals or brokers. Feed it bars and end-of-interval markers in stream order;
+it yields the bars that closed, one instant at a time, and the strategies' signals on them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from futures_algo.aggregator.aggregator import BarAggregator, SecondToMinuteAggregator
+from futures_algo.core.types import MINUTE, Bar, Timeframe
+
+Instant = list[Bar]  # bars of one symbol that closed at the same moment, finest first
+
+
+class BarPipeline:
+    "Feed bars of any number of symbols in, closed bars of every asked-for timeframe out."
+
+    def __init__(
+        self,
+        timeframes: Iterable[int | str],  # what strategies and charts need; 1min is always there
+        schema: str = "ohlcv-1s",  # what the feed sends: ohlcv-1s or ohlcv-1m
+    ):
+        self.minutes = BarAggregator({Timeframe(1), *map(Timeframe, timeframes)})
+        self.seconds = SecondToMinuteAggregator() if schema == "ohlcv-1s" else None
+        self.symbols: dict[str, None] = {}  # in order of first bar
+
+    def push(self, bar: Bar) -> Iterator[Instant]:
+        "What closes when this feed bar arrives."
+        self.symbols.setdefault(bar.symbol)
+        minutes = self.seconds.push(bar) if self.seconds else (bar,)
+        for minute in minutes:
+            yield from by_instant(self.minutes.push(minute))
+
+    def advance(self, now: int) -> Iterator[Instant]:
+        """What closes because every bar that ends by `now` (ns UTC) has been sent: an end-of-interval marker or the
+        clock."""
+        for symbol in self.symbols:
+            if self.seconds:
+                for minute in self.seconds.advance(symbol, now):
+                    yield from by_instant(self.minutes.push(minute))
+            known = (
+                now - now % MINUTE if self.seconds else now
+            )  # a minute a roll cuts short ends before markers that have already passed
+            yield from by_instant(self.minutes.advance(symbol, known))
+
+    def save(self) -> dict[str, Any]:
+        "The state as JSON-able data."
+        return {
+            "symbols": list(self.symbols),
+            "minutes": self.minutes.save(),
+            "seconds": self.seconds and self.seconds.save(),
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        "Continue where `save` stopped."
+        self.symbols = dict.fromkeys(saved["symbols"])
+        self.minutes.restore(saved["minutes"])
+        if self.seconds and saved["seconds"]:
+            self.seconds.restore(saved["seconds"])
+
+
+def by_instant(closed: list[Bar]) -> Iterator[Instant]:
+    "Bars of one symbol in the order they closed, grouped by the moment they closed."
+    if len(closed) < 2 or closed[0].end == closed[-1].end:
+        if closed:
+            yield closed
+        return
+    for end in sorted({bar.end for bar in closed}):
+        yield [bar for bar in closed if bar.end == end]
+
+
+def replay(
+    bars: Iterable[Bar],  # feed bars in stream order
+    timeframes: Iterable[int | str],
+    on_instant: Callable[[Instant], object],
+    schema: str = "ohlcv-1m",
+) -> BarPipeline:
+    "Run recorded bars through the live path, bar by bar."
+    pipeline = BarPipeline(timeframes, schema)
+    for bar in bars:
+        for instant in pipeline.push(bar):
+            on_instant(instant)
+    return pipeline

@@ -1,0 +1,47 @@
+"""The words every room speaks: time, bars, contracts, products, sessions, expiry, DBN, errors. It imports no other
+room."""
+
+from futures_algo._facade import facade
+
+__all__, __getattr__, __dir__ = facade(
+    __name__,
+    {
+        "types": (
+            "ACTIONS",
+            "Bar",
+            "Bars",
+            "BrokerError",
+            "Clock",
+            "ConfigError",
+            "DAY",
+            "DataClock",
+            "DataError",
+            "FeedError",
+            "FuturesAlgoError",
+            "HOUR",
+            "InputError",
+            "MINUTE",
+            "SECOND",
+            "Signal",
+            "Timeframe",
+            "WallClock",
+            "content_hash",
+            "did_you_mean",
+            "signal_id",
+            "to_nanos",
+            "to_timestamp",
+        ),
+        "contracts": (
+            "Contract",
+            "FeedSymbol",
+            "MONTH_CODES",
+            "PRODUCTS",
+            "Product",
+            "add_product",
+            "product",
+            "root_of",
+        ),
+        "sessions": ("EXCHANGE_ZONE", "REGULAR", "RTH", "Segment", "SessionCalendar"),
+        "expiry": ("business_days_from", "expiry", "front_contract", "fronts", "is_business_day", "last_day"),
+    },
+)

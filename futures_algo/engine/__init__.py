@@ -1,0 +1,24 @@
+"""One loop: feed events in, orders out; its state is the journal."""
+
+from futures_algo._facade import facade
+
+__all__, __getattr__, __dir__ = facade(
+    __name__,
+    {
+        "engine": ("Engine",),
+        "strategy_loader": (
+            "Changes",
+            "Loaded",
+            "RESTART",
+            "StrategyLoader",
+            "UNREADABLE_LOOKS",
+            "code_files",
+            "code_identity",
+            "compare",
+            "fresh_modules",
+            "needed_timeframes",
+            "refuse_fixed",
+            "user_modules",
+        ),
+    },
+)

@@ -1,0 +1,227 @@
+"""A running engine follows its config file: a valid change is applied between two events of the feed, an invalid one is
+said and changes nothing.
+
+Strategies that did not change keep the very runner they had. New ones, and those whose parameters or code changed, are
+warmed from the journal's bars
+before they may enter, and from history, fetched meanwhile, where the journal is too short; a changed one goes on with
+its model position, under the
+exits that position was opened with.
+"""
+
+import time
+from typing import Any
+
+from futures_algo.engine import position_sync as handover
+from futures_algo.config.loading import ConfigErrors, config_hash
+from futures_algo.core.types import MINUTE, SECOND, Bar, ConfigError, Timeframe
+from futures_algo.execution.gate import Limits
+from futures_algo.engine.late_warmup import LONGEST_PAST, LateHistory, reach
+from futures_algo.engine.replay import PAST_MINUTES, extend, warm
+from futures_algo.engine.strategy_loader import Changes, Loaded, StrategyLoader, needed_timeframes
+
+
+class Reloader:
+    "What the engine asks between events: has the config changed?"
+
+    def __init__(self, loader: StrategyLoader):
+        self.loader, self._next_look = loader, 0.0
+        self._checked = self._applied = 0  # ns UTC, wall
+        self._lines: list[str] = []  # the latest change
+        self._told: list[str] = []  # errors that were said
+        self._late = LateHistory()
+
+    def follow(self, engine) -> None:
+        "Look at the file when its time has come; apply what is valid, and take over history that has come."
+        self._late.take(engine)
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look, self._checked = (
+            time.monotonic() + self.loader.running.config.engine.reload_seconds,
+            time.time_ns(),
+        )
+        if self.loader.look():
+            self._act(engine)
+
+    def now(self, engine) -> str:
+        "The `reload` command: what was changed, in words; what is wrong is raised."
+        self._checked = time.time_ns()
+        self.loader.look_now()
+        applied = self._act(engine)
+        if self.loader.errors:
+            raise ConfigErrors(self.loader.errors, self.loader.path.name)
+        return "\n".join(applied.lines()) if applied else "the file equals the running config"
+
+    def document(self) -> dict[str, Any]:
+        "The status document `config`."
+        state = "refused" if self.loader.errors else "current"
+        return {
+            "state": state,
+            "file": str(self.loader.path),
+            "checked": self._checked,
+            "applied": self._applied,
+            "changes": self._lines,
+            "errors": [str(error) for error in self.loader.errors],
+        }
+
+    # --- one change
+
+    def _act(self, engine) -> Changes | None:
+        "Apply what waits, or say what is wrong with it."
+        applied = self._apply(engine) if self.loader.next else None
+        self._tell(engine)
+        return applied
+
+    def _tell(self, engine) -> None:
+        "Each mistake once, and once that there is none any more."
+        at, name = engine.clock.now(), self.loader.path.name
+        errors = [str(error) for error in self.loader.errors]
+        for error in self.loader.errors:
+            if str(error) not in self._told:
+                engine.journal.add_event(
+                    at, "alarm", "config", name, f"{error}; the running config stays", path=getattr(error, "path", "")
+                )
+        if self._told and not errors:
+            engine.journal.add_event(at, "info", "config", name, "the file is valid again")
+        self._told = errors
+
+    def _apply(self, engine) -> Changes | None:
+        loaded, before = self.loader.next[0], list(engine.runners)
+        past = _Past(engine)
+        try:
+            past.extend(needed_timeframes(loaded))
+            changes = self.loader.apply(past.warm)
+        except ConfigError as error:
+            self.loader.errors, self.loader.next = [error], None
+            return None
+        _install(engine, loaded, self.loader.runners)
+        self._ask_history(engine, loaded, before, past)
+        self._applied, self._lines = time.time_ns(), changes.lines()
+        _record(engine, loaded, changes, self.loader.path.name)
+        _hand_over(engine, before, loaded.config.engine.on_remove)
+        _settle(engine, before)
+        return changes
+
+    def _ask_history(self, engine, loaded: Loaded, before: list, past: "_Past") -> None:
+        "For runners that the journal could not warm, where the config allows history and the journal holds less of it."
+        config, knew = loaded.config.databento, {(runner.name, runner.symbol) for runner in before}
+        for runner in engine.runners:
+            if runner in before or runner.is_ready() or not config.warmup_days:
+                continue
+            through = past.through.get(runner.symbol, engine.clock.now() // MINUTE * MINUTE)
+            if not reach(engine, runner.symbol, config, through):
+                self._late.ask(engine, config, runner, through, (runner.name, runner.symbol) in knew)
+
+
+class _Past:
+    """The journal's closed bars up to where the engine's stream stands; later ones, of a run before a restart, it will
+    see again."""
+
+    def __init__(self, engine):
+        self.engine, self.through = engine, engine.pipeline.minutes.reached()
+
+    def minutes(self, symbol: str) -> list[Bar]:
+        return self.bars(symbol, Timeframe(1), PAST_MINUTES)
+
+    def bars(self, symbol: str, timeframe: Timeframe, limit: int = LONGEST_PAST) -> list[Bar]:
+        "The latest closed bars of a series, oldest first."
+        return self.engine.journal.bars(symbol, timeframe, self.through.get(symbol, -1), limit)
+
+    def extend(self, timeframes) -> None:
+        """Build more timeframes; what has closed of them goes into the journal, where strategies are warmed from and
+        charts are drawn from."""
+        journal, now, known = self.engine.journal, self.engine.clock.now(), {}
+        for bar in extend(self.engine.pipeline.minutes, timeframes, self.minutes):
+            key = bar.symbol, bar.timeframe
+            if key not in known:
+                known[key] = {row["end"] for row in journal.rows("bars", "symbol = ? AND timeframe = ?", *key)}
+            if bar.end not in known[key]:
+                journal.add_bar(bar, now)
+
+    def warm(self, runner) -> int:
+        past = [bar for timeframe in runner.timeframes for bar in self.bars(runner.symbol, timeframe)]
+        try:
+            seen = warm(runner, past)
+        # the boundary to the user's code, which here sees real bars for the first time: what runs must go on
+        except Exception as error:
+            raise ConfigError(
+                "class",
+                runner.strategy.class_path,
+                f"must run over the bars there are, and raised {type(error).__name__}: {error}",
+                "mend the code",
+                f"strategies.{runner.name}.class",
+            ) from error
+        self.engine.journal.add_event(
+            self.engine.clock.now(),
+            "info",
+            "warm-up",
+            f"{runner.name}:{runner.symbol}",
+            f"warmed from {seen} bars: {'ready' if runner.is_ready() else 'not ready, enters when it is'}",
+        )
+        return seen
+
+
+def _install(engine, loaded: Loaded, runners: list) -> None:
+    "Everything that runs by the config, from its new content."
+    from futures_algo.live.system import _translator
+
+    config, execution = loaded.config, loaded.config.execution
+    engine.follow(runners)
+    engine.generator.priority = {name: entry.priority for name, entry in config.strategies.items()}
+    engine.generator.cooldown = int(config.engine.signal_cooldown_s * SECOND)
+    engine.executor.gate.limits, engine.executor.translator = Limits.of(execution.limits), _translator(config, runners)
+    engine._poll_every, engine._reconcile_every = (
+        int(execution.poll_seconds * SECOND),
+        int(execution.reconcile_seconds * SECOND),
+    )
+    engine.on_start, engine.on_stop = config.engine.on_start, config.engine.on_stop
+
+
+def _record(engine, loaded: Loaded, changes: Changes, name: str) -> None:
+    "The new content and its hash, with what changed."
+    from futures_algo.live.system import _note_scenarios, _without_secrets
+
+    content, at, before = _without_secrets(loaded.content), engine.clock.now(), engine.config_hash
+    engine.config_hash = config_hash(content)
+    engine.journal.add_once("configs", hash=engine.config_hash, at=at, content=content)
+    engine.journal.add_event(
+        at,
+        "info",
+        "config",
+        name,
+        "applied: " + "; ".join(changes.lines()),
+        before=before,
+        after=engine.config_hash,
+        **changes.as_dict(),
+    )
+    if changes.added or any("scenario" in found for found in changes.changed.values()):
+        _note_scenarios(loaded.config, engine.journal, at)
+
+
+def _hand_over(engine, before: list, on_remove: str) -> None:
+    "What strategies that left still hold is closed, or kept and said."
+    stay = {(runner.name, runner.symbol) for runner in engine.runners}
+    for runner in before:
+        if (runner.name, runner.symbol) in stay:
+            continue
+        held = dict.fromkeys(handover.entering(engine, runner), 0) | handover._held(
+            engine, runner
+        )  # an entry under way may fill yet
+        for instrument, quantity in held.items():
+            kept = f"keeps {quantity:+d} {instrument} without a strategy: flatten it, or put the strategy back"
+            engine.journal.add_event(
+                engine.clock.now(),
+                "warning",
+                "config",
+                f"{runner.name}:{runner.symbol}",
+                f"removed: {f'closing {quantity:+d} {instrument}' if on_remove == 'flatten' else kept}",
+            )
+            if on_remove == "flatten":
+                engine.executor.close((runner.name, instrument), "on_remove")
+
+
+def _settle(engine, before: list) -> None:
+    "A strategy that joins while the stream is at the present is compared with its ledger, as at a start."
+    knew = {(runner.name, runner.symbol) for runner in before}
+    for runner in engine.runners:
+        if engine._is_present and (runner.name, runner.symbol) not in knew:
+            handover._settle_one(engine, runner, engine.on_start)

@@ -1,0 +1,17 @@
+"""Recorded market data: read files of any shape, check, import, keep, fetch, roll."""
+
+from futures_algo._facade import facade
+
+__all__, __getattr__, __dir__ = facade(
+    __name__,
+    {
+        "checks": ("Fault", "Gap", "Report", "find_gaps", "validate_bars"),
+        "fetch": ("Fetched", "Quote", "export_range", "fetch", "historical_client", "quote"),
+        "importing": ("FileReport", "Imported", "import_file", "name_contracts", "read_bars", "validate_file"),
+        "dbn_files": ("read_dbn", "write_dbn"),
+        "rolls": ("Roll", "continuous", "load_rolls", "roll_table", "save_rolls"),
+        "store": ("BarStore",),
+        "csv_parquet": ("bars_from_frame", "read_csv", "read_parquet"),
+        "trades": ("DataAdapter", "bars_from_trades", "read_trades"),
+    },
+)

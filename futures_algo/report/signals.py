@@ -1,0 +1,355 @@
+"""The session's signals, computed again three ways: over the recording, over the journal's bars, and bar by bar with
+the engine's starts and reloads in their places."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from futures_algo.strategies.checks import Difference
+from futures_algo.core.types import HOUR, SECOND, Bar, Bars, Signal
+from futures_algo.report.bars import MINUTE_BARS, BarCheck, difference
+from futures_algo.report.causes import Cause
+from futures_algo.report.facts import Break, Facts, Version, code_now, versions_of
+from futures_algo.strategies.batch import Market, decisions, signals_of
+from futures_algo.strategies.live import StrategyRunner
+
+_REASONS = {
+    "flatten": Cause.FLATTEN,
+    "align": Cause.ON_START,
+    "on_start": Cause.ON_START,
+    "on_stop": Cause.FLATTEN,
+    "reversal": Cause.REVERSAL,
+    "on_remove": Cause.CONFIG_CHANGE,
+    "removed": Cause.CONFIG_CHANGE,
+}  # signals that no strategy made
+_COMPARED = ("contract", "action", "price", "quantity", "reason")
+
+
+@dataclass
+class SignalCheck:
+    "What was found; `model` are the signals research has in the session, `bars` the base bars they were decided on."
+
+    checked: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    model: dict[str, Signal] = field(default_factory=dict)
+    bars: dict[str, Bars] = field(default_factory=dict)  # signal id -> base bars of its strategy
+    held: dict[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # (strategy, contract) -> signed contracts of the model when the session began
+    causes: dict[str, Cause] = field(default_factory=dict)  # signal id -> why research and the session differ in it
+
+
+def check_signals(facts: Facts, recorded: dict[str, Bars], bar_check: BarCheck) -> SignalCheck:
+    check = SignalCheck()
+    versions, failed = versions_of(facts)
+    markets = {symbol: Market(bars[MINUTE_BARS]) for symbol, bars in facts.bars.items() if MINUTE_BARS in bars}
+    theirs = {symbol: Market(bars) for symbol, bars in recorded.items()}
+    lines = {(one.name, one.symbol) for one in versions} | {
+        (row["strategy"], row["symbol"]) for row in facts.tables["signals"] if row["strategy"] in failed
+    }
+    for name, symbol in sorted(lines):
+        if symbol not in markets:
+            continue
+        line = Line(
+            facts,
+            name,
+            symbol,
+            [one for one in versions if (one.name, one.symbol) == (name, symbol)],
+            markets[symbol],
+            theirs.get(symbol),
+            bar_check.faults.get(symbol, []),
+        )
+        line.check(check, failed.get(name, ""))
+    _check_foreign(check, facts, lines)
+    return check
+
+
+def _check_foreign(check: SignalCheck, facts: Facts, lines: set[tuple[str, str]]) -> None:
+    "Signals of no strategy in the config: of a person, or of nobody."
+    for row in facts.tables["signals"]:
+        if (row["strategy"], row["symbol"]) in lines:
+            continue
+        cause = _REASONS.get(row["reason"], Cause.BY_HAND if row["strategy"] == "manual" else Cause.UNEXPLAINED)
+        check.checked += 1
+        _note(
+            check,
+            "extra",
+            row["id"],
+            row["bar_end"],
+            cause,
+            strategy=row["strategy"],
+            symbol=row["symbol"],
+            action=row["action"],
+        )
+
+
+def _note(check: SignalCheck, what: str, identity: str, at: int, cause: Cause, **detail: Any) -> None:
+    check.causes[identity] = cause
+    check.differences.append(difference("signal", identity, at, cause, what=what, **detail))
+
+
+@dataclass
+class Line:
+    "One strategy on one symbol in one session."
+
+    facts: Facts
+    name: str
+    symbol: str
+    versions: list[Version]
+    ours: Market  # of the journal's bars
+    theirs: "Market | None"  # of the recording
+    faults: list[tuple[int, Cause]]  # bars the two disagree on
+
+    # --- the ways to the signals
+
+    def over(self, market: Market) -> tuple[dict[str, Signal], dict[str, Bars], dict[str, int]]:
+        "Research over a market: signals of the session by id, their base bars, and the contracts held when it began."
+        opens, closes = self.facts.bounds(self.symbol)
+        found, bars, held = {}, {}, {}
+        for one in self.versions:
+            base = market.bars(one.strategy.base_timeframe)
+            for signal in signals_of(
+                one.strategy, self.name, market, base, decisions(one.strategy, market), one.quantity
+            ):
+                if not one.since < signal.bar_end <= one.until:
+                    continue
+                if opens < signal.bar_end <= closes:
+                    found[signal.id], bars[signal.id] = signal, base
+                if signal.bar_end <= opens:
+                    held[signal.contract] = held.get(signal.contract, 0) + signed(signal.action) * signal.quantity
+        return found, bars, {contract: quantity for contract, quantity in held.items() if quantity}
+
+    @cached_property
+    def journal_model(self) -> dict[str, Signal]:
+        return self.over(self.ours)[0]
+
+    @cached_property
+    def expected(self) -> tuple[dict[str, Signal], dict[str, Bars], dict[str, int]]:
+        return self.over(self.theirs or self.ours)
+
+    @cached_property
+    def live(self) -> dict[str, dict[str, Any]]:
+        return {
+            row["id"]: row
+            for row in self.facts.tables["signals"]
+            if (row["strategy"], row["symbol"]) == (self.name, self.symbol)
+        }
+
+    @cached_property
+    def breaks(self) -> list[Break]:
+        "What happened to this strategy's state."
+        mine = ("", self.name, f"{self.name}:{self.symbol}")
+        return [one for one in self.facts.breaks if one.who in mine and one.how != "continue"]
+
+    @cached_property
+    def replayed(self) -> list[dict[str, Signal]]:
+        """Bar by bar over the bars as they were written, with the starts and reloads in their places; a bar that ended
+        at the very moment of one counts before it, or after."""
+        return [{signal.id: signal for signal in self._replay(side)} for side in ("right", "left")]
+
+    def _replay(self, side: str) -> Iterator[Signal]:
+        runner = None
+        for moments, begin, end, one, how, at in self._stretches(side):
+            if runner is None or how != "sizing":
+                runner = self._begin(runner, one, how, moments, begin, at)
+            else:
+                runner.sizing = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity).sizing
+            for moment in moments[begin:end]:
+                yield from runner.on_bars(moment)
+
+    def _begin(
+        self, old: "StrategyRunner | None", one: Version, how: str, moments: list[list[Bar]], begin: int, at: int
+    ) -> StrategyRunner:
+        "A runner as the engine made it then."
+        runner = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity)
+        hours = float(self.facts.config_at(at).get("databento", {}).get("replay_hours", 24)) if how == "replay" else 1e6
+        for moment in moments[:begin]:
+            if moment[0].end > at - hours * HOUR:
+                runner.on_bars(moment)
+        if how == "take_over" and old is not None:
+            runner.take_over(old)
+        return runner
+
+    def _stretches(self, side: str) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int]]:
+        "Between two breaks: the moments of the version in force, from which to which, and how it began."
+        cuts = {one.since: self._how_begun(one) for one in self.versions} | {
+            one.at: one.how for one in self.breaks if one.how != "told"
+        }
+        times = sorted(cuts)
+        for at, until in zip(times, [*times[1:], 1 << 62]):
+            one = next((one for one in self.versions if one.since <= at < one.until), None)
+            if one is None:
+                continue
+            moments = self._moments(one)
+            ends = np.array([moment[0].end for moment in moments], np.int64)
+            yield (
+                moments,
+                int(np.searchsorted(ends, at, side)),
+                int(np.searchsorted(ends, min(until, one.until), side)),
+                one,
+                cuts[at],
+                at,
+            )
+
+    def _how_begun(self, version: Version) -> str:
+        "A version that follows another of equal parameters differs in size alone."
+        before = next((one for one in self.versions if one.until == version.since), None)
+        return "sizing" if before and before.strategy.config_hash() == version.strategy.config_hash() else "warm"
+
+    def _moments(self, one: Version) -> list[list[Bar]]:
+        "The journal's bars of the strategy's timeframes that closed together."
+        kept = [
+            bars for timeframe, bars in self.facts.bars[self.symbol].items() if timeframe in one.strategy.timeframes
+        ]
+        rows = sorted((bar for bars in kept for bar in bars), key=lambda bar: (bar.end, bar.end - bar.start))
+        found: list[list[Bar]] = []
+        for bar in rows:
+            if found and found[-1][0].end == bar.end:
+                found[-1].append(bar)
+            else:
+                found.append([bar])
+        return found
+
+    # --- comparing
+
+    def check(self, check: SignalCheck, failure: str) -> None:
+        "Expected signals against the journal's, oldest first."
+        expected, bars, held = self.expected
+        check.held |= {(self.name, contract): quantity for contract, quantity in held.items()}
+        check.model |= expected
+        check.bars |= bars
+        for identity, at in sorted(
+            {
+                i: s.bar_end if isinstance(s, Signal) else s["bar_end"]
+                for i, s in (*expected.items(), *self.live.items())
+            }.items(),
+            key=lambda pair: pair[1],
+        ):
+            check.checked += 1
+            model, row = expected.get(identity), self.live.get(identity)
+            if model and row and not (changes := _changes(model, row)):
+                continue
+            what = "changed" if model and row else "missing" if model else "extra"
+            cause, why = self._explain(identity, model, row, at) if not failure else (Cause.CODE_CHANGE, failure)
+            told = model._asdict() if model else row
+            detail = {"strategy": self.name, "symbol": self.symbol, "action": told["action"], "why": why} | (
+                {"changes": changes} if what == "changed" else {}
+            )
+            _note(check, what, identity, at, cause, **detail)
+
+    def _explain(self, identity: str, model: "Signal | None", row: "dict | None", at: int) -> tuple[Cause, str]:
+        "The first cause that is proven by another way to the signals, or by what the journal says happened."
+        if row and row["reason"] in _REASONS:
+            return _REASONS[row["reason"]], ""
+        if row and not model and row["config_hash"] not in {one.strategy.config_hash() for one in self.versions}:
+            return self._of_unknown_code(at)
+        if self.theirs and _same(self.journal_model.get(identity), row):
+            return self._of_bars(at)
+        if model and not row and self._is_cooled(model):
+            return Cause.COOLDOWN, ""
+        if (then := self._code_then(at)) and then != self._code_now:
+            return self._of_other_code(at, then)
+        if self.breaks and self.breaks[0].at <= at and (broken := self._of_break(identity, row, at)):
+            return broken
+        if not self._is_warm(at) and self._knew_more():
+            return Cause.WARM_UP, "the engine was warmed from history that the journal does not hold"
+        return Cause.UNEXPLAINED, "equal bars, parameters and state give another signal"
+
+    def _code_then(self, at: int) -> str:
+        """Identity of the code at a moment, as the reloads of the journal tell it; empty where they do not, or
+        contradict each other (it was changed while no engine ran)."""
+        told = [one for one in self.breaks if one.code]
+        before, after = [one.code[1] for one in told if one.at < at], [one.code[0] for one in told if one.at >= at]
+        known = {*before[-1:], *after[:1]}
+        return known.pop() if len(known) == 1 else ""
+
+    @cached_property
+    def _code_now(self) -> str:
+        return code_now(self._entry)
+
+    def _of_other_code(self, at: int, then: str) -> tuple[Cause, str]:
+        "What ran cannot be run again: that the code was another is proven, not that it decided otherwise for it."
+        reloaded = any(one.code and one.at >= at for one in self.breaks)
+        return (
+            Cause.RELOAD if reloaded else Cause.CODE_CHANGE,
+            f"the code was {then[:8]} then and is {self._code_now[:8] or 'the library'} now",
+        )
+
+    @property
+    def _entry(self) -> dict[str, Any]:
+        "The strategy's entry in the newest config that has it."
+        return next(
+            row["content"]["strategies"][self.name]
+            for row in reversed(self.facts.configs)
+            if self.name in row["content"].get("strategies", {})
+        )
+
+    def _of_unknown_code(self, at: int) -> tuple[Cause, str]:
+        changed = [one for one in self.breaks if one.cause in ("config_change", "reload") and one.at <= at + HOUR]
+        return (
+            (Cause.__members__[changed[-1].cause.upper()], changed[-1].detail)
+            if changed
+            else (Cause.CODE_CHANGE, "no config of the journal gives these parameters")
+        )
+
+    def _of_bars(self, at: int) -> tuple[Cause, str]:
+        "Over the journal's bars research decides as the engine did: the bars are why."
+        before = [fault for fault in self.faults if self.ours.source.end[0] <= fault[0] <= at]
+        if before:
+            return before[-1][1], f"the bar that ended {difference('', '', before[-1][0], Cause.UNEXPLAINED).at}"
+        if self.theirs.source.end[0] < self.ours.source.end[0]:
+            return Cause.WARM_UP, "the recording begins before the journal"
+        return Cause.UNEXPLAINED, "the bars are equal and research differs over them"
+
+    def _is_cooled(self, model: Signal) -> bool:
+        "Whether the same action was taken so shortly before that a repeat is dropped."
+        seconds = float(self.facts.config_at(model.bar_end).get("engine", {}).get("signal_cooldown_s", 0))
+        return model.is_entry and any(
+            0 < model.bar_end - row["bar_end"] < seconds * SECOND and row["action"] == model.action
+            for row in self.live.values()
+        )
+
+    def _of_break(self, identity: str, row: "dict | None", at: int) -> "tuple[Cause, str] | None":
+        "A strategy begun anew at the breaks decides as the engine did."
+        last = next(one for one in reversed(self.breaks) if one.at <= at)
+        if any(_same(way.get(identity), row) for way in self.replayed):
+            return Cause.__members__[last.cause.upper()], f"proven by replay; {last.detail}"
+        return None
+
+    def _knew_more(self) -> bool:
+        "Whether the engine said it warmed this strategy from history."
+        return any(
+            event["kind"] == "warm-up"
+            and event["subject"] in (self.name, f"{self.name}:{self.symbol}")
+            and "history" in event["message"]
+            for event in self.facts.history
+        )
+
+    def _is_warm(self, at: int) -> bool:
+        "Whether the journal's bars before a moment are enough for every indicator."
+        for one in self.versions:
+            for timeframe, indicators in one.strategy.plan.items():
+                seen = int(np.searchsorted(self.ours.bars(timeframe).end, at, "right"))
+                if any(
+                    seen <= (indicator.converge if indicator.converge is not None else indicator.first_valid)
+                    for indicator in indicators
+                ):
+                    return False
+        return True
+
+
+def signed(action: str) -> int:
+    "+1 where an action buys, -1 where it sells."
+    return 1 if action in ("LONG_ENTRY", "SHORT_EXIT") else -1
+
+
+def _changes(model: Signal, row: dict[str, Any]) -> dict[str, list]:
+    "What differs between two signals of one id."
+    return {name: [getattr(model, name), row[name]] for name in _COMPARED if getattr(model, name) != row[name]}
+
+
+def _same(model: "Signal | None", row: "dict | None") -> bool:
+    return (model is None) == (row is None) and (model is None or not _changes(model, row))
