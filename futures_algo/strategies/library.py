@@ -207,5 +207,5 @@ STRATEGIES = (
 )  # those shipped
 for _kind in STRATEGIES:
     _kind._identity = (  # pinned: signal ids do not move with the file
-        f"futures_algo.strategies.library.{_kind.__name__}"
+        f"futures_algo.strategy_library.{_kind.__name__}"
     )
