@@ -3,8 +3,8 @@
 The public names are listed here once and loaded when first used, so that importing the package costs next to nothing.
 """
 
-import sys
 import logging
+import sys
 from importlib import import_module
 from types import ModuleType
 

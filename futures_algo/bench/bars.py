@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from futures_algo.aggregator.aggregator import BarAggregator, aggregate
-from futures_algo.core.types import MINUTE, Bars, to_nanos
 from futures_algo.core.sessions import SessionCalendar
+from futures_algo.core.types import MINUTE, Bars, to_nanos
 
 _MINUTES = 350_000  # a year of one-minute ES bars
 _TIMEFRAME = 27  # minutes

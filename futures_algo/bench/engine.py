@@ -148,11 +148,12 @@ def _engine(
     timeframes: tuple = (),
 ) -> Iterator:
     "An engine on a feed and a broker without sockets, its journal on the disk."
+    from futures_algo.aggregator.pipeline import BarPipeline
     from futures_algo.crosstrade.client import CrossTradeClient
     from futures_algo.engine.engine import Engine
-    from futures_algo.execution.simple import CrossTradeExecutor, Gate, Limits
+    from futures_algo.execution.executor import CrossTradeExecutor
+    from futures_algo.execution.gate import Gate, Limits
     from futures_algo.journal.journal import Journal
-    from futures_algo.aggregator.pipeline import BarPipeline
     from futures_algo.sim.broker import PaperBroker
     from futures_algo.sim.inprocess import BrokerLine, RecordedFeed
 

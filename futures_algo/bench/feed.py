@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from futures_algo.core.types import DAY, SECOND, Bar, to_nanos
 from futures_algo.core.dbn import OHLCV_DTYPE, SymbolInterval, write_records
+from futures_algo.core.types import DAY, SECOND, Bar, to_nanos
 
 _KEY = "db-bench"
 _DAY = to_nanos("2025-11-05T00:00:00Z")

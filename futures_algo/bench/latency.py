@@ -200,7 +200,8 @@ def _play(recording: Path, start: int, url: str, journal) -> list[tuple[int, int
 def _executor(url: str, **options) -> Iterator:
     "An executor on a journal that syncs to the disk, its gate open at any hour."
     from futures_algo.crosstrade.client import CrossTradeClient
-    from futures_algo.execution.simple import CrossTradeExecutor, Gate, Limits
+    from futures_algo.execution.executor import CrossTradeExecutor
+    from futures_algo.execution.gate import Gate, Limits
     from futures_algo.journal.journal import Journal
 
     class AnyHour(Gate):

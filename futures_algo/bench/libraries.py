@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from futures_algo.core.types import Bars
-from futures_algo.indicators.laws import random_walk
 from futures_algo.indicators import ADX, ATR, CCI, MACD, RSI, SMA, BollingerBands, Indicator, wrap_talib
+from futures_algo.indicators.laws import random_walk
 
 ROWS = 20_000
 

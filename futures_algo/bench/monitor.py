@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from futures_algo.monitor.chart import random_bars
 from futures_algo.core.types import Bar, FuturesAlgoError
 from futures_algo.journal.journal import Journal
+from futures_algo.monitor.chart import random_bars
 
 _SYMBOLS = {
     "ES.c.0": ("ESZ5", 6800.0),

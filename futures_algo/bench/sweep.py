@@ -21,10 +21,10 @@ from futures_algo.core.contracts import product
 from futures_algo.core.types import Bars
 from futures_algo.indicators.averages import SMA
 from futures_algo.indicators.base import Param
-from futures_algo.strategies.base import BaseStrategy
-from futures_algo.strategies.batch import Market
 from futures_algo.research.sweep import sweep as run_sweep
 from futures_algo.research.trades import Costs
+from futures_algo.strategies.base import BaseStrategy
+from futures_algo.strategies.batch import Market
 
 COSTS = Costs(2.25, 0.0)  # no slippage: vectorbt would need one more column for it
 FAST, SLOW = list(range(5, 55, 5)), list(range(60, 260, 20))

@@ -165,6 +165,7 @@ def flatten(
 def _checked(scope: str, name: str) -> str | None:
     "NinjaTrader's name of the instrument, None for the other scopes."
     import time
+
     from futures_algo.core.types import InputError
     from futures_algo.execution.orders import instrument_of
 

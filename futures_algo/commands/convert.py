@@ -20,8 +20,8 @@ def convert_config(
     """Bring a config of an older shape into the present one; keys without a place are named, and the exit code is 1
     then."""
     from futures_algo.config.loading import read_json
-    from futures_algo.live.convert_config import convert_config
     from futures_algo.core.types import ConfigError
+    from futures_algo.live.convert_config import convert_config
 
     result = convert_config(*map(read_json, files))
     text = json_module.dumps(result.content, indent=2) + "\n"

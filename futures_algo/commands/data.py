@@ -154,8 +154,9 @@ def sessions(
 ) -> None:
     "Show when a product trades: segments of each session in exchange time."
     import datetime as dt
-    from futures_algo.core.types import DAY, InputError
+
     from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
+    from futures_algo.core.types import DAY, InputError
 
     try:
         days = [dt.date.fromisoformat(day) for day in (start, end or start)]

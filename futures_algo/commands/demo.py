@@ -24,6 +24,7 @@ def demo(
 ) -> None:
     "Play two generated sessions of ES and NQ (or your own bars) through the whole system on paper."
     import tempfile
+
     from futures_algo.commands.show import demo_progress, demo_table
     from futures_algo.live.demo import Demo, generated, recorded
 

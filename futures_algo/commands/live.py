@@ -30,6 +30,7 @@ def run(
 ) -> None:
     "Run the engine on a config until it is stopped."
     import logging
+
     from futures_algo.core.types import InputError, did_you_mean
     from futures_algo.live.system import LiveTradingSystem
 
@@ -55,8 +56,8 @@ def _utc(text: str) -> int:
 
 def _supervise(system, config: Path, live: bool, simulation: str | None, loglevel: str) -> int:
     "The same in a process of its own, watched."
-    from futures_algo.live.supervisor import Supervisor, engine_command
     from futures_algo.live.alerts import Watch
+    from futures_algo.live.supervisor import Supervisor, engine_command
 
     more = [] if simulation is None else ["--simulation", simulation]
     with Watch(system.config.engine.journal, system.config.watch):
@@ -123,6 +124,7 @@ def events(
 def send(journal: Path, as_json: bool, verb: str, **args: str) -> None:
     "Append a command and wait for the engine's answer."
     import time
+
     from futures_algo.core.types import FuturesAlgoError
     from futures_algo.journal.journal import Journal
 

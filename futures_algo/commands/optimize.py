@@ -114,10 +114,11 @@ def walk_forward(
 ) -> None:
     "Choose parameters on past bars, judge them on the bars that follow, fold by fold, and end with the gates' verdict."
     from functools import partial
-    from futures_algo.strategies import strategy_class
+
     from futures_algo.research.sweep import sweep
     from futures_algo.research.trades import Costs
     from futures_algo.research.walkforward import walk_forward as walk
+    from futures_algo.strategies import strategy_class
 
     kind, tried, held, costs = (
         strategy_class(strategy),

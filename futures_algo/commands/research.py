@@ -68,9 +68,9 @@ def sweep(
 ) -> None:
     "Every combination of a grid of parameters, ranked."
     from futures_algo.research.backtest import bars_of_sessions
-    from futures_algo.strategies import strategy_class
     from futures_algo.research.sweep import sweep as run
     from futures_algo.research.trades import Costs
+    from futures_algo.strategies import strategy_class
 
     kind, bars = (
         strategy_class(strategy),
@@ -110,6 +110,7 @@ def _one_symbol(found: dict[str, Any]) -> Any:
 def _progress() -> Any:
     "A progress bar on standard error, as a callback of done and total; nothing where that is no terminal."
     from contextlib import contextmanager
+
     from rich.console import Console
     from rich.progress import Progress
 

@@ -50,8 +50,8 @@ def install(
 ) -> None:
     """Write the units that start every session from the exchange calendar (holidays left out, early closes known,
     summer time right) and the weekly search."""
-    from futures_algo.live import schedule as module
     from futures_algo.core.types import InputError
+    from futures_algo.live import schedule as module
     from futures_algo.live.session import find_config, symbols_of
 
     path, moment, system, more = find_config(config), _moment(now), system or module.own_system(), _search(data, limits)

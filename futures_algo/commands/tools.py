@@ -35,7 +35,7 @@ def monitor(
     ),
 ) -> None:
     "Serve the page that watches the engine, until interrupted."
-    from futures_algo.monitor.page import serve
+    from futures_algo.monitor.serving import serve
 
     page = serve(
         journal,
@@ -84,6 +84,7 @@ def bench(
     import platform
     from importlib.metadata import version
     from os import cpu_count
+
     from futures_algo.core.types import InputError, did_you_mean
 
     if name not in BENCHES:

@@ -9,7 +9,6 @@ program writes.
 import csv
 import datetime as dt
 from collections.abc import Iterator
-from pathlib import Path
 
 from futures_algo.core.paths import DATA
 

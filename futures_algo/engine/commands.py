@@ -4,9 +4,9 @@ import os
 import time
 from typing import Any
 
+from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import FuturesAlgoError, InputError
 from futures_algo.execution.orders import instrument_of
-from futures_algo.core.sessions import SessionCalendar
 from futures_algo.execution.tracking import UNKNOWN
 
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}

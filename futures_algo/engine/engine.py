@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from futures_algo.engine import snapshot as engine_state
-from futures_algo.engine import position_sync as handover
+from futures_algo.aggregator.pipeline import BarPipeline, Instant
 from futures_algo.core.types import SECOND, Bar, Clock, DataClock, Signal
-from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
+from futures_algo.engine import position_sync as handover
+from futures_algo.engine import snapshot as engine_state
 from futures_algo.engine.strategy_guard import Guarded
 from futures_algo.execution.orders import instrument_of
-from futures_algo.aggregator.pipeline import BarPipeline, Instant
+from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
 
 scanner = logging.getLogger("futures_algo.scanner")  # what the strategies found: logs/scanner.log

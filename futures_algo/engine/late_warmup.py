@@ -9,13 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from futures_algo.engine import position_sync as handover
 from futures_algo.config.loading import DatabentoConfig
 from futures_algo.core.types import DAY, Bar
-from futures_algo.journal.journal import Journal
+from futures_algo.engine import position_sync as handover
 from futures_algo.engine.replay import PAST_MINUTES, closed, warm
-from futures_algo.strategies.live import StrategyRunner
 from futures_algo.engine.warmup import in_background, warmup_bars
+from futures_algo.journal.journal import Journal
+from futures_algo.strategies.live import StrategyRunner
 
 # closed bars of a series that warm one strategy: the engine waits meanwhile, a third of a second for three timeframes
 LONGEST_PAST = 5_000

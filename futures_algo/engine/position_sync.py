@@ -12,9 +12,9 @@ at the broker.
 
 import time
 
+from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract, product, root_of
 from futures_algo.core.types import BrokerError, InputError, Signal, signal_id
-from futures_algo.broker.requests import OrderRequest
 from futures_algo.execution.orders import own_id
 
 LEAVE_SECONDS = 10.0  # that closing at the end may take

@@ -11,13 +11,13 @@ exits that position was opened with.
 import time
 from typing import Any
 
-from futures_algo.engine import position_sync as handover
 from futures_algo.config.loading import ConfigErrors, config_hash
 from futures_algo.core.types import MINUTE, SECOND, Bar, ConfigError, Timeframe
-from futures_algo.execution.gate import Limits
+from futures_algo.engine import position_sync as handover
 from futures_algo.engine.late_warmup import LONGEST_PAST, LateHistory, reach
 from futures_algo.engine.replay import PAST_MINUTES, extend, warm
 from futures_algo.engine.strategy_loader import Changes, Loaded, StrategyLoader, needed_timeframes
+from futures_algo.execution.gate import Limits
 
 
 class Reloader:

@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import Any
 
 from futures_algo.aggregator.aggregator import BarAggregator
-from futures_algo.core.types import Bar, Timeframe
 from futures_algo.aggregator.pipeline import by_instant
+from futures_algo.core.types import Bar, Timeframe
 from futures_algo.strategies.live import StrategyRunner
 
 PAST_MINUTES = (

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import wait
 from typing import Any
 
-from futures_algo.core.types import SECOND, Bar, InputError
-from futures_algo.feed.events import Position, clock_text
-from futures_algo.engine.replay import PAST_MINUTES, closed, grow, warm
 from futures_algo.aggregator.pipeline import by_instant
 from futures_algo.core.sessions import SessionCalendar
+from futures_algo.core.types import SECOND, Bar, InputError
+from futures_algo.engine.replay import PAST_MINUTES, closed, grow, warm
+from futures_algo.feed.events import Position, clock_text
 from futures_algo.strategies.live import StrategyRunner
 
 MOMENT_SECONDS = 60.0  # that an engine may take to start again; older commands of the moment were meant for another one

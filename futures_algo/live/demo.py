@@ -167,7 +167,7 @@ class Demo:
             return summary
 
     def _serve(self, stack: ExitStack) -> str:
-        from futures_algo.monitor.page import serve
+        from futures_algo.monitor.serving import serve
 
         page = serve(self.config.engine.journal)
         stack.callback(page.stop)

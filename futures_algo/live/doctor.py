@@ -193,8 +193,8 @@ def ask_time(server: str, timeout: float = 3.0) -> tuple[float, float]:
 
 def calendar(patient: Patient) -> Iterator[Check]:
     "The table of holidays must reach far enough."
-    from futures_algo.core.types import InputError, to_timestamp
     from futures_algo.core.sessions import SessionCalendar
+    from futures_algo.core.types import InputError, to_timestamp
 
     symbols = patient.config.databento.symbols if patient.config else ["ES.c.0"]
     now = time.time_ns()
@@ -268,8 +268,9 @@ def config(patient: Patient) -> Iterator[Check]:
 
 def variables_of(content: Any) -> list[str]:
     "The ${VARIABLES} a config needs, the two keys always."
-    from futures_algo.config.loading import _VARIABLE
     import json
+
+    from futures_algo.config.loading import _VARIABLE
 
     return list(dict.fromkeys(["DATABENTO_API_KEY", "CROSSTRADE_API_KEY", *_VARIABLE.findall(json.dumps(content))]))
 

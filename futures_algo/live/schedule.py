@@ -21,9 +21,9 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
-from futures_algo.core.types import DAY, MINUTE, SECOND, ConfigError, FuturesAlgoError, InputError
 from futures_algo.core.paths import PROJECT
 from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
+from futures_algo.core.types import DAY, MINUTE, SECOND, ConfigError, FuturesAlgoError, InputError
 
 NAME, WEEKLY = "futures-algo-session", "futures-algo-optimize"
 TRIGGERS_A_TASK = 48  # Task Scheduler takes no more (learn.microsoft.com, "Task Triggers")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from futures_algo.config.loading import DatabentoConfig, environment, read_json, resolve_variables
+from futures_algo.config.scenario import DEFAULT_SCENARIOS, read_scenario, write_scenario
 from futures_algo.core.types import DAY, SECOND
 from futures_algo.live.session import notebook_path
 from futures_algo.research.optimization import plans_of
-from futures_algo.config.scenario import DEFAULT_SCENARIOS, read_scenario, write_scenario
 
 HISTORY_DAYS = 365  # searched at least, where the store is filled by the search itself
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from futures_algo.aggregator.aggregator import aggregate
-from futures_algo.strategies.checks import Difference
 from futures_algo.core.contracts import root_of
 from futures_algo.core.types import SECOND, Bars, InputError, Timeframe, to_timestamp
 from futures_algo.report.causes import Cause
 from futures_algo.report.facts import Facts
+from futures_algo.strategies.checks import Difference
 
 MINUTE_BARS = Timeframe(1)
 _PRICES = ("open", "high", "low", "close", "volume")

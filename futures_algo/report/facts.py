@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from futures_algo.core.contracts import FeedSymbol
-from futures_algo.core.types import Bars, DataError, FuturesAlgoError, InputError, Timeframe
-from futures_algo.journal.journal import Journal
-from futures_algo.execution.ledgers import trading_day
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.strategies.sizing import Sizing
+from futures_algo.core.types import Bars, DataError, FuturesAlgoError, InputError, Timeframe
+from futures_algo.execution.ledgers import trading_day
+from futures_algo.journal.journal import Journal
 from futures_algo.strategies.base import BaseStrategy
+from futures_algo.strategies.sizing import Sizing
 
 _BAR = 'start, "end", open, high, low, close, volume, contract, partial, received'
 

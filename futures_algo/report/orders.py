@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from futures_algo.strategies.checks import Difference
 from futures_algo.core.contracts import product
 from futures_algo.core.types import MINUTE, Bars, Signal
 from futures_algo.execution.ledgers import Ledger
@@ -17,6 +16,7 @@ from futures_algo.report.bars import MINUTE_BARS, difference
 from futures_algo.report.causes import Cause, gate_cause
 from futures_algo.report.facts import Facts
 from futures_algo.report.signals import SignalCheck, signed
+from futures_algo.strategies.checks import Difference
 
 _ENDS = {
     "Rejected": Cause.BROKER_REJECT,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from futures_algo.strategies.checks import Difference
 from futures_algo.core.types import HOUR, SECOND, Bar, Bars, Signal
 from futures_algo.report.bars import MINUTE_BARS, BarCheck, difference
 from futures_algo.report.causes import Cause
 from futures_algo.report.facts import Break, Facts, Version, code_now, versions_of
 from futures_algo.strategies.batch import Market, decisions, signals_of
+from futures_algo.strategies.checks import Difference
 from futures_algo.strategies.live import StrategyRunner
 
 _REASONS = {

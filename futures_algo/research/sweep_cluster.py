@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from futures_algo.core.types import Bars, FuturesAlgoError, InputError
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.strategies.base import BaseStrategy
+from futures_algo.core.types import Bars, FuturesAlgoError, InputError
 from futures_algo.research.trades import Costs
+from futures_algo.strategies.base import BaseStrategy
 
 TRIES = 5  # of one part, each after a loss of workers or of the bars they held
 
@@ -29,8 +29,8 @@ class Job(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _shared(key: str, holder: "_Holder") -> Any:
-    from futures_algo.strategies.batch import Market
     from futures_algo.research.sweep_columns import SharedColumns
+    from futures_algo.strategies.batch import Market
 
     return SharedColumns(Market(holder.job.bars, holder.job.calendar), holder.job.rows)
 
@@ -101,6 +101,7 @@ def _client(address: str) -> Any:
 def _send_code(kind: type) -> None:
     "A class the workers cannot import, as one in a notebook, goes along with its module's content."
     import sys
+
     import cloudpickle
 
     module = kind.__module__

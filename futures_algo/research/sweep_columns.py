@@ -12,11 +12,11 @@ from futures_algo.core.contracts import product
 from futures_algo.core.types import Bars, Timeframe
 from futures_algo.indicators.base import Indicator
 from futures_algo.research.performance import session_ends
+from futures_algo.research.sweep_kernel import BLOCK, METRICS, TO_CLOSE, simulate
+from futures_algo.research.trades import Costs
 from futures_algo.strategies.base import CONDITIONS, BaseStrategy
 from futures_algo.strategies.batch import Market
 from futures_algo.strategies.values import FIELDS, Known, Values, field_column, one_back
-from futures_algo.research.sweep_kernel import BLOCK, METRICS, TO_CLOSE, simulate
-from futures_algo.research.trades import Costs
 
 NOW, FRAME_BEFORE, BAR_BEFORE = range(
     3

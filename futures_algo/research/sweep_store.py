@@ -12,8 +12,8 @@ import numpy as np
 from futures_algo import __version__
 from futures_algo.core.types import Bars
 from futures_algo.indicators.kernel import fingerprint
-from futures_algo.strategies.base import BaseStrategy
 from futures_algo.research.sweep_kernel import METRICS
+from futures_algo.strategies.base import BaseStrategy
 
 
 def bars_hash(bars: Bars) -> str:

@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
-from futures_algo.core.types import DAY, InputError, did_you_mean, to_nanos
 from futures_algo.core.dbn import OHLCV_DTYPE
+from futures_algo.core.types import DAY, InputError, did_you_mean, to_nanos
 from futures_algo.sim.tape import Tape, midnight
 
 FAULTS = {  # what `fail` can script

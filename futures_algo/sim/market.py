@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from futures_algo.core.contracts import MONTH_CODES, Contract, product, root_of
-from futures_algo.core.types import MINUTE, SECOND, Bars, InputError
 from futures_algo.core.dbn import OHLCV_DTYPE, PRICE_SCALE, SymbolInterval, stable_id, write_records
 from futures_algo.core.expiry import last_day
 from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
+from futures_algo.core.types import MINUTE, SECOND, Bars, InputError
 
 FIRST_SESSION = dt.date(2025, 9, 12)  # the Friday before the roll from September to December
 # root -> price at the start (points), volatility of a day (fraction), contracts traded a second at the busiest time

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from futures_algo.core.types import DataError
 from futures_algo.core.dbn import OHLCV_DTYPE, SCHEMA_STEP, SymbolInterval, contract_names, read_records
+from futures_algo.core.types import DataError
 
 ALWAYS = (0, 2**63 - 1)  # ns, bounds of a mapping that never changes
 _BAR_WORDS = OHLCV_DTYPE.itemsize // 8

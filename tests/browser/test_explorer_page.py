@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from waiting import eventually
 
-from futures_algo.research.backtest import backtest
 from futures_algo.config.loading import load_config
-from futures_algo.explorer.widget import SHOWN
-from futures_algo.research.performance import written
 from futures_algo.config.scenario import read_scenario
+from futures_algo.explorer.widget import SHOWN
+from futures_algo.research.backtest import backtest
+from futures_algo.research.performance import written
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import Market, OpeningRangeBreakout
 

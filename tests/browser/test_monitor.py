@@ -16,8 +16,9 @@ from journal_maker import CONTRACTS, Answering, Day
 from waiting import eventually
 
 from futures_algo.core.contracts import product, root_of
-from futures_algo.monitor.page import serve, shared_screens
-from futures_algo.monitor.html import EXCHANGE_ZONE
+from futures_algo.core.sessions import EXCHANGE_ZONE
+from futures_algo.monitor.page import shared_screens
+from futures_algo.monitor.serving import serve
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]

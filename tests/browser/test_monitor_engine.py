@@ -14,7 +14,7 @@ from test_engine_process import engine, recording  # noqa: F401  fixtures
 from test_monitor import bars_drawn, cells, exchange, panel, ready
 from waiting import eventually
 
-from futures_algo.monitor.page import serve
+from futures_algo.monitor.serving import serve
 
 pytestmark = pytest.mark.browser
 

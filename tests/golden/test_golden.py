@@ -75,7 +75,7 @@ def write() -> None:
     before = read()["hash"] if FILE.exists() else "none"
     rows = {f"{name} {variant} {symbol}": golden(name, variant, symbol) for name, variant, symbol in CASES}
     lines = (f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in rows.items())
-    text = '{\n  "hash": "%s",\n  "rows": {\n%s\n  }\n}\n' % (digest(rows), ",\n".join(lines))
+    text = "\n".join(["{", f'  "hash": "{digest(rows)}",', '  "rows": {', ",\n".join(lines), "  }", "}", ""])
     FILE.write_text(text, encoding="utf-8")
     print(f"golden hash {before} -> {digest(rows)}")
 

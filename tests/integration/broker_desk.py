@@ -2,8 +2,9 @@
 
 import pytest
 
+from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.types import MINUTE, SECOND, Bar, Bars
-from futures_algo.crosstrade.client import CrossTradeClient, OrderRequest
+from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.sim.broker import PaperBroker
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from futures_algo.crosstrade.client import CrossTradeClient, OrderRequest
+from futures_algo.broker.requests import OrderRequest
+from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.sim.broker import PaperBroker
 

@@ -15,7 +15,8 @@ import time
 from futures_algo.core.types import ACTIONS, Signal, WallClock, signal_id
 from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.crosstrade.rate_limit import TokenBucket
-from futures_algo.execution.simple import CrossTradeExecutor, Gate, Limits
+from futures_algo.execution.executor import CrossTradeExecutor
+from futures_algo.execution.gate import Gate, Limits
 from futures_algo.journal.journal import Journal
 
 SETTLE_SECONDS = 20

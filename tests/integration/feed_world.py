@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from futures_algo.core.types import SECOND, Bar, to_nanos
 from futures_algo.core.dbn import OHLCV_DTYPE, SymbolInterval, write_records
+from futures_algo.core.types import SECOND, Bar, to_nanos
 from futures_algo.feed.databento_feed import DatabentoLiveFeed
 from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
 from futures_algo.feed.silence_watch import Patience

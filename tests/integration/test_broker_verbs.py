@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from futures_algo.broker.requests import OrderRequest
 from futures_algo.cli import main
-from futures_algo.crosstrade.client import CrossTradeClient, OrderRequest
+from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.journal.journal import Journal
 from futures_algo.sim.broker import PaperBroker
 

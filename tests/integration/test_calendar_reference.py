@@ -14,9 +14,9 @@ import pytest
 from market_hours import DAY, MARKETS, MarketHours, differences, ours, theirs
 
 import futures_algo
+from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
 from futures_algo.core.types import MINUTE, Bars
 from futures_algo.history import read_parquet, validate_bars
-from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
 
 LISTED = Path(futures_algo.__file__).parent / "core" / "data" / "calendar_differences.csv"
 FIRST, LAST = dt.date(2018, 1, 1), dt.date(2027, 12, 31)  # the table's last holidays lie in 2027

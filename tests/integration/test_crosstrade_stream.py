@@ -6,10 +6,10 @@ import time
 import pytest
 from waiting import eventually
 
+from futures_algo.broker.models import UnreadableAnswer
 from futures_algo.core.contracts import Contract
 from futures_algo.crosstrade.client import CrossTradeClient, MarketDataManager
 from futures_algo.crosstrade.rate_limit import TokenBucket
-from futures_algo.broker.models import UnreadableAnswer
 from futures_algo.crosstrade.stream import MarketStream
 from futures_algo.sim.broker import PaperBroker
 

@@ -11,15 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
+from test_restart import contents
 from waiting import eventually
 
 from futures_algo.core.types import DataClock, to_timestamp
-from futures_algo.live.demo import DEFAULT_CONFIG, demo_config, generated
 from futures_algo.journal.journal import Journal, JournalError
+from futures_algo.live.demo import DEFAULT_CONFIG, demo_config, generated
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.gateway import LoopbackGateway
-
-from test_restart import contents
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, TOKEN = "db-6b1fK3yThatMustNotBeSeen00000", "paper-t0kenThatMustNotBeSeen"

@@ -13,8 +13,8 @@ from databento_dbn import ErrorCode, ErrorMsg, SystemMsg
 from feed_world import HEARTBEAT, IMPATIENT, KEY, MIDNIGHT, check_stream, feed_of, only, record, states
 from waiting import eventually
 
-from futures_algo.core.types import MINUTE, SECOND, Bar, Bars, FeedError, InputError, to_nanos
 from futures_algo.core.dbn import read_records, write_records
+from futures_algo.core.types import MINUTE, SECOND, Bar, Bars, FeedError, InputError, to_nanos
 from futures_algo.feed.databento_feed import DatabentoLiveFeed
 from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd, join
 from futures_algo.sim.gateway import Fault, LoopbackGateway

@@ -19,10 +19,10 @@ from test_engine_process import KEY, ROOT, TOKEN, Engine
 from waiting import eventually
 
 from futures_algo.aggregator.aggregator import aggregate
-from futures_algo.core.types import MINUTE, DataClock
-from futures_algo.live.demo import Recording
-from futures_algo.history import read_dbn
 from futures_algo.core.sessions import SessionCalendar
+from futures_algo.core.types import MINUTE, DataClock
+from futures_algo.history import read_dbn
+from futures_algo.live.demo import Recording
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.gateway import FAULTS, Fault, LoopbackGateway
 from futures_algo.sim.market import generate

@@ -9,8 +9,8 @@ import pytest
 from databento_dbn import Compression, ErrorCode, ErrorMsg, OHLCVMsg, SymbolMappingMsg, SystemCode, SystemMsg
 from feed_world import HEARTBEAT, KEY, MIDNIGHT, record
 
-from futures_algo.core.types import MINUTE, SECOND, DataError, InputError
 from futures_algo.core.dbn import OHLCV_DTYPE, write_records
+from futures_algo.core.types import MINUTE, SECOND, DataError, InputError
 from futures_algo.sim.gateway import Fault, LoopbackGateway
 
 

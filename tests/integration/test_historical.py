@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from futures_algo.history import fetch as history_fetch
 from futures_algo.core.types import DAY, FeedError, InputError
 from futures_algo.history import BarStore, fetch, historical_client, quote, read_dbn, write_dbn
+from futures_algo.history import fetch as history_fetch
 from futures_algo.sim.historical import HistoricalServer
 from futures_algo.sim.market import generate_minutes
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from futures_algo.live.demo import Demo, recorded
+from futures_algo.config.scenario import make_scenario, read_scenario, write_scenario
 from futures_algo.history import write_dbn
 from futures_algo.journal.journal import Journal
-from futures_algo.config.scenario import make_scenario, read_scenario, write_scenario
+from futures_algo.live.demo import Demo, recorded
+from futures_algo.research.trades import Costs
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import SimpleBullishCCIStrategy
-from futures_algo.research.trades import Costs
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASS = "futures_algo.strategies.SimpleBullishCCIStrategy"

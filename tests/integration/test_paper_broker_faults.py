@@ -10,10 +10,20 @@ import pytest
 from broker_line import ES, TOKEN, buy, connect, held, placements
 from waiting import eventually
 
-from futures_algo.crosstrade.client import Ambiguous, Answered, CrossTradeClient, NotSent, Refused
-from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.broker.models import UnreadableAnswer
-from futures_algo.crosstrade.http import AddOnDown, NotFound, RateLimited, Unauthorized, Unreachable
+from futures_algo.crosstrade.client import CrossTradeClient
+from futures_algo.crosstrade.http import (
+    AddOnDown,
+    Ambiguous,
+    Answered,
+    NotFound,
+    NotSent,
+    RateLimited,
+    Refused,
+    Unauthorized,
+    Unreachable,
+)
+from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.faults import KINDS, RATE_LIMIT_FORMS
 

@@ -16,9 +16,9 @@ import pytest
 from waiting import eventually
 
 from futures_algo.core.types import HOUR, DataClock, to_timestamp
-from futures_algo.live.demo import DEFAULT_CONFIG, Recording, demo_config
 from futures_algo.history import read_dbn
 from futures_algo.journal.journal import Journal, JournalError
+from futures_algo.live.demo import DEFAULT_CONFIG, Recording, demo_config
 from futures_algo.live.session import ensure_engine, look, running
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.gateway import LoopbackGateway

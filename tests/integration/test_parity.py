@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from futures_algo.aggregator.aggregator import BarAggregator
-from futures_algo.strategies.checks import parity
-from futures_algo.core.types import MINUTE, Bars, Signal
 from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.core.sessions import SessionCalendar
+from futures_algo.core.types import MINUTE, Bars, Signal
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import STRATEGIES, BaseStrategy, Sizing, StrategyRunner, VWAPReversion, evaluate
+from futures_algo.strategies.checks import parity
 
 
 def all_at_once(bars: Bars) -> dict[str, list[Signal]]:

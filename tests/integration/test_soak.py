@@ -11,8 +11,8 @@ from waiting import eventually
 
 from futures_algo.aggregator.aggregator import aggregate
 from futures_algo.core.types import HOUR, MINUTE, DataClock
-from futures_algo.live.demo import generated
 from futures_algo.journal.journal import Journal
+from futures_algo.live.demo import generated
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.gateway import LoopbackGateway
 

@@ -12,9 +12,9 @@ import pytest
 from test_engine_process import KEY, ROOT, TOKEN, engine, recording  # noqa: F401
 from waiting import eventually
 
+from futures_algo.journal.journal import Journal, JournalError
 from futures_algo.live import shutdown as stopping
 from futures_algo.live import supervisor
-from futures_algo.journal.journal import Journal, JournalError
 from futures_algo.live.shutdown import console_handler, on_console_close, on_signals
 from futures_algo.live.supervisor import RESTARTS, SUPERVISOR, Supervisor
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from futures_algo.config.scenario import read_scenario
 from futures_algo.core.types import DAY, to_timestamp
 from futures_algo.history import BarStore, write_dbn
-from futures_algo.config.scenario import read_scenario
+from futures_algo.live.weekly import brought_up
 from futures_algo.sim.historical import HistoricalServer
 from futures_algo.sim.market import generate_minutes
-from futures_algo.live.weekly import brought_up
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "db-weekly-0000000000000000000000"

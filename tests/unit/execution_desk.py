@@ -5,7 +5,8 @@ import pytest
 from futures_algo.core.types import SECOND, DataClock, Signal, signal_id
 from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.crosstrade.rate_limit import TokenBucket
-from futures_algo.execution.simple import CrossTradeExecutor, Gate, Limits
+from futures_algo.execution.executor import CrossTradeExecutor
+from futures_algo.execution.gate import Gate, Limits
 from futures_algo.journal.journal import Journal
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.faults import Variants

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from futures_algo.aggregator.aggregator import BarAggregator, aggregate
-from futures_algo.core.types import MINUTE, SECOND, Bar, Bars, InputError, Timeframe, to_nanos
 from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.core.sessions import SessionCalendar
+from futures_algo.core.types import MINUTE, SECOND, Bar, Bars, InputError, Timeframe, to_nanos
 
 OPEN = to_nanos("2025-11-12T17:00:00-06:00")  # Wednesday evening
 BEFORE_HALT = to_nanos("2025-11-12T15:00:00-06:00")  # the last hour of the session before

@@ -4,18 +4,19 @@ import datetime as dt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripted import BUY, COVER, SELL, SHORT, Scripted, same_trades, scripted_bars
 
 from futures_algo import Costs, backtest, evaluate
-from futures_algo.research.backtest import ENGINES, bars_of_sessions, decisions_of
 from futures_algo.core.contracts import product
 from futures_algo.core.types import FuturesAlgoError, InputError
 from futures_algo.indicators import CCI, MACD, SMA
-from futures_algo.strategies.position import REASONS
+from futures_algo.research.backtest import ENGINES, bars_of_sessions, decisions_of
 from futures_algo.sim.market import generate_minutes
-from futures_algo.strategies.sizing import Sizing
 from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, VWAPReversion
+from futures_algo.strategies.position import REASONS
+from futures_algo.strategies.sizing import Sizing
 
 engines = pytest.mark.parametrize("engine", ENGINES)
 

@@ -9,8 +9,8 @@ import pytest
 from scripted import Scripted, scripted_bars
 
 from futures_algo import backtest
-from futures_algo.research.backtest_plots import hourly_table, monthly_table, overview
 from futures_algo.cli import main
+from futures_algo.research.backtest_plots import hourly_table, monthly_table, overview
 from futures_algo.sim.market import generate, generate_minutes
 from futures_algo.strategies import RSIStrategy
 

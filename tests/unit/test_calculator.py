@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from futures_algo.bench.indicators import indicators as bench_indicators
 from futures_algo.core.types import MINUTE, Bars, ConfigError, DataError, InputError, Timeframe
-from futures_algo.indicators.laws import random_walk
 from futures_algo.indicators import (
     ATR,
     CCI,
@@ -25,6 +24,7 @@ from futures_algo.indicators import (
     indicators_by_timeframe,
     wrap_talib,
 )
+from futures_algo.indicators.laws import random_walk
 
 FIVE = [MACD(3, 6, 4), CCI(5), RSI(3), ATR(3), SMA(5)]
 SEEDS = {

@@ -115,6 +115,7 @@ def test_the_demo_finds_the_shipped_config_from_any_folder(monkeypatch, tmp_path
 
 def test_every_argument_of_every_verb_is_explained():
     import typer
+
     from futures_algo.cli import app, load_verbs
 
     load_verbs()

@@ -17,11 +17,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from futures_algo.core.types import ConfigError, InputError
-from futures_algo.crosstrade.client import AsyncCrossTradeClient, CrossTradeClient
-from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.broker.models import UnreadableAnswer
 from futures_algo.broker.requests import OrderRequest
+from futures_algo.core.types import ConfigError, InputError
+from futures_algo.crosstrade.client import AsyncCrossTradeClient, CrossTradeClient
 from futures_algo.crosstrade.http import (
     AddOnDown,
     Ambiguous,
@@ -41,6 +40,7 @@ from futures_algo.crosstrade.http import (
     read_reply,
     retry_after,
 )
+from futures_algo.crosstrade.rate_limit import TokenBucket
 
 SECRET = "s3cr3t-bearer/9f27b1c4"
 ORDER = {"id": "n1", "instrument": "ES 12-25", "orderState": "Working", "quantity": 2}

@@ -4,19 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from futures_algo.core.contracts import Contract
-from futures_algo.core.types import InputError
-from futures_algo.crosstrade.parsing import (
-    read_accounts,
-    read_executions,
-    read_order,
-    read_orders,
-    read_positions,
-    read_quotes,
-    read_snapshot,
-    read_state,
-    read_watermarks,
-)
 from futures_algo.broker.models import (
     ORDER_STATES,
     TERMINAL_STATES,
@@ -32,6 +19,19 @@ from futures_algo.broker.models import (
     order_state,
 )
 from futures_algo.broker.requests import OrderRequest, dated_instrument
+from futures_algo.core.contracts import Contract
+from futures_algo.core.types import InputError
+from futures_algo.crosstrade.parsing import (
+    read_accounts,
+    read_executions,
+    read_order,
+    read_orders,
+    read_positions,
+    read_quotes,
+    read_snapshot,
+    read_state,
+    read_watermarks,
+)
 
 ORDER = {"id": "n1", "instrument": "ES 12-25", "orderState": "Working", "quantity": 2}
 POSITION = {"instrument": "ES 12-25", "marketPosition": "Long", "quantity": 2}

@@ -5,8 +5,8 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from futures_algo.core.types import SECOND, DataError
 from futures_algo.core.dbn import OHLCV_DTYPE, SymbolInterval, contract_names, read_records, write_records
+from futures_algo.core.types import SECOND, DataError
 
 DAY = dt.date(2025, 12, 15), dt.date(2025, 12, 16)
 MAPPINGS = {"ES.c.0": (SymbolInterval(*DAY, 101),), "ESZ5": (SymbolInterval(*DAY, 101),)}

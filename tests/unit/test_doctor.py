@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from futures_algo.core.types import DataClock
+from futures_algo.journal.journal import Journal
 from futures_algo.live import doctor
 from futures_algo.live.doctor import FAIL, NTP_EPOCH, OK, WARN, ask_time, examine
-from futures_algo.journal.journal import Journal
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.gateway import LoopbackGateway
 from futures_algo.sim.market import generate
-from futures_algo.core.types import DataClock
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, TOKEN = "db-doctor-00000000000000000000000", "doctor-t0ken-never-shown"

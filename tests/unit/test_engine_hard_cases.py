@@ -6,12 +6,12 @@ import json
 import pytest
 from execution_desk import ES, START, desk  # noqa: F401
 
-from futures_algo.engine import position_sync as handover
+from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.core.types import HOUR, SECOND, Bar
+from futures_algo.engine import position_sync as handover
 from futures_algo.engine.engine import Engine
 from futures_algo.engine.snapshot import remember_commands
 from futures_algo.feed.databento_feed import DatabentoLiveFeed
-from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.strategies import SimpleBullishCCIStrategy, StrategyRunner
 
 

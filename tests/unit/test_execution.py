@@ -8,7 +8,8 @@ from execution_desk import ES, START, desk  # noqa: F401
 
 from futures_algo.core.contracts import product
 from futures_algo.core.types import BrokerError, ConfigError, DataClock, InputError
-from futures_algo.execution.simple import SignalTranslator, SimpleExecutor, risk_size
+from futures_algo.execution.simple import SimpleExecutor
+from futures_algo.execution.translator import SignalTranslator, risk_size
 from futures_algo.journal.journal import Journal, JournalError
 from futures_algo.sim.broker import PaperBroker
 

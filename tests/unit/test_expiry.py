@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 from futures_algo.core.contracts import MONTH_CODES, PRODUCTS, Contract
-from futures_algo.core.types import InputError, to_nanos
 from futures_algo.core.expiry import business_days_from, expiry, front_contract, fronts, is_business_day, last_day
+from futures_algo.core.types import InputError, to_nanos
 
 # Where the published list and the rules differ, and why.
 DIFFERENT = {

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from futures_algo.research.backtest import backtest
+from futures_algo.config.scenario import read_scenario
 from futures_algo.core.types import Bars, DataError, InputError
 from futures_algo.explorer.model import Exploration, choices_of, markets_of, panes_of, slider_of, stretch_of, thinned
-from futures_algo.explorer.widget import SHOWN, Debounced, Explorer
 from futures_algo.explorer.save import name_in_config, nearest
 from futures_algo.explorer.sweep_tab import Grid, axis_values, offered_values
+from futures_algo.explorer.widget import SHOWN, Debounced, Explorer
 from futures_algo.history import write_dbn
+from futures_algo.research.backtest import backtest
 from futures_algo.research.performance import written
-from futures_algo.config.scenario import read_scenario
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import (
     STRATEGIES,

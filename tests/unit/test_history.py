@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from futures_algo.core.types import DAY, MINUTE, SECOND, Bars, DataError, InputError
 from futures_algo.core.dbn import read_records
+from futures_algo.core.types import DAY, MINUTE, SECOND, Bars, DataError, InputError
 from futures_algo.history import (
     BarStore,
     DataAdapter,

@@ -10,7 +10,6 @@ from talib import abstract
 
 from futures_algo.bench.references import REFERENCES, compare
 from futures_algo.core.types import Bars
-from futures_algo.indicators.laws import random_walk
 from futures_algo.indicators import (
     ADX,
     ATR,
@@ -29,6 +28,7 @@ from futures_algo.indicators import (
     Stochastic,
     TrueRange,
 )
+from futures_algo.indicators.laws import random_walk
 
 WALK = random_walk(6000, tick=0.01, seed=3)
 O, H, L, C, V = WALK.open, WALK.high, WALK.low, WALK.close, WALK.volume.astype(float)

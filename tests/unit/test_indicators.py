@@ -15,17 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from futures_algo.core.types import MINUTE, Bar, Bars, DataError, InputError
-from futures_algo.indicators.kernel import compiled, fingerprint, push, units
-from futures_algo.indicators.laws import (
-    allocates_nothing,
-    batch_equals_live,
-    blind_to_the_future,
-    check_laws,
-    forgets_its_start,
-    measure_convergence,
-    random_walk,
-    survives_a_restart,
-)
 from futures_algo.indicators import (
     ADX,
     ATR,
@@ -53,6 +42,17 @@ from futures_algo.indicators import (
     indicator,
     wrap_talib,
     wrap_vectorbt,
+)
+from futures_algo.indicators.kernel import compiled, fingerprint, push, units
+from futures_algo.indicators.laws import (
+    allocates_nothing,
+    batch_equals_live,
+    blind_to_the_future,
+    check_laws,
+    forgets_its_start,
+    measure_convergence,
+    random_walk,
+    survives_a_restart,
 )
 
 ALL = [

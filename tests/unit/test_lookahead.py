@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from futures_algo.strategies.checks import lookahead
 from futures_algo.aggregator.aggregator import aggregate
 from futures_algo.core.types import Bars, InputError
 from futures_algo.indicators import ATR, CCI, EMA, RSI, SMA, Donchian, SessionHighLow
-from futures_algo.strategies.position import ModelFill, model_fills
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import STRATEGIES, BaseStrategy, Param, SessionTime, decisions
+from futures_algo.strategies.checks import lookahead
+from futures_algo.strategies.position import ModelFill, model_fills
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from futures_algo.core.contracts import Contract, product
-from futures_algo.core.types import InputError
 from futures_algo.core.dbn import read_records
 from futures_algo.core.expiry import expiry
 from futures_algo.core.sessions import SessionCalendar
+from futures_algo.core.types import InputError
 from futures_algo.sim.market import generate, generate_minutes
 
 

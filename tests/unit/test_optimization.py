@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from futures_algo.config.scenario import bars_hash, make_scenario, write_scenario
 from futures_algo.core.types import ConfigError, DataError
 from futures_algo.history import write_dbn
 from futures_algo.history.store import BarStore
@@ -21,11 +22,10 @@ from futures_algo.research.optimization import (
     recorded_bars,
     sample_bars,
 )
-from futures_algo.config.scenario import bars_hash, make_scenario, write_scenario
-from futures_algo.sim.market import generate_minutes
-from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, SimpleBullishCCIStrategy
 from futures_algo.research.trades import Costs
 from futures_algo.research.walkforward import best_row
+from futures_algo.sim.market import generate_minutes
+from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, SimpleBullishCCIStrategy
 
 CCI, RSI = (f"futures_algo.strategies.{name}" for name in ("SimpleBullishCCIStrategy", "RSIStrategy"))
 

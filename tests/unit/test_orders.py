@@ -3,11 +3,10 @@
 import pytest
 from execution_desk import ES, desk  # noqa: F401
 
-from futures_algo.core.types import BrokerError, InputError
 from futures_algo.broker.models import ORDER_STATES, TERMINAL_STATES
-from futures_algo.execution.simple import Ledger, order_id
-from futures_algo.execution.ledgers import DayResult, compare, trading_day
-from futures_algo.execution.orders import leg_id, split_slippage
+from futures_algo.core.types import BrokerError, InputError
+from futures_algo.execution.ledgers import DayResult, Ledger, compare, trading_day
+from futures_algo.execution.orders import leg_id, order_id, split_slippage
 from futures_algo.execution.tracking import ENDED, JOURNALED, NOT_SENT, STEPS, UNKNOWN, may_follow
 
 # states

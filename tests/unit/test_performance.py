@@ -8,9 +8,9 @@ import pytest
 from scripted import BUY, SELL, SHORT, Scripted, scripted_bars
 
 from futures_algo import Costs, backtest
+from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import DAY, HOUR, to_nanos
 from futures_algo.research.performance import FIGURES, Record, drawdown, performance, session_ends, together, written
-from futures_algo.core.sessions import SessionCalendar
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import RSIStrategy
 

@@ -6,8 +6,8 @@ import json
 import pytest
 
 import futures_algo as fa
-from futures_algo.core.types import InputError
 from futures_algo.broker.models import Position
+from futures_algo.core.types import InputError
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import STRATEGIES
 

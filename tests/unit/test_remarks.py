@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scripted import BUY, SELL, Scripted, scripted_bars
 
-from futures_algo.research.backtest import BacktestResult, backtest
 from futures_algo.core.types import DAY, HOUR, MINUTE, to_nanos
+from futures_algo.research.backtest import BacktestResult, backtest
 from futures_algo.research.cautions import Remark, Thresholds, remarks
 from futures_algo.research.trades import Costs
 

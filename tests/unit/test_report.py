@@ -13,9 +13,9 @@ from report_world import SYMBOL, World, content, last_session, sql, whole, witho
 
 from futures_algo.core.types import HOUR, InputError, Signal, to_nanos
 from futures_algo.execution.gate import Denial
-from futures_algo.report.report import session_report
 from futures_algo.report.causes import Cause, gate_cause
 from futures_algo.report.facts import code_now
+from futures_algo.report.report import session_report
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from futures_algo.config.loading import ConfigErrors, load_config, parse_config, read_config
-from futures_algo.core.types import ConfigError, InputError
-from futures_algo.live.system import build_runners, check_config
 from futures_algo.config.scenario import (
     Scenario,
     TypedParameter,
@@ -26,9 +24,11 @@ from futures_algo.config.scenario import (
     typed_parameters,
     write_scenario,
 )
+from futures_algo.core.types import ConfigError, InputError
+from futures_algo.live.system import build_runners, check_config
+from futures_algo.research.trades import Costs
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import MACDCCIStrategy, OpeningRangeBreakout, SimpleBullishCCIStrategy
-from futures_algo.research.trades import Costs
 
 KEYS = {"DATABENTO_API_KEY": "db-0123456789", "CROSSTRADE_API_KEY": "token-0123456789"}
 CLASS = "futures_algo.strategies.SimpleBullishCCIStrategy"

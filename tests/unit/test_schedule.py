@@ -14,10 +14,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from futures_algo.core.sessions import EXCHANGE_ZONE
 from futures_algo.core.types import DAY, SECOND, InputError, to_nanos
-from futures_algo.live.session import session_bounds
 from futures_algo.live.schedule import (
-    EXCHANGE_ZONE,
     NAME,
     TRIGGERS_A_TASK,
     WEEKLY,
@@ -34,6 +33,7 @@ from futures_algo.live.schedule import (
     weekly_files,
     write_units,
 )
+from futures_algo.live.session import session_bounds
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "live_trading_config.json"

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from futures_algo.core.types import HOUR, InputError, to_nanos
 from futures_algo.core.holiday_table import TABLE
 from futures_algo.core.sessions import REGULAR, SessionCalendar
+from futures_algo.core.types import HOUR, InputError, to_nanos
 
 ES = SessionCalendar.of("ES.c.0")
 

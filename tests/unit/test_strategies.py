@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from futures_algo.aggregator.aggregator import BarAggregator
-from futures_algo.strategies.checks import parity, warmup
 from futures_algo.config.loading import StrategyConfig
 from futures_algo.core.types import ACTIONS, ConfigError, InputError
 from futures_algo.indicators import ATR, CCI, EMA, RSI, SMA
@@ -31,6 +30,7 @@ from futures_algo.strategies import (
     evaluate,
     strategy_class,
 )
+from futures_algo.strategies.checks import parity, warmup
 from futures_algo.strategies.values import Known
 
 

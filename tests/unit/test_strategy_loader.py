@@ -9,8 +9,9 @@ from waiting import eventually
 
 from futures_algo.aggregator.aggregator import BarAggregator, aggregate
 from futures_algo.core.types import FuturesAlgoError
+from futures_algo.engine.replay import extend
+from futures_algo.engine.strategy_loader import StrategyLoader
 from futures_algo.sim.market import generate_minutes
-from futures_algo.engine.strategy_loader import StrategyLoader, extend
 from futures_algo.strategies.live import StrategyRunner
 
 CCI = "futures_algo.strategies.SimpleBullishCCIStrategy"

@@ -8,19 +8,20 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripted import Scripted, scripted_bars
 
 from futures_algo import Costs, backtest
 from futures_algo.core.types import InputError
 from futures_algo.research.performance import performance, record_of
-from futures_algo.sim.market import generate_minutes
-from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, SimpleBullishCCIStrategy, VWAPReversion
-from futures_algo.strategies.batch import Market, columns, condition_columns, decisions
 from futures_algo.research.sweep import sweep, values_of
 from futures_algo.research.sweep_columns import run
 from futures_algo.research.sweep_kernel import METRICS
 from futures_algo.research.trades import equity_curve, trades_of
+from futures_algo.sim.market import generate_minutes
+from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, SimpleBullishCCIStrategy, VWAPReversion
+from futures_algo.strategies.batch import Market, columns, condition_columns, decisions
 
 GRIDS = {
     "MACDCCIStrategy": {"fast": [8, 12], "length": [10, 35], "exit_length": [20]},
@@ -79,8 +80,9 @@ def test_sweep_vectorbt_and_the_bar_by_bar_engine_agree_on_real_bars_with_their_
 ):
     """Trade for trade among the engines, figure for figure with the sweep, and the sum of their trades is its profit to
     the cent."""
-    from futures_algo.history import read_parquet
     from scripted import same_trades
+
+    from futures_algo.history import read_parquet
 
     bars = read_parquet(shared_data / f"bars_5m/{root}_5m.parquet", f"{root}.v.0", tz="UTC")
     roll = int(np.flatnonzero(np.diff(bars.contract))[2])

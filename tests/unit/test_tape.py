@@ -6,8 +6,8 @@ from databento_dbn import DBNDecoder, Metadata, SType, SystemCode, SystemMsg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from futures_algo.core.types import SECOND
 from futures_algo.core.dbn import OHLCV_DTYPE
+from futures_algo.core.types import SECOND
 from futures_algo.sim.tape import wire
 
 BEGIN = 1_765_800_000 * SECOND

@@ -8,9 +8,9 @@ from scripted import BUY, COVER, SELL, SHORT, Scripted, same_trades, scripted_ba
 
 from futures_algo import Costs, backtest
 from futures_algo.core.types import FuturesAlgoError, InputError
-from futures_algo.strategies import decisions
 from futures_algo.research.trades import trades_of
 from futures_algo.research.vectorbt_adapter import Found, fills_of, find_vectorbt, signal_columns, simulate
+from futures_algo.strategies import decisions
 
 
 def installed(**modules):

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import BUY, SELL, Scripted, same_trades
 
-from futures_algo.research.backtest import backtest
-from futures_algo.core.types import MINUTE, Bars, InputError
-from futures_algo.research.performance import performance, session_ends
-from futures_algo.research.gates import Limits
 from futures_algo.core.sessions import SessionCalendar
+from futures_algo.core.types import MINUTE, Bars, InputError
+from futures_algo.research.backtest import backtest
+from futures_algo.research.gates import Limits
+from futures_algo.research.overfitting import deflated_sharpe, moments
+from futures_algo.research.performance import performance, session_ends
+from futures_algo.research.sweep import sweep
+from futures_algo.research.trades import Costs
+from futures_algo.research.walkforward import best_row, folds_of, one_by_one, run_on, walk_forward
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import BaseStrategy, RSIStrategy, SimpleBullishCCIStrategy
 from futures_algo.strategies.batch import Market
-from futures_algo.research.sweep import sweep
-from futures_algo.research.trades import Costs
-from futures_algo.research.overfitting import deflated_sharpe, moments
-from futures_algo.research.walkforward import best_row, folds_of, one_by_one, run_on, walk_forward
 
 GRID = {"length": [5, 15, 30], "bars_held": [3, 10]}
 CALENDAR = SessionCalendar.of("ES.c.0")
