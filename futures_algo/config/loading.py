@@ -596,7 +596,7 @@ def import_class(
         ) from error
     if hasattr(module, name):
         return getattr(module, name)
-    classes = [n for n, v in vars(module).items() if isinstance(v, type) and n.endswith("Strategy")]
+    classes = [name for name in dir(module) if name.endswith("Strategy")]
     raise ConfigError("class", path, f"must be defined in {file}", did_you_mean(name, classes))
 
 

@@ -176,7 +176,7 @@ def _of_trades(pnl: np.ndarray) -> dict[str, float]:
         "average_win_usd": _mean(wins),
         "average_loss_usd": _mean(losses),
         "expectancy_ratio": _ratio(_mean(pnl), -_mean(losses)),
-        "largest_trade_share": _ratio(float(pnl.max(initial=0.0)), float(pnl.sum())),
+        "largest_trade_share": _ratio(float(pnl.max(initial=0.0)), round(float(pnl.sum()), 6)),
         "longest_losing_run": _longest_run(pnl < 0),
     }
 
