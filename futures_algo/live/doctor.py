@@ -375,9 +375,9 @@ def crosstrade(patient: Patient) -> Iterator[Check]:
     "CrossTrade answers, takes the token, reaches NinjaTrader, and the account is there."
     if patient.offline or not patient.config or not _has_key(patient, "CROSSTRADE_API_KEY"):
         return
+    from futures_algo.broker.outcomes import QueryError, Unauthorized, Unreachable
     from futures_algo.core.types import InputError
     from futures_algo.crosstrade.client import CrossTradeClient
-    from futures_algo.crosstrade.http import QueryError, Unauthorized, Unreachable
 
     execution = patient.config.execution
     remedies = {
