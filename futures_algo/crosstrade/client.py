@@ -130,9 +130,9 @@ class CrossTradeClient:
         "Have this called before each request: a sign of life from who may have to wait for the answer."
         self._core.before = call
 
-    def hurry(self, seconds: float) -> None:
+    def set_stop_timeout(self, seconds: float) -> None:
         "Wait at most so long for each answer from now on: who stops must not hang on a broker that does."
-        self._core.transport.hurry(seconds)
+        self._core.transport.set_stop_timeout(seconds)
 
     def _drive(self, work: Coroutine[Any, Any, _T]) -> _T:
         "Run the core to its end in this thread."

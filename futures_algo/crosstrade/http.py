@@ -252,7 +252,7 @@ class Blocking:
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - blocks on purpose: there is no loop
 
-    def hurry(self, seconds: float) -> None:
+    def set_stop_timeout(self, seconds: float) -> None:
         self._http.timeout = seconds
 
     async def close(self) -> None:
@@ -276,7 +276,7 @@ class Suspending:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def hurry(self, seconds: float) -> None:
+    def set_stop_timeout(self, seconds: float) -> None:
         self._http.timeout = seconds
 
     async def close(self) -> None:

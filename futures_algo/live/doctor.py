@@ -235,7 +235,7 @@ def schedule(patient: Patient) -> Iterator[Check]:
 def config(patient: Patient) -> Iterator[Check]:
     "Read with the keys' names alone, so that a missing key is said once, below."
     from futures_algo.config.loading import ConfigErrors
-    from futures_algo.live.system import check_config
+    from futures_algo.engine.build import check_config
 
     try:
         patient.content = read_config(patient.config_path)
