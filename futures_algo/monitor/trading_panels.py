@@ -12,8 +12,7 @@ import json
 import numpy as np
 
 from ..core.contracts import root_of
-from ..core.types import Bar
-from ..journal.daily_pnl import Day, contract_code, day_of, point_value, session_start, signed
+from ..journal.daily_pnl import Day, contract_code, ledger_positions, point_value, signed
 from ..journal.reader import View
 from .html import Clocks, Safe, card, esc, money, number, price, table, tag, ticks
 
