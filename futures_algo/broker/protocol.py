@@ -9,8 +9,9 @@ implementation:
 - **A request** is sent once and returns an `Outcome`, it does not raise: `Answered` (taken, not yet filled), `Refused`
   (understood, nothing changed), `NotSent` (not one byte left, may be tried again), `Ambiguous` (may or may not have
   happened: look it up before anything else is sent). A time-out is `Ambiguous`.
-- **An order id is ours**, given at placement, unique for ever. The same id twice places nothing the second time, and
-  `get_order`, `get_orders` or `get_order_lifecycle` find the order by it, after a restart of either side too.
+- **An order id is ours**, given at placement, unique for ever: the engine never places one twice, because what a broker
+  does with a used id is not known. `get_order`, `get_orders` or `get_order_lifecycle` find the order by it, after a
+  restart of either side too.
 - **Executions are the truth**: each is listed once with an id of its own, and names its order.
 - A cancel of an order that has ended is `Refused` with `already_ended`.
 
