@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import FuturesAlgoError
 from futures_algo.explorer.bokeh_widget import BokehWidget
 from futures_algo.explorer.charts import EquityChart, RunChart
@@ -169,19 +170,7 @@ class Debounced:
         self._waiting = None
 
 
-STYLE = """<style>
-.fx-explorer { color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-ui-font-family, system-ui) }
-.fx-parameter { margin-bottom: 2px; width: 100% } .fx-explorer .jp-Accordion-contents, .fx-explorer .lm-AccordionPanel > * { padding: 8px 10px; overflow: hidden } .fx-parameter .widget-html-content { line-height: 18px; font-size: 13px } .fx-parameter span { color: var(--jp-ui-font-color2, #777); font-size: 11px }
-.fx-figures { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 6px; line-height: 1.25 }
-.fx-figures > div { border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 4px 9px 1px; display: flex; flex-direction: column; overflow: hidden; white-space: nowrap }
-.fx-figures span, .fx-figures i { font-size: 11px; font-style: normal; color: var(--jp-ui-font-color2, #777) } .fx-figures b { font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums }
-.fx-figures b.down { color: #d6524a } .fx-old { opacity: .4 }
-.fx-error:not(:empty) { background: #b3261e; color: #fff; border-radius: 6px; padding: 5px 10px; line-height: 1.35; white-space: pre-line }
-.fx-difference { font-size: 12px; line-height: 1.4; max-height: 420px; overflow: auto; border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 8px }
-.fx-added { color: #138a5b } .fx-removed { color: #d6524a } .fx-same { color: var(--jp-ui-font-color2, #777) }
-.fx-line { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; line-height: 28px } .fx-rank { padding: 0 }
-.fx-soft { color: var(--jp-ui-font-color2, #777); font-size: 12px }
-</style>"""
+STYLE = f"<style>\n{asset('explorer', 'explorer.css')}</style>"
 MISTAKES = (
     FuturesAlgoError,
     ArithmeticError,

@@ -8,6 +8,7 @@ from typing import Any
 
 import panel as pn
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import ConfigError, FuturesAlgoError
 from futures_algo.journal.reader import View
 from futures_algo.monitor.chart_panel import CONTROL_CSS
@@ -198,14 +199,8 @@ class Controls:
             )
 
 
-_PANEL_CSS = (
-    ":host { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 0 12px 8px;"
-    " box-sizing: border-box; }"
-)
-_SAID_CSS = """
-:host { color: var(--ink); font: 13px/1.4 system-ui, sans-serif; } h2 { font-size: 12px; font-weight: 600; margin: 0; padding: 8px 0 4px } p { margin: 0 }
-.up { color: var(--up) } .down { color: var(--down) } .warn { color: var(--warn) } .soft { color: var(--soft) } pre { font: 12px/1.45 ui-monospace, Menlo, Consolas, monospace; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 240px; overflow: auto; background: var(--wash); border-radius: 6px; padding: 6px 10px; margin: 4px 0 }
-"""
+_PANEL_CSS = asset("monitor", "actions.css")
+_SAID_CSS = asset("monitor", "actions_text.css")
 
 
 def no_controls() -> pn.pane.HTML:

@@ -10,6 +10,7 @@ import panel as pn
 from bokeh.document import Document
 from bokeh.models import CustomJS
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import InputError
 from futures_algo.journal.journal import Journal
 from futures_algo.journal.reader import JournalReader, View
@@ -112,6 +113,10 @@ _NOW = {
     "clock": panels.clock_line,
 }  # what changes with the time of day too
 _CSS = [CARD_CSS, BAND_CSS, NOTICE_CSS, BOOKS_CSS]
+_TOP_CSS = asset("monitor", "top.css")
+_THEME_CSS = asset("monitor", "theme_button.css")
+_STACK_CSS = asset("monitor", "stack.css")
+_LOOK_CSS = asset("monitor", "first_look.css")
 
 
 def _pane() -> Words:
@@ -177,7 +182,7 @@ class Page:
             *(cells[name] for name in names),
             sizing_mode="stretch_width",
             margin=0,
-            stylesheets=[":host { gap: 10px; min-width: 0; } .scroll-button { display: none }"],
+            stylesheets=[_STACK_CSS],
             css_classes=[cls],
         )
         return [top, self.panes["notices"], *(stack(names, cls) for cls, names in _STACKS.items())]
@@ -216,18 +221,6 @@ class Page:
             self.panes[name].say(self.screens.html(name, view, self.clocks))
         if self.controls:
             self.controls.update(view)
-
-
-_TOP_CSS = """
-:host { display: flex !important; flex-flow: row wrap !important; align-items: center !important; gap: 0 14px; background: var(--card); border-bottom: 1px solid var(--line); padding-right: 12px; box-sizing: border-box; }
-.state { flex: 1 1 600px; width: auto !important; min-width: 0 } .time { flex: 0 0 auto; width: auto !important }
-.state, .time { align-self: center !important }
-@media (max-width: 760px) { :host { padding: 0 8px 8px 0 } .state { flex-basis: 100% } .time { flex: 1 0 200px; padding-left: 8px } }
-"""
-_THEME_CSS = (
-    ".bk-btn { background: transparent !important; color: var(--soft) !important; border: 1px solid var(--line)"
-    " !important; border-radius: 6px; font-size: 12px; padding: 2px 10px; box-shadow: none }"
-)
 
 
 REFRESH_MS, ANSWER_MS = (
@@ -299,11 +292,6 @@ def first_look(screens: Screens, clocks: Clocks) -> Safe:
     )
 
 
-_LOOK_CSS = (
-    ".stack { display: flex; flex-direction: column; gap: 10px; min-width: 0 } .stack .later { min-height: 480px }"
-)
-
-
 def _served() -> bool:
     return bool(pn.state.curdoc and pn.state.curdoc.session_context)
 
@@ -314,9 +302,7 @@ def _follow(page: Page, document: Document) -> None:
     pn.state.onload(lambda: _start(page, document))
     if pn.state.browser_info:
         pn.state.browser_info.param.watch(lambda event: page.set_zone(event.new or ""), "timezone")
-    document.js_on_event(
-        "connection_lost", CustomJS(code="window.faLost && window.faLost('Connection to the monitor lost')")
-    )
+    document.js_on_event("connection_lost", CustomJS(code=asset("monitor", "connection_lost.js")))
 
 
 def _start(page: Page, document: Document) -> None:

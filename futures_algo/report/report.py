@@ -4,10 +4,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import MINUTE, Bars, to_timestamp
 from futures_algo.report.bars import BarCheck, check_bars, difference, read_recording
 from futures_algo.report.causes import Cause
@@ -204,11 +206,6 @@ def _feed(facts: Facts) -> dict[str, Any]:
     }
 
 
-_STYLE = """body{font:14px system-ui,sans-serif;max-width:1100px;margin:2em auto;color:#222}table{border-collapse:collapse;margin:.5em 0 2em}
-td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.bad{color:#b00020;font-weight:600}.good{color:#1b6e3c;font-weight:600}code{font-size:12px;color:#555}"""
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     "Rows as an HTML table."
     if not rows:
@@ -303,8 +300,11 @@ def page(report: Report) -> str:
         ),
     ]
     body = curve(report.equity) + "".join(f"<h2>{name}</h2>{table(rows)}" for name, rows in parts)
-    return (
-        "<!doctype html><meta charset='utf-8'><title>Session"
-        f" {report.session}</title><style>{_STYLE}</style><h1>Session {report.session}</h1><p>{report.checked:,}"
-        f" comparisons, {len(report.differences):,} differences, {verdict}</p>{body}"
+    return Template(asset("report", "report.html")).substitute(
+        session=report.session,
+        style=asset("report", "report.css"),
+        checked=f"{report.checked:,}",
+        differences=f"{len(report.differences):,}",
+        verdict=verdict,
+        body=body,
     )
