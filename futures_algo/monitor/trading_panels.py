@@ -13,6 +13,7 @@ import json
 import numpy as np
 
 from ..core.contracts import root_of
+from ..core.paths import asset
 from ..core.types import Bar
 from .daily_pnl import Day, contract_code, day_of, point_value, session_start, signed
 from ..journal.reader import View
@@ -501,13 +502,4 @@ def strategies(view: View, clocks: Clocks) -> Safe:
     )
 
 
-BOOKS_CSS = """
-.headline { padding: 0 12px; } .net { font-size: 26px; font-weight: 650; line-height: 1.25; letter-spacing: -.01em; }
-svg { display: block; width: 100%; height: 56px; } svg polyline { fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; } svg .gain { stroke: var(--up) } svg .loss { stroke: var(--down) } svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; opacity: .5 }
-.facts6 { display: grid; grid-template-columns: repeat(2, 1fr); gap: 2px 18px; padding: 6px 12px 10px; } .fact { display: flex; justify-content: space-between; gap: 8px; border-top: 1px solid var(--line); padding-top: 3px; } .fact span:first-child { color: var(--soft) } .fact b { font-weight: 500; white-space: nowrap } .fact b span { color: inherit }
-.sub { padding-left: 12px; } .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 0; border-top: 1px solid var(--line); }
-article { padding: 9px 12px 10px; border-bottom: 1px solid var(--line); box-shadow: 1px 0 0 var(--line); min-width: 0; } .sh { display: flex; gap: 8px; align-items: baseline; flex-wrap: wrap; } .push { margin-left: auto; color: var(--soft) } .push b { color: var(--ink) }
-.why { margin: 3px 0 5px; } ul { list-style: none; margin: 0 0 5px; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 0 14px; } li { display: flex; gap: 7px; border-top: 1px solid var(--line); padding: 1px 0; min-width: 0; } li i { margin-left: auto; font-size: 12px } li b { margin-left: auto; font-weight: 500 } li b { white-space: nowrap } li b + i { margin-left: 0; min-width: 32px; text-align: right } .decision, .term { grid-column: 1 / -1 } .decision { font-weight: 600 } .term { padding-left: 16px; color: var(--soft) } .term b { color: var(--ink) } li span:nth-child(2) { overflow-wrap: anywhere }
-.vals { display: flex; flex-wrap: wrap; gap: 1px 14px; } .val { color: var(--soft) } .val b { color: var(--ink); font-weight: 500 } .meta { display: flex; flex-wrap: wrap; gap: 0 12px; color: var(--soft); font-size: 12px; margin-top: 4px; overflow-wrap: anywhere }
-.warmup { display: flex; gap: 8px; align-items: center; } .warmup span { min-width: 44px } progress { flex: 1; height: 6px; accent-color: var(--accent); } .facts td, .facts th { position: static; font-size: 13px; border-top: 1px solid var(--line) } .facts th { color: var(--soft); font-weight: 400 } .facts td.soft { white-space: normal } .facts tr:first-child th { border-top: 0 } .tight :is(th, td):not(:first-child) { padding-left: 5px } .tight :is(th, td):not(:last-child) { padding-right: 5px }
-"""
+BOOKS_CSS = asset("monitor", "trading.css")

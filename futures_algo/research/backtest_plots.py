@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.paths import asset
 from ..core.types import Bars
 from .performance import FIGURES, drawdown, written
 from ..core.sessions import EXCHANGE_ZONE
@@ -257,11 +258,7 @@ def _figure(rows: int, size: tuple[float, float], heights: list[float]) -> tuple
     return figure, axes[:, 0]
 
 # %% ../../nbs/research/04_backtest_plots.ipynb #74d3bc73
-_STYLE = """body{font:14px/1.45 system-ui,sans-serif;color:#22303c;margin:0 auto;max-width:1080px;padding:24px}h1{font-size:22px;margin:0}h2{font-size:15px;margin:28px 0 6px}
-p{color:#5b6b78;margin:4px 0 12px}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(112px,1fr));gap:8px;margin:16px 0}.card{border:1px solid #e3e7eb;border-radius:8px;padding:8px 12px}
-.card b{display:block;font-size:16px}.card span,small{color:#5b6b78;font-size:12px}img{width:100%;display:block}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-td,th{padding:3px 8px;border-bottom:1px solid #eef1f4;text-align:right;font-weight:400}td:first-child,th:first-child{text-align:left}th{color:#5b6b78;font-size:12px}
-.bad{color:#c0392b}.note{border-left:3px solid #d9a441;padding:2px 10px;margin:6px 0}.note b{color:#22303c;font-weight:600}.columns{columns:2;column-gap:32px}@media(max-width:760px){.columns{columns:1}}@media print{body{padding:0}h2{break-after:avoid}}"""
+_STYLE = asset("research", "tearsheet.css")
 _CARDS = (
     "net_profit_usd",
     "max_drawdown_usd",
