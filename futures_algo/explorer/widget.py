@@ -267,9 +267,8 @@ class Explorer(w.VBox):
         self.equity_chart = EquityChart()
         self.equity_chart.on_pick(self._go_to)
         self.equity = BokehWidget(self.equity_chart.view)
-        steps = [
-            w.Button(description=text, layout=w.Layout(width="auto")) for text in ("◀ Trade", "Trade ▶", "Last trade")
-        ]
+        titles = ("◀ Trade", "Trade ▶", "Last trade")
+        steps = [w.Button(description=title, layout=w.Layout(width="auto")) for title in titles]
         for button, move in zip(steps, (-1, 1, 0)):
             button.on_click(lambda _, move=move: self._step(move))
         run = w.VBox([w.HBox([*steps, self.place]), self.price, self.equity])

@@ -1,4 +1,5 @@
-"""Records of one session after another become one stream of events: each bar once and in order, under the contract it belongs to."""
+"""Records of one session after another become one stream of events: each bar once and in order, under the contract it
+belongs to."""
 
 from collections import deque
 from collections.abc import Callable, Iterator

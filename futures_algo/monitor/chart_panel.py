@@ -1,4 +1,5 @@
-"""The chart of the monitor: a symbol, a timeframe, the strategies' indicators, and everything the journal knows about them."""
+"""The chart of the monitor: a symbol, a timeframe, the strategies' indicators, and everything the journal knows about
+them."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,5 @@
-"""Explain a session from its journal: every signal, order, fill and dollar that research would not have had carries a cause, or is unexplained."""
+"""Explain a session from its journal: every signal, order, fill and dollar that research would not have had carries a
+cause, or is unexplained."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field

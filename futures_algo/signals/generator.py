@@ -1,4 +1,5 @@
-"""Many strategies decide at once; what leaves here is one deduplicated list, exits first, each line of it in signals.log."""
+"""Many strategies decide at once; what leaves here is one deduplicated list, exits first, each line of it in
+signals.log."""
 
 import json
 import logging

@@ -357,8 +357,16 @@ def test_a_huge_journal_opens_with_its_latest_bars(campaign, visit, tmp_path):
     made = Day(path)
     with sqlite3.connect(path) as other:
         other.execute(
-            f"""WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) INSERT INTO bars (symbol, timeframe, start, "end", open, high, low, close, volume, contract, partial, received)
-                          SELECT 'ES.c.0', '1min', {made.now} - ({rows} - i + 1) * 60000000000, {made.now} - ({rows} - i) * 60000000000, 6800, 6801, 6799, 6800, 100, 'ESZ5', 0, 0 FROM n"""
+            f"""
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+            INSERT INTO bars (
+                symbol, timeframe, start, "end", open, high, low, close, volume, contract, partial, received
+            )
+            SELECT
+                'ES.c.0', '1min', {made.now} - ({rows} - i + 1) * 60000000000, {made.now} - ({rows} - i) * 60000000000,
+                6800, 6801, 6799, 6800, 100, 'ESZ5', 0, 0
+            FROM n
+            """
         )
     made.run(10)
     assert shared_screens(path).reader.view.state == "ok"
