@@ -59,7 +59,8 @@ class DatabentoConfig(_Section):
     @classmethod
     def _known_symbols(cls, symbols: list[str]) -> list[str]:
         for symbol in symbols:
-            FeedSymbol.parse(symbol), product(symbol)
+            FeedSymbol.parse(symbol)
+            product(symbol)
         if len(set(symbols)) < len(symbols):
             raise InputError("symbols", symbols, "must not repeat", "name each symbol once")
         return symbols
@@ -351,7 +352,9 @@ def _path_to(wanted: Any, content: Any, path: str = "") -> str | None:
     "Where in the content this very object stands."
     if content is wanted:
         return path
-    parts = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    parts = enumerate(content) if isinstance(content, list) else ()
+    if isinstance(content, dict):
+        parts = content.items()
     return next((found for key, part in parts if (found := _path_to(wanted, part, f"{path}{key}.")) is not None), None)
 
 

@@ -138,11 +138,9 @@ def statistics_html(
 
 def _card(name: str, value: float, before: float | None) -> str:
     title, sign = name.removesuffix("_usd").replace("_", " "), "down" if name == "net_profit_usd" and value < 0 else ""
-    moved = (
-        ""
-        if before is None or before == value or not np.isfinite([before, value]).all()
-        else f"{'▲' if value > before else '▼'} {escape(written(name, abs(value - before)))}"
-    )
+    moved = ""
+    if before is not None and before != value and np.isfinite([before, value]).all():
+        moved = f"{'▲' if value > before else '▼'} {escape(written(name, abs(value - before)))}"
     return (
         f"<div title='{escape(FIGURES[name], quote=True)}'><span>{title}</span><b data-figure='{name}'"
         f" class='{sign}'>{escape(written(name, value))}</b><i>{moved}&nbsp;</i></div>"
@@ -307,7 +305,9 @@ class Explorer(w.VBox):
     def _choose(self, **choice: str) -> None:
         self.exploration.choose(**choice)
         self._row = None
-        self._list_parameters(), self.sweep.list_parameters(), self.save.rename()
+        self._list_parameters()
+        self.sweep.list_parameters()
+        self.save.rename()
         self.refresh()
 
     def choose_parameters(self, parameters: dict[str, Any]) -> None:
@@ -362,7 +362,8 @@ class Explorer(w.VBox):
             self.chart, self._chart_of = RunChart(result, market), shape
             self.price.show(self.chart.view)
         stretch = self.chart.draw(result, market, row, keep_view=self._row is not None and row == self._row)
-        self.equity_chart.draw(result), self.equity_chart.mark(stretch)
+        self.equity_chart.draw(result)
+        self.equity_chart.mark(stretch)
         self._say_place(result, row)
 
     def _last(self, result: BacktestResult) -> int:

@@ -88,11 +88,9 @@ def _parameter_path(path: str, strategy_class: type[BaseStrategy], error: InputE
     if error.path:
         return f"{path}.{error.path}"
     name = error.subject.rpartition(" ")[2]
-    return (
-        f"{path}.parameters.{error.value if name == 'parameter' else name}"
-        if name == "parameter" or name in strategy_class.params
-        else f"{path}.parameters"
-    )
+    if name == "parameter":
+        return f"{path}.parameters.{error.value}"
+    return f"{path}.parameters.{name}" if name in strategy_class.params else f"{path}.parameters"
 
 
 def _refuse_changed_code(name: str, entry: StrategyConfig) -> None:
@@ -272,17 +270,17 @@ def _translator(config: LiveConfig, runners: list[StrategyRunner]) -> SignalTran
     return SignalTranslator(budgets, stops)
 
 
+def _covered(value: Any) -> Any:
+    "A secret as stars, its ${NAME} as it is; each of a list."
+    if isinstance(value, (list, tuple)):
+        return list(map(_covered, value))
+    return "***" if isinstance(value, str) and not value.startswith("${") else value
+
+
 def _without_secrets(content: Any) -> Any:
     "The content as it may be kept: keys and tokens as their ${NAMES} or not at all."
-    covered = lambda value: (
-        list(map(covered, value))
-        if isinstance(value, (list, tuple))
-        else value
-        if not isinstance(value, str) or value.startswith("${")
-        else "***"
-    )
     hidden = lambda name, value: (
-        covered(value) if name.endswith("api_key") or name in ("alert_urls", "alerts") else _without_secrets(value)
+        _covered(value) if name.endswith("api_key") or name in ("alert_urls", "alerts") else _without_secrets(value)
     )  # an alert's URL holds its token
     if isinstance(content, Mapping):
         return {name: hidden(name, value) for name, value in content.items()}
@@ -340,11 +338,9 @@ class LiveTradingSystem:
                 'set "dry_run": false, or leave --live away',
                 "execution.dry_run",
             )
-        self.mode, self.simulation = (
-            "simulation" if simulation is not None else "live" if live else "dry_run",
-            simulation,
-        )
+        self.mode, self.simulation = "live" if live else "dry_run", simulation
         if simulation is not None:
+            self.mode = "simulation"
             self._refuse_real_servers()
         self._engine: OwnedEngine | None = None
         self._ended = threading.Event()

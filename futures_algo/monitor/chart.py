@@ -95,13 +95,15 @@ class _Panes:
         main, volume = self._figure(height, price, title=" "), self._figure(64, traded)
         main.yaxis.formatter = NumeralTickFormatter(format="0,0." + "0" * decimals if decimals else "0,0")
         volume.yaxis.formatter, volume.yaxis.ticker.desired_num_ticks = NumeralTickFormatter(format="0.[0]a"), 2
-        self._candles(main), self._lines(main, overlays)
+        self._candles(main)
+        self._lines(main, overlays)
         volume.rect(
             "x", "half", 0.7, "volume", source=self.source, fill_color="colour", line_color=None, fill_alpha=0.45
         )
         extra = [self._pane(title, names) for title, names in panes.items()]
         figures = [main, volume, *extra]
-        self._axis(figures), self._crosshair(figures)
+        self._axis(figures)
+        self._crosshair(figures)
         self._scripts(
             main,
             price,
@@ -242,18 +244,23 @@ class Mark(NamedTuple):
 def mark_columns(marks: "Sequence[tuple[int, Mark]]") -> dict[str, list]:
     "Columns for marks and their `x`."
     buy = [mark.side == "BUY" for _, mark in marks]
+    looks = [_look(mark) for _, mark in marks]
     return dict(
         x=[x for x, _ in marks],
         y=[mark.price for _, mark in marks],
         label=[mark.label for _, mark in marks],
-        shape=[
-            "diamond" if mark.kind == "denied" else "triangle" if b else "inverted_triangle"
-            for b, (_, mark) in zip(buy, marks)
-        ],
-        colour=[INK if mark.kind == "denied" else RISING if b else FALLING for b, (_, mark) in zip(buy, marks)],
+        shape=[shape for shape, _ in looks],
+        colour=[colour for _, colour in looks],
         fill=[0.85 if mark.kind == "fill" else 0.0 for _, mark in marks],
         above=[16 if b else -16 for b in buy],
     )
+
+
+def _look(mark: Mark) -> tuple[str, str]:
+    "Shape and colour: up is a buy, down a sale, neither was denied."
+    if mark.kind == "denied":
+        return "diamond", INK
+    return ("triangle", RISING) if mark.side == "BUY" else ("inverted_triangle", FALLING)
 
 
 class CandleChart(_Panes):

@@ -202,16 +202,8 @@ class ChartPanel:
             )
         frames = sorted((t for s, t in view.bars if s == self.symbol.value), key=lambda t: Timeframe(t).seconds)
         if frames and frames != self.timeframe.options:
-            self.timeframe.param.update(
-                options=frames,
-                value=(
-                    self.timeframe.value
-                    if self.timeframe.value in frames
-                    else "1min"
-                    if "1min" in frames
-                    else frames[0]
-                ),
-            )
+            wanted = (self.timeframe.value, "1min", frames[0])
+            self.timeframe.param.update(options=frames, value=next(frame for frame in wanted if frame in frames))
 
     def _draw(self, view: View, symbol: str, timeframe: str) -> None:
         "A new chart of everything known."

@@ -175,10 +175,7 @@ class Controls:
             lines = config_difference(json.loads(running["content"]), read_config(self._config))
         except ConfigError as error:
             return self.say(str(error), "down")
-        shown = [
-            tag("div", line, cls="up" if line.startswith("+") else "down" if line.startswith("-") else "soft")
-            for line in lines
-        ]
+        shown = [tag("div", line, cls={"+": "up", "-": "down"}.get(line[:1], "soft")) for line in lines]
         self.difference.say(tag("pre", *shown) if shown else tag("p", "the file equals the running config", cls="soft"))
         self._apply.visible = bool(shown)
 
@@ -194,9 +191,8 @@ class Controls:
     @staticmethod
     def _offer(select: pn.widgets.Select, options: list[str]) -> None:
         if options != select.options:
-            select.param.update(
-                options=options, value=select.value if select.value in options else options[0] if options else None
-            )
+            first = options[0] if options else None
+            select.param.update(options=options, value=select.value if select.value in options else first)
 
 
 _PANEL_CSS = asset("monitor", "actions.css")

@@ -29,7 +29,9 @@ class Safe(str):
 
 def esc(value: Any) -> Safe:
     "The value as text that cannot become markup."
-    return value if isinstance(value, Safe) else Safe(html.escape("" if value is None else str(value)))
+    if isinstance(value, Safe):
+        return value
+    return Safe("" if value is None else html.escape(str(value)))
 
 
 def tag(name: str, *content: Any, cls: str = "", **attributes: Any) -> Safe:
@@ -53,9 +55,12 @@ def money(value: float | None, sign: bool = True) -> Safe:
     "US dollars with cents, coloured and signed."
     if value is None or math.isnan(value):
         return Safe("–")
-    text = number(abs(value), 2)
-    mark = "−" if round(value, 2) < 0 else "+" if sign and round(value, 2) > 0 else ""
-    return tag("span", f"{mark}${text}", cls="" if not sign or not round(value, 2) else "up" if value > 0 else "down")
+    text, cents = number(abs(value), 2), round(value, 2)
+    if not cents:
+        return tag("span", f"${text}")
+    plus = "+" if sign else ""
+    mark, tone = ("−", "down") if cents < 0 else (plus, "up")
+    return tag("span", f"{mark}${text}", cls=tone if sign else "")
 
 
 @lru_cache(512)

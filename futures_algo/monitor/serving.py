@@ -239,7 +239,9 @@ class PageServer:
             server._tornado.websocket_origins.update(
                 {f"127.0.0.1:{self.port}", f"localhost:{self.port}", f"[::1]:{self.port}"}
             )
-        host = f"[{address}]" if ":" in address else "127.0.0.1" if address == "0.0.0.0" else address
+        host = f"[{address}]" if ":" in address else address
+        if address == "0.0.0.0":
+            host = "127.0.0.1"
         self.url = f"{'https' if self._tls else 'http'}://{host}:{self.port}"
         return server
 

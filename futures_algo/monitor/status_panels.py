@@ -47,9 +47,9 @@ def market_state(view: View, clock: int, clocks: Clocks) -> tuple[str, str, str]
         return "idle", "unknown", ""
     opened = sorted(symbol for symbol, market in markets.items() if market.get("open"))
     following = min((market["next"] for market in markets.values() if market.get("next")), default=0)
-    word = (
-        "open" if len(opened) == len(markets) else "closed" if not opened else f"{len(opened)} of {len(markets)} open"
-    )
+    word = f"{len(opened)} of {len(markets)} open" if opened else "closed"
+    if len(opened) == len(markets):
+        word = "open"
     verb = "closes" if opened else "opens"
     return (
         ("ok" if opened else "idle"),
@@ -137,13 +137,9 @@ def clock_line(view: View, clocks: Clocks, now: int) -> Safe:
     at = document.get("now", now) if simulated else now
     local, exchange = clocks.at(at, clocks.local), clocks.at(at, clocks.exchange)
     skew = document.get("skew_ms")
-    note = (
-        f"clock off by {number(skew)} ms"
-        if skew is not None and abs(skew) > 250
-        else "recorded time"
-        if simulated
-        else ""
-    )
+    note = "recorded time" if simulated else ""
+    if skew is not None and abs(skew) > 250:
+        note = f"clock off by {number(skew)} ms"
     return tag(
         "div",
         tag("b", f"{exchange:%H:%M:%S}"),
@@ -335,11 +331,8 @@ _SIGNS = {"debug": "·", "info": "○", "warning": "▲", "error": "✖", "criti
 def level_tag(level: str) -> Safe:
     "An event's level as shape, word and colour."
     word = str(level).lower()
-    return tag(
-        "span",
-        f"{_SIGNS.get(word, '○')} {word}",
-        cls="down" if word in ("error", "critical", "alarm") else "warn" if word == "warning" else "soft",
-    )
+    tones = {"error": "down", "critical": "down", "alarm": "down", "warning": "warn"}
+    return tag("span", f"{_SIGNS.get(word, '○')} {word}", cls=tones.get(word, "soft"))
 
 
 def events(view: View, clocks: Clocks, now: int) -> Safe:

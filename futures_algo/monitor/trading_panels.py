@@ -114,13 +114,9 @@ def positions(view: View, day: Day, clocks: Clocks) -> Safe:
 def _flat(view: View) -> str:
     "What no row means: flat only where both books are known."
     state = view.document("broker").get("state")
-    return (
-        "unknown: the broker cannot be reached"
-        if state == "down"
-        else "flat in both books"
-        if state
-        else "not known: no engine has asked the broker"
-    )
+    if state == "down":
+        return "unknown: the broker cannot be reached"
+    return "flat in both books" if state else "not known: no engine has asked the broker"
 
 
 def _books_note(view: View) -> tuple[Safe, ...]:
@@ -160,7 +156,9 @@ def _contract_rows(
         [line for line in day.lines if line.instrument == code],
     )
     row = broker.get(code)
-    held = None if view.document("broker").get("state") == "down" else row["quantity"] if row else 0
+    held = row["quantity"] if row else 0
+    if view.document("broker").get("state") == "down":
+        held = None
     mark = lines[0].mark if lines else row and row["mark"]
     head = (
         Safe(tag("b", code) + tag("i", f" {price(mark, code)}")),
@@ -170,13 +168,11 @@ def _contract_rows(
         money(sum(line.open for line in lines)),
         money(sum(line.net for line in lines)),
     )
-    words = (
-        tag("span", "▲ the broker's position is unknown", cls="warn")
-        if held is None
-        else _difference(view, code, held - total)
-        if held != total
-        else ""
-    )
+    words = ""
+    if held is None:
+        words = tag("span", "▲ the broker's position is unknown", cls="warn")
+    elif held != total:
+        words = _difference(view, code, held - total)
     detail = [
         (
             tag("span", line.strategy or "no strategy", cls="soft sub"),
@@ -262,11 +258,8 @@ def fills(view: View, day: Day, clocks: Clocks) -> Safe:
         for f in today[:100]
     ]
     cost = sum(slippage_usd(f) for f in today)
-    note = (
-        tag("span", f"{len(today)} today, slippage {'gained' if cost < 0 else 'cost'} ", money(abs(cost), sign=False))
-        if today
-        else ""
-    )
+    way, dollars = "gained" if cost < 0 else "cost", money(abs(cost), sign=False)
+    note = tag("span", f"{len(today)} today, slippage {way} ", dollars) if today else ""
     return card(
         "Fills",
         table(
@@ -437,13 +430,9 @@ def strategy_card(view: View, clocks: Clocks, name: str, symbol: str, document: 
     "State, parameters, warm-up and last evaluation of one strategy on one symbol."
     last = evaluation_of(view, name, symbol)
     enabled, ready = document.get("enabled", True), document.get("ready", False)
-    state = (
-        tag("span", "○ disabled", cls="soft")
-        if not enabled
-        else tag("span", "● ready", cls="up")
-        if ready
-        else tag("span", "▲ warming", cls="warn")
-    )
+    state = tag("span", "● ready", cls="up") if ready else tag("span", "▲ warming", cls="warn")
+    if not enabled:
+        state = tag("span", "○ disabled", cls="soft")
     parameters = " · ".join(
         f"{key} {value:g}".replace("-", "−") if isinstance(value, (int, float)) else f"{key} {value}"
         for key, value in (document.get("parameters") or {}).items()
@@ -482,11 +471,9 @@ def strategy_card(view: View, clocks: Clocks, name: str, symbol: str, document: 
 
 
 def _value(value: float | None) -> str:
-    return (
-        number(value, 2 if value is None or abs(value) >= 10 else 4)
-        if isinstance(value, (int, float)) or value is None
-        else esc(value)
-    )
+    if value is None or not isinstance(value, (int, float)):
+        return number(None) if value is None else esc(value)
+    return number(value, 2 if abs(value) >= 10 else 4)
 
 
 def strategies(view: View, clocks: Clocks) -> Safe:

@@ -207,30 +207,24 @@ def _feed(facts: Facts) -> dict[str, Any]:
     }
 
 
+def _shown(value: Any) -> str:
+    "A value as text that cannot become markup; a dictionary as its names and values."
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, dict):
+        return escape(str(value))
+    written = lambda part: f"{part:,.2f}" if isinstance(part, float) else str(part)
+    return escape(", ".join(f"{name} {written(part)}" for name, part in value.items()))
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     "Rows as an HTML table."
     if not rows:
         return "<p>none</p>"
-    shown = lambda value: (
-        f"{value:,.2f}"
-        if isinstance(value, float)
-        else (
-            f"{value:,}"
-            if isinstance(value, int)
-            else (
-                escape(
-                    ", ".join(
-                        f"{name} {part:,.2f}" if isinstance(part, float) else f"{name} {part}"
-                        for name, part in value.items()
-                    )
-                )
-                if isinstance(value, dict)
-                else escape(str(value))
-            )
-        )
-    )
     cell = lambda value: (
-        f"<td class='n'>{shown(value)}</td>" if isinstance(value, (int, float)) else f"<td>{shown(value)}</td>"
+        f"<td class='n'>{_shown(value)}</td>" if isinstance(value, (int, float)) else f"<td>{_shown(value)}</td>"
     )
     head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in rows[0])
     return (
@@ -281,11 +275,9 @@ def _dollars(amount: float) -> str:
 
 def page(report: Report) -> str:
     "The report as HTML."
-    verdict = (
-        f"<span class='good'>{'every one has a cause' if report.differences else 'nothing to explain'}</span>"
-        if report.ok
-        else f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
-    )
+    verdict = f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
+    if report.ok:
+        verdict = f"<span class='good'>{'every one has a cause' if report.differences else 'nothing to explain'}</span>"
     meanings = dict(Cause.table())
     causes = [{"cause": cause, "times": times, "meaning": meanings[cause]} for cause, times in report.causes.items()]
     parts = [

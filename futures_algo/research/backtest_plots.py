@@ -39,7 +39,8 @@ def _plain(axis: "Axes", title: str) -> None:
     axis.set_axisbelow(True)
     axis.tick_params(labelsize=8, colors=INK, length=0)
     for name, spine in axis.spines.items():
-        spine.set_visible(name == "bottom"), spine.set_color(FAINT)
+        spine.set_visible(name == "bottom")
+        spine.set_color(FAINT)
 
 
 def _dollars(axis: "Axes") -> None:
@@ -53,7 +54,9 @@ def _times(axis: "Axes", time: np.ndarray, labels: int = 8) -> None:
     at = pd.DatetimeIndex(time.view("M8[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
     rows = np.unique(np.linspace(0, len(time) - 1, labels).astype(int))
     days = (at[-1] - at[0]).days
-    style = "%d %b %H:%M" if days < 5 else "%d %b" if days < 200 else "%b %Y"
+    style = "%d %b" if days < 200 else "%b %Y"
+    if days < 5:
+        style = "%d %b %H:%M"
     axis.set_xticks(rows, [at[row].strftime(style) for row in rows])
     axis.set_xlim(-0.01 * len(time), 1.01 * len(time))
 
@@ -91,7 +94,9 @@ def _draw_band(axis: "Axes", base: Bars) -> None:
 
 
 def _draw_trades(axis: "Axes", trades: "pd.DataFrame", in_full: bool) -> None:
-    size = 26 if len(trades) <= 60 else 12 if in_full else 7
+    size = 12 if in_full else 7
+    if len(trades) <= 60:
+        size = 26
     for won, colour in ((True, PROFIT), (False, LOSS)):
         some = trades[(trades["pnl_usd"] > 0) == won]
         if in_full:
@@ -135,7 +140,8 @@ def draw_equity(axis: "Axes", result: Any) -> None:
     axis.axhline(0, color=FAINT, linewidth=1)
     axis.plot(rows, equity, color=LINE, linewidth=1.2)
     axis.fill_between(rows, 0, equity, color=LINE, alpha=0.10, linewidth=0)
-    _dollars(axis), _times(axis, result.time)
+    _dollars(axis)
+    _times(axis, result.time)
 
 
 def draw_drawdown(axis: "Axes", result: Any) -> None:
@@ -148,7 +154,8 @@ def draw_drawdown(axis: "Axes", result: Any) -> None:
     rows, fall = _thinned(-drawdown(result.equity))
     axis.fill_between(rows, 0, fall, color=LOSS, alpha=0.35, linewidth=0)
     axis.plot(rows, fall, color=LOSS, linewidth=0.8)
-    _dollars(axis), _times(axis, result.time)
+    _dollars(axis)
+    _times(axis, result.time)
 
 
 def _thinned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
