@@ -7,17 +7,17 @@ __all__, __getattr__, __dir__ = facade(
     {
         "page": (
             "ANSWER_MS",
+            "JournalViews",
             "PANELS_NS",
             "Page",
             "REFRESH_MS",
-            "Screens",
             "append_command",
             "first_look",
             "monitor_app",
             "monitor_page",
             "release",
             "serve",
-            "shared_screens",
+            "shared_views",
         ),
     },
 )

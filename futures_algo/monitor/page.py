@@ -42,7 +42,7 @@ _PARTS = {  # panel -> (function, parts of the view it depends on)
 }
 
 
-class Screens:
+class JournalViews:
     "One reader and the HTML of its panels, made once for all pages that look at it."
 
     def __init__(self, path: "str | Path"):
@@ -79,27 +79,27 @@ class Screens:
             return self._made[place][1]
 
 
-_SHARED: dict[Path, Screens] = {}
+_SHARED: dict[Path, JournalViews] = {}
 _SHARED_LOCK = threading.Lock()
 
 
-def shared_screens(path: "str | Path") -> Screens:
+def shared_views(path: "str | Path") -> JournalViews:
     "The process's one reader of a journal, started with the first page."
     path = Path(path).resolve()
     with _SHARED_LOCK:
         if path not in _SHARED:
-            _SHARED[path] = Screens(path)
-        screens = _SHARED[path]
-        screens.reader.start()
-    return screens
+            _SHARED[path] = JournalViews(path)
+        views = _SHARED[path]
+        views.reader.start()
+    return views
 
 
 def release(path: "str | Path") -> None:
     "Stop following a journal nobody looks at any more."
     with _SHARED_LOCK:
-        screens = _SHARED.pop(Path(path).resolve(), None)
-    if screens:
-        screens.reader.stop()
+        views = _SHARED.pop(Path(path).resolve(), None)
+    if views:
+        views.reader.stop()
 
 
 _STACKS = {
@@ -129,13 +129,13 @@ class Page:
 
     def __init__(
         self,
-        screens: Screens,
+        views: JournalViews,
         send: Callable[[str, dict], None] | None,  # appends a command; None makes the page read-only
         config_path: "str | Path | None" = None,
         zone: str = "",  # the reader's time zone
         theme: str = "",  # dark, light, or "" for the system's
     ):
-        self.screens, self.clocks = screens, Clocks(zone)
+        self.views, self.clocks = views, Clocks(zone)
         self._told, self._painted = None, 0  # the view in the panels, and since when (ns)
         self.panes = {name: _pane() for name in (*_NOW, *_PARTS)}
         self.chart, self.controls, self._send, self._config = ChartPanel(), None, send, config_path
@@ -157,7 +157,7 @@ class Page:
         "Put the controls in: after the chart, which is waited for."
         if self._send:
             self.controls = Controls(self._send, self._config)
-            self.controls.update(self.screens.reader.view)
+            self.controls.update(self.views.reader.view)
             self.actions.append(self.controls.view)
 
     def _cells(self) -> list:
@@ -200,7 +200,7 @@ class Page:
 
     def update(self) -> None:
         "Repaint what changed since the last look: the chart at once, what stands beside it twice a second."
-        view, now = self.screens.reader.view, time.time_ns()
+        view, now = self.views.reader.view, time.time_ns()
         self.chart.update(view)  # also when the view is the same: another symbol may have been chosen
         if now - self._painted >= PANELS_NS:
             self._paint(view, now)
@@ -218,7 +218,7 @@ class Page:
             return
         self._told = view
         for name in _PARTS:
-            self.panes[name].say(self.screens.html(name, view, self.clocks))
+            self.panes[name].say(self.views.html(name, view, self.clocks))
         if self.controls:
             self.controls.update(view)
 
@@ -241,10 +241,10 @@ def monitor_page(
         raise InputError("role", role, "must be trader or viewer")
     if refused := refusal():
         return refused
-    screens = shared_screens(journal_path)
+    views = shared_views(journal_path)
     user = who or (pn.state.user if pn.state.user not in (None, "guest") else getpass.getuser())
-    send = (lambda verb, args: append_command(screens.reader.path, user, verb, args)) if role == "trader" else None
-    page = Page(screens, send, config_path, _zone(), _theme())
+    send = (lambda verb, args: append_command(views.reader.path, user, verb, args)) if role == "trader" else None
+    page = Page(views, send, config_path, _zone(), _theme())
     if _served():
         _follow(page, pn.state.curdoc)
     else:
@@ -261,18 +261,18 @@ def monitor_app(journal_path: "str | Path", role: str = "trader", **options):
         return page
     frame(
         pn.state.curdoc,
-        "" if refusal() else first_look(shared_screens(journal_path), Clocks(_zone())),
+        "" if refusal() else first_look(shared_views(journal_path), Clocks(_zone())),
         "\n".join((ROOT_CSS, *_CSS, _TOP_CSS.replace(":host", ":host .top"), _LOOK_CSS)),
         _theme(),
     )
     return page
 
 
-def first_look(screens: Screens, clocks: Clocks) -> Safe:
+def first_look(views: JournalViews, clocks: Clocks) -> Safe:
     "The page without its chart and its buttons, which need scripts."
-    view, now = screens.reader.view, time.time_ns()
+    view, now = views.reader.view, time.time_ns()
     cells = {name: make(view, clocks, now) for name, make in _NOW.items()} | {
-        name: screens.html(name, view, clocks) for name in _PARTS
+        name: views.html(name, view, clocks) for name in _PARTS
     }
     cells |= {
         "chart": card("Chart", tag("p", "drawing …", cls="empty"), cls="later"),

@@ -272,12 +272,12 @@ def serve(
     config_path: "str | Path | None" = None,
 ) -> PageServer:
     "Serve the monitor from a thread of this process."
-    from futures_algo.monitor.page import monitor_app, release, shared_screens
+    from futures_algo.monitor.page import monitor_app, release, shared_views
 
     known = read_users(users) if users else {}
     check_exposure(address, bool(known or oauth), bool(tls or behind_proxy))
-    screens = shared_screens(journal_path)
-    screens.day(screens.reader.view)  # read before the first browser asks
+    views = shared_views(journal_path)
+    views.day(views.reader.view)  # read before the first browser asks
 
     def build():
         import panel as pn

@@ -31,15 +31,15 @@ def monitor(tmp_path_factory) -> str:
     "Everything the monitor sends: the page with its controls, the frame around it, the first look, the login."
     from bokeh.core.templates import MACROS
 
-    from futures_algo.monitor.page import _CSS, _LOOK_CSS, _TOP_CSS, Page, Screens
+    from futures_algo.monitor.page import _CSS, _LOOK_CSS, _TOP_CSS, Page, JournalViews
     from futures_algo.monitor.page_shell import _template, shell_css
     from futures_algo.monitor.serving import _LOGIN
 
     day = Day(tmp_path_factory.mktemp("assets") / "live.db")
     day.run(30)
-    screens = Screens(day.journal.path)
-    screens.reader.look()
-    page = Page(screens, lambda verb, arguments: None)
+    views = JournalViews(day.journal.path)
+    views.reader.look()
+    page = Page(views, lambda verb, arguments: None)
     page.fill()
     page.equip()
     frame = _template().render(macros=MACROS, docs=[], shell_css=shell_css("\n".join((*_CSS, _TOP_CSS, _LOOK_CSS))))
