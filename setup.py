@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     url=settings["git_url"],
     packages=find_packages(include=["futures_algo", "futures_algo.*"]),
-    package_data={"futures_algo": ["py.typed", "core/data/*"]},
+    package_data={"futures_algo": ["py.typed", "core/data/*", "*/assets/*"]},
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
     extras_require=extras,

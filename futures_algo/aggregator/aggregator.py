@@ -336,7 +336,8 @@ def _grouped(bars: Bars, timeframe: Timeframe, calendar: SessionCalendar) -> tup
     "What `group_bars` gives for the bars; times the calendar does not cover are refused."
     from futures_algo.aggregator.kernel import group_bars
 
-    calendar.interval(int(bars.start[0])), calendar.interval(int(bars.start[-1]))
+    calendar.interval(int(bars.start[0]))
+    calendar.interval(int(bars.start[-1]))
     partial = bars.partial if bars.partial.any() else bars.partial[:0]
     rolls = np.flatnonzero(np.diff(bars.contract)) + 1 if len(bars.contracts) > 1 else np.empty(0, np.int64)
     return group_bars(

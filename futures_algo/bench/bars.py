@@ -1,4 +1,5 @@
-"""Aggregator benchmarks: arrays of minutes to 27 minutes beside `pandas.resample`, and what the live form takes a bar."""
+"""Aggregator benchmarks: arrays of minutes to 27 minutes beside `pandas.resample`, and what the live form takes a
+bar."""
 
 import time
 from collections.abc import Callable

@@ -139,7 +139,8 @@ def _batch_beside_talib(bars: Bars) -> dict:
         for each in FIVE:
             each.batch(bars)
 
-    ours(), theirs()
+    ours()
+    theirs()
     value, peer, ratio = _in_turns(ours, theirs)
     return _row(
         f"batch of the five over {len(bars):,} bars",

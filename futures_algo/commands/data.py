@@ -88,10 +88,10 @@ def _show_faults(document: dict[str, Any]) -> None:
     for rule, count in seen.items():
         if count > FAULTS_SHOWN:
             typer.echo(f"... and {count - FAULTS_SHOWN:,} more: {rule} (--json lists them)")
-    faults = sum(sum(one["counts"].values()) for one in document["series"]) or len(
-        document["errors"]
-    )  # long lists are cut, counts are not
-    typer.echo("no fault found" if document["ok"] else f"{faults:,} fault{'s' if faults > 1 else ''}")
+    # long lists are cut, counts are not
+    faults = sum(sum(one["counts"].values()) for one in document["series"]) or len(document["errors"])
+    plural = "s" if faults > 1 else ""
+    typer.echo("no fault found" if document["ok"] else f"{faults:,} fault{plural}")
 
 
 @app.command()

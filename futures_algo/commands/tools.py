@@ -107,9 +107,9 @@ def bench(
                 if row.get("peer_value") and row.get("ratio")
                 else ""
             )
+            verdict = {True: "met", False: "MISSED"}.get(row.get("met"), "")
             typer.echo(
-                f"{'met   ' if row.get('met') else 'MISSED' if row.get('met') is False else '      '} {row['metric']}:"
-                f" {row['value']:.4g} {row['unit']}{peer}  {row.get('target') or ''}"
+                f"{verdict:6} {row['metric']}: {row['value']:.4g} {row['unit']}{peer}  {row.get('target') or ''}"
             )
 
     finish(document, json, show, finding=any(row.get("met") is False for row in rows))

@@ -25,7 +25,9 @@ def _path_to(wanted: Any, content: Any, path: str = "") -> str | None:
     "Where in the content this very object stands."
     if content is wanted:
         return path
-    parts = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    parts = enumerate(content) if isinstance(content, list) else ()
+    if isinstance(content, dict):
+        parts = content.items()
     return next((found for key, part in parts if (found := _path_to(wanted, part, f"{path}{key}.")) is not None), None)
 
 

@@ -50,7 +50,8 @@ class DatabentoConfig(_Section):
     @classmethod
     def _known_symbols(cls, symbols: list[str]) -> list[str]:
         for symbol in symbols:
-            FeedSymbol.parse(symbol), product(symbol)
+            FeedSymbol.parse(symbol)
+            product(symbol)
         if len(set(symbols)) < len(symbols):
             raise InputError("symbols", symbols, "must not repeat", "name each symbol once")
         return symbols

@@ -207,7 +207,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+        return {math.inf: "inf", -math.inf: "-inf"}.get(value)  # None for what is no number
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 

@@ -72,10 +72,10 @@ class Token:
             token = token.get_secret_value()
         text = token.strip() if isinstance(token, str) else ""
         if not text or text.startswith("${") or not text.isascii() or any(c.isspace() for c in text):
-            shown = None if token is None else text if not text or text.startswith("${") else "***"
+            shown = text if not text or text.startswith("${") else "***"
             raise ConfigError(
                 "CrossTrade token",
-                shown,
+                None if token is None else shown,
                 "must be set",
                 f"put it in the environment as {' or '.join(TOKEN_VARIABLES)}",
                 "execution.crosstrade_api_key",
@@ -134,15 +134,16 @@ def read_reply(
     try:
         payload = json.loads(text)
     except ValueError:
-        failure, reason = (
-            "unreadable",
-            (
-                f"the body is not JSON but {'HTML' if '<' in text[:200] else 'empty' if not text.strip() else 'text'}:"
-                f" {text[:80]!r}"
-            ),
-        )
+        failure, reason = "unreadable", f"the body is not JSON but {_looks_like(text)}: {text[:80]!r}"
     wait = retry_after(headers, payload, time.time()) if status == 429 else None
     return Reply(status, payload, text[:_KEPT], failure, reason, wait, sent_at, latency)
+
+
+def _looks_like(text: str) -> str:
+    "What a body that is not JSON seems to be."
+    if "<" in text[:200]:
+        return "HTML"
+    return "text" if text.strip() else "empty"
 
 
 def _error_words(reply: Reply) -> tuple[str, str]:
@@ -196,9 +197,10 @@ def error_of(reply: Reply, where: str) -> QueryError | None:
             reply.reason, where, retry_after=reply.retry_after
         )
     kind = {401: Unauthorized, 403: Unauthorized, 404: NotFound, 408: AddOnDown, 429: RateLimited}.get(reply.status)
-    kind = kind or (
-        Unreachable if reply.status >= 500 else RefusedQuery if reply.status >= 300 or _is_refusal(reply) else None
-    )
+    if kind is None and reply.status >= 500:
+        kind = Unreachable
+    elif kind is None and (reply.status >= 300 or _is_refusal(reply)):
+        kind = RefusedQuery
     if kind is RefusedQuery and _is_unknown(reason, detail):
         kind = NotFound
     if kind:

@@ -73,7 +73,8 @@ def read_accounts(payload: Any) -> list[Account]:
     "Accounts, which one client has seen as bare names."
     payload = _unwrap(payload)
     rows = payload.get("accounts") if isinstance(payload, Mapping) else payload
-    rows = [{"name": row} if isinstance(row, str) else row for row in rows] if isinstance(rows, list) else rows
+    if isinstance(rows, list):
+        rows = [{"name": row} if isinstance(row, str) else row for row in rows]
     return read_list({"accounts": rows}, "accounts", Account, needs_success=False)
 
 

@@ -57,11 +57,9 @@ def _parameter_path(path: str, strategy_class: type[BaseStrategy], error: InputE
     if error.path:
         return f"{path}.{error.path}"
     name = error.subject.rpartition(" ")[2]
-    return (
-        f"{path}.parameters.{error.value if name == 'parameter' else name}"
-        if name == "parameter" or name in strategy_class.params
-        else f"{path}.parameters"
-    )
+    if name == "parameter":
+        return f"{path}.parameters.{error.value}"
+    return f"{path}.parameters.{name}" if name in strategy_class.params else f"{path}.parameters"
 
 
 def _refuse_changed_code(name: str, entry: StrategyConfig) -> None:
@@ -134,17 +132,17 @@ def note_scenarios(config: LiveConfig, journal: Journal, at: int) -> None:
         journal.add_event(at, "info" if record["passed"] else "warning", "scenario", name, message, **record)
 
 
+def _covered(value: Any) -> Any:
+    "A secret as stars, its ${NAME} as it is; each of a list."
+    if isinstance(value, (list, tuple)):
+        return list(map(_covered, value))
+    return "***" if isinstance(value, str) and not value.startswith("${") else value
+
+
 def without_secrets(content: Any) -> Any:
     "The content as it may be kept: keys and tokens as their ${NAMES} or not at all."
-    covered = lambda value: (
-        list(map(covered, value))
-        if isinstance(value, (list, tuple))
-        else value
-        if not isinstance(value, str) or value.startswith("${")
-        else "***"
-    )
     hidden = lambda name, value: (
-        covered(value) if name.endswith("api_key") or name in ("alert_urls", "alerts") else without_secrets(value)
+        _covered(value) if name.endswith("api_key") or name in ("alert_urls", "alerts") else without_secrets(value)
     )  # an alert's URL holds its token
     if isinstance(content, Mapping):
         return {name: hidden(name, value) for name, value in content.items()}

@@ -134,6 +134,7 @@ _CARRY_OUT = {
 def status_documents(engine) -> dict[str, dict[str, Any]]:
     "One document a part, as the monitor reads them."
     books, executor, now = engine.executor.books, engine.executor, engine.clock.now()
+    reconciled = "ok" if books.reconciled else "pending"
     documents = {
         "engine": {
             "state": engine.state,
@@ -154,7 +155,7 @@ def status_documents(engine) -> dict[str, dict[str, Any]]:
         },
         "broker": {"state": executor.broker_state[0], "reason": executor.broker_state[1], "checked": now},
         "reconciliation": {
-            "state": "locked" if books.locked else "ok" if books.reconciled else "pending",
+            "state": "locked" if books.locked else reconciled,
             "locked": dict(books.locked),
             "at": now,
         },

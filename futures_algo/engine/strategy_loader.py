@@ -1,4 +1,5 @@
-"""Follows a config file and the code it names: a valid change becomes a list of differences and new strategies, an invalid one leaves everything as it was."""
+"""Follows a config file and the code it names: a valid change becomes a list of differences and new strategies, an
+invalid one leaves everything as it was."""
 
 import ast
 import hashlib

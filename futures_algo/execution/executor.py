@@ -1,4 +1,5 @@
-"""From a signal to an order: judged by the gate, journaled, sent once, followed to its fill. Exits wait for what is under way and then always go."""
+"""From a signal to an order: judged by the gate, journaled, sent once, followed to its fill. Exits wait for what is
+under way and then always go."""
 
 import json
 import logging

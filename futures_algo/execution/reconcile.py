@@ -1,4 +1,5 @@
-"""Our books against the broker's: at start, after a crash, and on a timer, all by the same code. A difference locks the instrument and says what to do."""
+"""Our books against the broker's: at start, after a crash, and on a timer, all by the same code. A difference locks
+the instrument and says what to do."""
 
 from collections.abc import Iterable
 from dataclasses import asdict

@@ -1,4 +1,5 @@
-"""Following an order to its end: NinjaTrader's states as a table, fills booked once, and doubt resolved by looking instead of guessing."""
+"""Following an order to its end: NinjaTrader's states as a table, fills booked once, and doubt resolved by looking
+instead of guessing."""
 
 from collections import Counter
 from collections.abc import Callable

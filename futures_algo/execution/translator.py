@@ -106,13 +106,14 @@ class SignalTranslator:
         exit asks the broker to refuse it once the
         position is gone, so that one that was lost and arrives late cannot open a position."""
         identity, closes = order_id(signal.id, attempt), not signal.is_entry and net * (1 if signal.is_long else -1) > 0
+        held = "long" if signal.is_long else "short"
         return OrderRequest(
             instrument_of(signal.contract, signal.bar_end),
             SIDES[signal.action],
             quantity,
             order_id=identity,
             oco_id=f"oco-{identity}",
-            require_market_position=("long" if signal.is_long else "short",) if closes else (),
+            require_market_position=(held,) if closes else (),
         )
 
     def exit_of(

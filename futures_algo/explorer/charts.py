@@ -35,7 +35,8 @@ def trade_columns(
 
 
 def _dollars(values: np.ndarray) -> list[str]:
-    return [f"{'+' if value > 0 else '−' if value < 0 else ''}${abs(value):,.0f}" for value in values.tolist()]
+    signs = {1: "+", -1: "−"}
+    return [f"{signs.get(np.sign(value), '')}${abs(value):,.0f}" for value in values.tolist()]
 
 
 class RunChart(CandleChart):
@@ -156,10 +157,8 @@ class EquityChart:
         time, equity = thinned(run.base.end, run.equity)
         low, high = min(equity.min(), 0.0), max(equity.max(), 0.0)
         room = (high - low) * 0.06 or 1.0
-        (
-            self.view.x_range.update(start=time[0] / 1e6, end=time[-1] / 1e6),
-            self.view.y_range.update(start=low - room, end=high + room),
-        )
+        self.view.x_range.update(start=time[0] / 1e6, end=time[-1] / 1e6)
+        self.view.y_range.update(start=low - room, end=high + room)
         self.source.data = dict(time=time / 1e6, equity=equity, high=np.maximum.accumulate(np.maximum(equity, 0.0)))
 
     def mark(self, stretch: Stretch) -> None:

@@ -40,7 +40,8 @@ def slider_of(param: Param) -> Slider | None:
         4 * abs(param.default) if abs(param.default) > 1 else _REACH.get(param.unit, 200),
     )
     least, most = -math.inf if param.low is None else param.low, math.inf if param.high is None else param.high
-    low, high = max(least, -reach if least < -1 else 0 if least > 0 or least < -1 else least), min(most, reach)
+    bottom = -reach if least < -1 else min(least, 0)  # from nought where the least is above it
+    low, high = max(least, bottom), min(most, reach)
     return Slider(
         *((int(low), int(high)) if whole else (low, high)), _step(high - low, whole), whole, param.unit, least, most
     )

@@ -63,7 +63,8 @@ class ExplorerPage:
         self.view = pn.Row(
             pn.Column(self.strategy, self.symbol, self.list, width=320), right, sizing_mode="stretch_width"
         )
-        self._list_parameters(), self.refresh()
+        self._list_parameters()
+        self.refresh()
 
     def _list_parameters(self) -> None:
         kind, values = self.exploration.kind, self.exploration.parameters
@@ -85,7 +86,8 @@ class ExplorerPage:
 
     def _choose(self, **choice: str) -> None:
         self.exploration.choose(**choice)
-        self._list_parameters(), self.refresh()
+        self._list_parameters()
+        self.refresh()
 
     def refresh(self) -> None:
         "Run what is set and show it, or say in one line why not."
@@ -118,7 +120,8 @@ class ExplorerPage:
             self.chart, self._chart_of = RunChart(result, market), shape
             self.price.object = self.chart.view
         stretch = self.chart.draw(result, market, row)
-        self.equity_chart.draw(result), self.equity_chart.mark(stretch)
+        self.equity_chart.draw(result)
+        self.equity_chart.mark(stretch)
 
     def _go_to(self, moment: int) -> None:
         end = self.exploration.result.base.end

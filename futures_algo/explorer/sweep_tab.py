@@ -188,16 +188,7 @@ class HeatMap:
             every = max(1, size // 24)
             axis.ticker = list(range(0, size, every))
             axis.major_label_overrides = (
-                {
-                    at: (
-                        f"{grid.axes[name][at]:g}"
-                        if isinstance(grid.axes[name][at], (int, float))
-                        else str(grid.axes[name][at])
-                    )
-                    for at in range(size)
-                }
-                if name
-                else {0: ""}
+                {at: _tick_text(grid.axes[name][at]) for at in range(size)} if name else {0: ""}
             )
             axis.axis_label = name.replace("_", " ")
 
@@ -223,11 +214,15 @@ def _scale(metric: str, values: np.ndarray) -> dict[str, float]:
     return {"low": float(good.min()), "high": float(max(good.max(), good.min() + 1e-9))}
 
 
+def _tick_text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
 def _short(metric: str, value: float) -> str:
     "A figure that fits into a cell."
     if metric.endswith("_usd"):
         return f"{value / 1000:.1f}k" if abs(value) >= 1000 else f"{value:.0f}"
-    return f"{value:.0%}" if metric == "win_rate" else f"{value:.0f}" if metric == "trades" else f"{value:.2f}"
+    return format(value, {"win_rate": ".0%", "trades": ".0f"}.get(metric, ".2f"))
 
 
 class SweepTab(w.VBox):
@@ -264,7 +259,8 @@ class SweepTab(w.VBox):
         for text in self.texts:
             text.observe(lambda _: self.estimate(), "value")
         self.metric.observe(lambda _: self._draw(), "value")
-        self.start.on_click(lambda _: self.run()), self.stop.on_click(lambda _: self.cancel())
+        self.start.on_click(lambda _: self.run())
+        self.stop.on_click(lambda _: self.cancel())
         table = w.VBox([w.HTML("<b>Best combinations</b>"), self.best], layout=w.Layout(flex="0 1 400px"))
         super().__init__(
             [

@@ -1,4 +1,5 @@
-"""Live bars that arrive once, in order, whatever the connection does, with the contract behind them and the state of the feed."""
+"""Live bars that arrive once, in order, whatever the connection does, with the contract behind them and the state of
+the feed."""
 
 import logging
 import queue

@@ -1,4 +1,5 @@
-"""Records of one session after another become one stream of events: each bar once and in order, under the contract it belongs to."""
+"""Records of one session after another become one stream of events: each bar once and in order, under the contract it
+belongs to."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -110,10 +111,8 @@ class Intake:
         ] = {}  # instrument -> symbol -> contract; two symbols may mean one instrument
         self._whole_from, self._fresh = 0, False  # ns, bars that start before it began before we listened
         self._set_boundary()
-        self.say(
-            "connecting",
-            "live from now" if start is None else "all that is kept" if start == 0 else f"from {clock_text(start)}",
-        )
+        since = f"from {clock_text(start)}" if start else "all that is kept"
+        self.say("connecting", "live from now" if start is None else since)
         return Subscription(dataset, self.schema, symbology, tuple(self._asked), start)
 
     def _ask(self) -> tuple[str, dict[str, list[str]]]:

@@ -90,7 +90,9 @@ def import_file(
     bars = read_bars(path, symbol, tz=tz, timeframe=timeframe, stamp=stamp, columns=columns, contract=contract)
     if not len(bars):
         raise DataError("file", Path(path).name, "must hold at least one bar", path=str(path))
-    source = "argument" if contract else "file" if any(bars.contracts) else "calendar"
+    source = "file" if any(bars.contracts) else "calendar"
+    if contract:
+        source = "argument"
     bars = name_contracts(bars)
     write_dbn(out, {symbol: bars}, dataset=dataset)
     return _imported(validate_bars(bars), bars, out, source)
@@ -103,13 +105,9 @@ def read_bars(path: "Path | str", symbol: str, check: bool = True, **options: An
         if check:
             refuse_faults(bars, str(path))
         return bars
-    reader = (
-        read_parquet
-        if name.endswith((".parquet", ".pq"))
-        else read_csv
-        if name.endswith((".csv", ".csv.gz", ".csv.zst", ".txt"))
-        else None
-    )
+    reader = read_csv if name.endswith((".csv", ".csv.gz", ".csv.zst", ".txt")) else None
+    if name.endswith((".parquet", ".pq")):
+        reader = read_parquet
     if reader is None:
         raise InputError(
             "file", str(path), "must be .csv, .csv.gz, .parquet, .dbn or .dbn.zst", "rename it by what it holds"

@@ -1,4 +1,5 @@
-"""What every indicator is: a definition with checked parameters, a batch form and a live form of the same compiled step."""
+"""What every indicator is: a definition with checked parameters, a batch form and a live form of the same compiled
+step."""
 
 import inspect
 import json

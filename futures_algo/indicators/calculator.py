@@ -1,4 +1,5 @@
-"""Drives the indicators of a strategy bar by bar over its timeframes, says honestly when they are ready, and survives a restart bit for bit."""
+"""Drives the indicators of a strategy bar by bar over its timeframes, says honestly when they are ready, and survives
+a restart bit for bit."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -125,7 +125,9 @@ def packages(patient: Patient) -> Iterator[Check]:
 def disk(patient: Patient) -> Iterator[Check]:
     base = next(folder for folder in (patient.journal.parent, *patient.journal.parents) if folder.is_dir())
     free = shutil.disk_usage(base).free / 2**30
-    status = FAIL if free < FREE_NEEDED else WARN if free < FREE_WANTED else OK
+    status = WARN if free < FREE_WANTED else OK
+    if free < FREE_NEEDED:
+        status = FAIL
     yield Check(
         "disk",
         status,
@@ -164,7 +166,9 @@ def clock(patient: Patient) -> Iterator[Check]:
     except (OSError, ValueError) as error:
         yield Check("clock", WARN, f"{patient.ntp} did not answer ({error})", "name a reachable time server with --ntp")
         return
-    status = FAIL if abs(skew) > SKEW_LIMIT else WARN if abs(skew) > SKEW_WARNING else OK
+    status = WARN if abs(skew) > SKEW_WARNING else OK
+    if abs(skew) > SKEW_LIMIT:
+        status = FAIL
     yield Check(
         "clock",
         status,

@@ -80,11 +80,9 @@ class LiveTradingSystem:
                 'set "dry_run": false, or leave --live away',
                 "execution.dry_run",
             )
-        self.mode, self.simulation = (
-            "simulation" if simulation is not None else "live" if live else "dry_run",
-            simulation,
-        )
+        self.mode, self.simulation = "live" if live else "dry_run", simulation
         if simulation is not None:
+            self.mode = "simulation"
             self._refuse_real_servers()
         self._engine: OwnedEngine | None = None
         self._ended = threading.Event()

@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..core.contracts import product, root_of
+from ..core.paths import asset
 from ..core.types import SECOND, InputError
 from ..core.sessions import EXCHANGE_ZONE
 
@@ -28,7 +29,9 @@ class Safe(str):
 
 def esc(value: Any) -> Safe:
     "The value as text that cannot become markup."
-    return value if isinstance(value, Safe) else Safe(html.escape("" if value is None else str(value)))
+    if isinstance(value, Safe):
+        return value
+    return Safe("" if value is None else html.escape(str(value)))
 
 
 def tag(name: str, *content: Any, cls: str = "", **attributes: Any) -> Safe:
@@ -52,9 +55,12 @@ def money(value: float | None, sign: bool = True) -> Safe:
     "US dollars with cents, coloured and signed."
     if value is None or math.isnan(value):
         return Safe("–")
-    text = number(abs(value), 2)
-    mark = "−" if round(value, 2) < 0 else "+" if sign and round(value, 2) > 0 else ""
-    return tag("span", f"{mark}${text}", cls="" if not sign or not round(value, 2) else "up" if value > 0 else "down")
+    text, cents = number(abs(value), 2), round(value, 2)
+    if not cents:
+        return tag("span", f"${text}")
+    plus = "+" if sign else ""
+    mark, tone = ("−", "down") if cents < 0 else (plus, "up")
+    return tag("span", f"{mark}${text}", cls=tone if sign else "")
 
 
 @lru_cache(512)
@@ -173,35 +179,6 @@ def chip(label: str, value: Any, level: str, detail: Any = "") -> Safe:
     )
 
 # %% ../../nbs/monitor/03_html.ipynb #14221042
-_LIGHT = "--bg:#f3f5f7;--card:#fff;--ink:#18212b;--soft:#5a6672;--line:#e1e6eb;--up:#0b7250;--down:#b3322b;--warn:#8a5800;--accent:#1f5fa8;--wash:#eef2f6;color-scheme:light;"
-_DARK = "--bg:#0d1116;--card:#151b22;--ink:#e3e8ee;--soft:#95a1ae;--line:#262f39;--up:#43cd9b;--down:#ff8078;--warn:#eeb54d;--accent:#74b4f2;--wash:#1b232c;color-scheme:dark;"
+ROOT_CSS = asset("monitor", "root.css")
 
-ROOT_CSS = f"""
-:host {{ {_LIGHT} background: var(--bg); color: var(--ink); display: grid !important; gap: 0 10px; padding: 0 12px 20px; box-sizing: border-box; min-height: 100vh;
-  grid-template-columns: repeat(12, minmax(0, 1fr)); grid-template-rows: auto auto auto 1fr; align-items: start; font: 13px/1.4 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }}
-@media (prefers-color-scheme: dark) {{ :host {{ {_DARK} }} }}
-:host(.light) {{ {_LIGHT} }} :host(.dark) {{ {_DARK} }}
-.wide {{ grid-column: 1 / -1 }} .chart, .side, .tables {{ margin-top: 10px !important }} .chart, .tables {{ grid-column: 1 / span 8 }} .side {{ grid-column: 9 / span 4; grid-row: 3 / span 2 }}
-.band {{ position: sticky; top: 0; z-index: 5; margin: 0 -12px !important; width: auto !important; max-width: none !important; justify-self: stretch; }}
-@media (max-width: 1180px) {{ .chart, .tables, .side {{ grid-column: 1 / -1; grid-row: auto }} }}
-@media (max-width: 760px) {{ :host {{ padding: 0 8px 16px }} .band {{ position: static; margin: 0 -8px !important }} }}
-"""
-
-CARD_CSS = """
-:host { color: var(--ink); font: 13px/1.4 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-variant-numeric: tabular-nums; }
-.bk-clearfix { display: block !important; width: 100%; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-h2 { font-size: 12px; font-weight: 600; margin: 0; padding: 8px 12px; letter-spacing: .01em; display: flex; justify-content: space-between; align-items: baseline; gap: 12px; }
-h2 small { font-weight: 400; color: var(--soft); font-size: 12px; text-align: right; }
-.scroll { overflow: auto; max-height: 262px; border-top: 1px solid var(--line); }
-.scroll:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
-table { border-collapse: collapse; width: 100%; }
-th { position: sticky; top: 0; background: var(--card); color: var(--soft); font-weight: 500; font-size: 11px; text-align: left; white-space: nowrap; }
-th, td { padding: 4px 8px; } th:first-child, td:first-child { padding-left: 12px } th:last-child, td:last-child { padding-right: 12px }
-td { border-top: 1px solid var(--line); white-space: nowrap; vertical-align: baseline; } td[colspan] { white-space: normal } .wrap { display: inline-block; white-space: normal; min-width: 22ch; max-width: 64ch; overflow-wrap: anywhere; }
-tbody tr:first-child td { border-top: 0 } tbody tr:hover { background: var(--wash) }
-.r { text-align: right } .up { color: var(--up) } .down { color: var(--down) } .warn { color: var(--warn) } .soft, i { color: var(--soft); font-style: normal }
-time i { font-size: 11px; margin-left: 5px } .empty { color: var(--soft); margin: 0; padding: 4px 12px 12px }
-.tag { display: inline-block; border: 1px solid currentColor; border-radius: 4px; padding: 0 5px; font-size: 11px; line-height: 16px; }
-.name { font-weight: 600; overflow-wrap: anywhere; }
-"""
+CARD_CSS = asset("monitor", "card.css")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError
 
 _N, _R, _P = 2**15, 8, 3
@@ -123,10 +124,7 @@ def refusal() -> Any:
     return pn.pane.HTML(f"<h3>Refused</h3><p>{text}</p>")
 
 
-_LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>futures-algo monitor</title>
-<style>:root{color-scheme:light dark}body{font:15px system-ui,sans-serif;display:grid;place-items:center;min-height:90vh}form{display:grid;gap:10px;width:260px}input,button{font:inherit;padding:8px}p{color:#b3322b;margin:0;min-height:1.4em}</style>
-<form method="post"><b>futures-algo monitor</b><label for="u">User</label><input id="u" name="username" autocomplete="username" autofocus required><label for="p">Password</label>
-<input id="p" name="password" type="password" autocomplete="current-password" required><button>Log in</button><p role="alert">%s</p></form></html>"""
+_LOGIN = asset("monitor", "login.html")
 _TRIES, _WINDOW = 8, 60.0  # failed logins from one address within so many seconds
 
 
@@ -138,7 +136,7 @@ def login_provider(users: dict[str, dict[str, str]]) -> Any:
 
     class Login(BasicLoginHandler):
         def get(self):
-            self.write(_LOGIN % "")
+            self.write(_LOGIN)
 
         async def post(self):
             name, password, address = (
@@ -158,7 +156,7 @@ def login_provider(users: dict[str, dict[str, str]]) -> Any:
 
         def _again(self, status: int, text: str) -> None:
             self.set_status(status)
-            self.write(_LOGIN % html.escape(text))
+            self.write(_LOGIN.replace("<!-- problem -->", html.escape(text)))
 
     class Provider(BasicAuthProvider):
         login_handler = Login
@@ -241,7 +239,9 @@ class PageServer:
             server._tornado.websocket_origins.update(
                 {f"127.0.0.1:{self.port}", f"localhost:{self.port}", f"[::1]:{self.port}"}
             )
-        host = f"[{address}]" if ":" in address else "127.0.0.1" if address == "0.0.0.0" else address
+        host = f"[{address}]" if ":" in address else address
+        if address == "0.0.0.0":
+            host = "127.0.0.1"
         self.url = f"{'https' if self._tls else 'http'}://{host}:{self.port}"
         return server
 
@@ -272,12 +272,12 @@ def serve(
     config_path: "str | Path | None" = None,
 ) -> PageServer:
     "Serve the monitor from a thread of this process."
-    from futures_algo.monitor.page import monitor_app, release, shared_screens
+    from futures_algo.monitor.page import monitor_app, release, shared_views
 
     known = read_users(users) if users else {}
     check_exposure(address, bool(known or oauth), bool(tls or behind_proxy))
-    screens = shared_screens(journal_path)
-    screens.day(screens.reader.view)  # read before the first browser asks
+    views = shared_views(journal_path)
+    views.day(views.reader.view)  # read before the first browser asks
 
     def build():
         import panel as pn

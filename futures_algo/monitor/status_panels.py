@@ -12,6 +12,7 @@ from bisect import bisect_left
 from operator import attrgetter
 from typing import Any
 
+from ..core.paths import asset
 from ..core.types import SECOND
 from ..journal.reader import View, engine_beat, engine_word
 from .html import EXCHANGE_NAME, Clocks, Safe, card, chip, esc, number, span, table, tag
@@ -42,9 +43,9 @@ def market_state(view: View, clock: int, clocks: Clocks) -> tuple[str, str, str]
         return "idle", "unknown", ""
     opened = sorted(symbol for symbol, market in markets.items() if market.get("open"))
     following = min((market["next"] for market in markets.values() if market.get("next")), default=0)
-    word = (
-        "open" if len(opened) == len(markets) else "closed" if not opened else f"{len(opened)} of {len(markets)} open"
-    )
+    word = f"{len(opened)} of {len(markets)} open" if opened else "closed"
+    if len(opened) == len(markets):
+        word = "open"
     verb = "closes" if opened else "opens"
     return (
         ("ok" if opened else "idle"),
@@ -132,13 +133,9 @@ def clock_line(view: View, clocks: Clocks, now: int) -> Safe:
     at = document.get("now", now) if simulated else now
     local, exchange = clocks.at(at, clocks.local), clocks.at(at, clocks.exchange)
     skew = document.get("skew_ms")
-    note = (
-        f"clock off by {number(skew)} ms"
-        if skew is not None and abs(skew) > 250
-        else "recorded time"
-        if simulated
-        else ""
-    )
+    note = "recorded time" if simulated else ""
+    if skew is not None and abs(skew) > 250:
+        note = f"clock off by {number(skew)} ms"
     return tag(
         "div",
         tag("b", f"{exchange:%H:%M:%S}"),
@@ -148,18 +145,7 @@ def clock_line(view: View, clocks: Clocks, now: int) -> Safe:
     )
 
 
-BAND_CSS = """
-.bandbox { display: flex; align-items: stretch; gap: 14px; background: var(--card); min-height: 46px; }
-.mode { display: flex; flex-direction: column; justify-content: center; padding: 4px 14px; min-width: 118px; line-height: 1.25; }
-.mode b { font-size: 15px; letter-spacing: .03em; } .mode span { font-size: 11px; opacity: .92; }
-.mode.live { background: #b3261e; color: #fff } .mode.dry_run { background: #1f5fa8; color: #fff } .mode.simulation { background: #6a4aa0; color: #fff } .mode.none { background: var(--wash); color: var(--soft) }
-.chips { display: flex; flex-wrap: wrap; gap: 2px 20px; align-items: center; flex: 1; padding: 5px 0; }
-.chip { display: flex; gap: 6px; align-items: baseline; white-space: nowrap; } .chip .label { color: var(--soft); } .chip b { font-weight: 600; } .chip i { font-size: 12px; max-width: 34ch; overflow: hidden; text-overflow: ellipsis; }
-.shape { font-size: 10px; } .ok .shape { color: var(--up) } .warn .shape, .warn b { color: var(--warn) } .bad .shape, .bad b { color: var(--down) } .idle .shape { color: var(--soft) }
-.account { display: flex; flex-direction: column; justify-content: center; text-align: right; line-height: 1.25; } .account span { color: var(--soft); font-size: 12px; }
-.clock { white-space: nowrap; line-height: 1.25; text-align: right } .clock b { font-size: 15px; } .clock span, .clock i { font-size: 12px; color: var(--soft) } .clock div { display: flex; gap: 8px; justify-content: flex-end }
-@media (max-width: 760px) { .bandbox { flex-wrap: wrap; padding: 0 8px 6px 0 } .mode { flex: 1 } .chips { order: 3; flex-basis: 100%; padding: 2px 8px; gap: 2px 14px } .clock { text-align: left } .clock div { display: inline-flex; margin-left: 8px } }
-"""
+BAND_CSS = asset("monitor", "band.css")
 
 # %% ../../nbs/monitor/04_status_panels.ipynb #e63f57de
 def troubles(view: View, clocks: Clocks, now: int) -> list[tuple[str, str, str]]:
@@ -264,11 +250,7 @@ def notices(view: View, clocks: Clocks, now: int) -> Safe:
     return tag("div", *lines, cls="notices", role="alert") if lines else Safe("")
 
 
-NOTICE_CSS = """
-.notices { padding-top: 10px; margin-bottom: -4px }
-.notice { display: flex; gap: 10px; align-items: baseline; flex-wrap: wrap; border-left: 4px solid; border-radius: 6px; background: var(--card); padding: 7px 12px; margin-bottom: 4px; overflow-wrap: anywhere; }
-.notice.bad { border-color: var(--down) } .notice.warn { border-color: var(--warn) } .notice.bad b, .notice.bad .shape { color: var(--down) } .notice.warn b, .notice.warn .shape { color: var(--warn) } .notice span:last-child { color: var(--soft) }
-"""
+NOTICE_CSS = asset("monitor", "notices.css")
 
 # %% ../../nbs/monitor/04_status_panels.ipynb #fef7bf88
 def feed_health(view: View, clocks: Clocks, now: int) -> Safe:
@@ -345,11 +327,8 @@ _SIGNS = {"debug": "·", "info": "○", "warning": "▲", "error": "✖", "criti
 def level_tag(level: str) -> Safe:
     "An event's level as shape, word and colour."
     word = str(level).lower()
-    return tag(
-        "span",
-        f"{_SIGNS.get(word, '○')} {word}",
-        cls="down" if word in ("error", "critical", "alarm") else "warn" if word == "warning" else "soft",
-    )
+    tones = {"error": "down", "critical": "down", "alarm": "down", "warning": "warn"}
+    return tag("span", f"{_SIGNS.get(word, '○')} {word}", cls=tones.get(word, "soft"))
 
 
 def events(view: View, clocks: Clocks, now: int) -> Safe:

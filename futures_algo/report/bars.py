@@ -98,13 +98,9 @@ def _compare(check: BarCheck, facts: Facts, symbol: str, recorded: Bars, opens: 
     inside = [fault for fault in check.faults[symbol] if fault[0] > opens]
     partial = set(ours.end[ours.partial].tolist())
     for end, what in inside:
-        cause = (
-            _why_missing(facts, end)
-            if what is Cause.BAR_MISSING
-            else Cause.WARM_UP
-            if end in partial
-            else Cause.UNEXPLAINED
-        )
+        cause = Cause.WARM_UP if end in partial else Cause.UNEXPLAINED
+        if what is Cause.BAR_MISSING:
+            cause = _why_missing(facts, end)
         check.lost += what is Cause.BAR_MISSING and cause is Cause.UNEXPLAINED
         check.differences.append(difference("bar", f"{symbol} 1min", end, cause, what=what.code))
     check.checked += int((recorded.end > opens).sum())
@@ -172,5 +168,7 @@ def _rebuild(check: BarCheck, facts: Facts, symbol: str, bars: Bars, opens: int)
     check.checked += len(made)
     for start, end, what, partial in wrong:
         cut = next((one for one in facts.breaks if start < one.at <= end or partial), None)
-        cause = Cause.__members__[cut.cause.upper()] if cut else Cause.WARM_UP if partial else Cause.UNEXPLAINED
+        cause = Cause.WARM_UP if partial else Cause.UNEXPLAINED
+        if cut:
+            cause = Cause.__members__[cut.cause.upper()]
         check.differences.append(difference("bar", f"{symbol} {bars.timeframe}", end, cause, what=what))

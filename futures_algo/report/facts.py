@@ -353,19 +353,14 @@ def _breaks(events: list[dict]) -> list[Break]:
         elif event["kind"] == "warm-up":
             told, goes_on = True, event["message"].startswith("continues")
             reloaded = state == "ready"
+            anew = "take_over" if reloaded or "keeps its position" in event["message"] else "warm"
             found.append(
                 Break(
                     event["at"],
                     "config_change" if reloaded else "restart",
                     event["message"],
                     event["subject"],
-                    (
-                        "continue"
-                        if goes_on
-                        else "take_over"
-                        if reloaded or "keeps its position" in event["message"]
-                        else "warm"
-                    ),
+                    "continue" if goes_on else anew,
                 )
             )
         elif event["kind"] == "config":

@@ -95,13 +95,11 @@ class Desk:
         orders = [order for order in self.by_signal.get(row["id"], []) if order["purpose"] in ("entry", "exit")]
         if orders:
             return self._attempts(row, orders)
-        cause = (
-            Cause.WAITING
-            if row["verdict"] == "pending" or row["id"] in self.sent_later
-            else gate_cause(row["denial"])
-            if row["verdict"] in ("denied", "dry_run")
-            else Cause.UNEXPLAINED
-        )
+        cause = Cause.UNEXPLAINED
+        if row["verdict"] == "pending" or row["id"] in self.sent_later:
+            cause = Cause.WAITING
+        elif row["verdict"] in ("denied", "dry_run"):
+            cause = gate_cause(row["denial"])
         self.check.causes[row["id"]] = cause
         self._note(
             "order",
@@ -197,13 +195,9 @@ class Desk:
     def _intent(self, row: dict[str, Any]) -> None:
         self.check.checked += 1
         if row["signal_id"] not in self.facts.signals or row["purpose"] in ("stop", "target"):
-            cause = (
-                Cause.PROTECTIVE_LEG
-                if row["purpose"] in ("stop", "target")
-                else Cause.BY_HAND
-                if not row["signal_id"]
-                else Cause.UNEXPLAINED
-            )
+            cause = Cause.UNEXPLAINED if row["signal_id"] else Cause.BY_HAND
+            if row["purpose"] in ("stop", "target"):
+                cause = Cause.PROTECTIVE_LEG
             self._note(
                 "order",
                 row["order_id"],

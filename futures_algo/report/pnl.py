@@ -90,13 +90,9 @@ class Line:
             return Cause.NO_MODEL_PRICE
         if row["signal_id"] in signals.causes:
             return signals.causes[row["signal_id"]]
-        return (
-            Cause.MANUAL_TRADE
-            if not row["order_id"]
-            else Cause.PROTECTIVE_LEG
-            if not row["signal_id"]
-            else Cause.UNEXPLAINED
-        )
+        if not row["order_id"]:
+            return Cause.MANUAL_TRADE
+        return Cause.UNEXPLAINED if row["signal_id"] else Cause.PROTECTIVE_LEG
 
     def add_model(self, signal: Any, signals: SignalCheck, desk: Desk, after: dict[str, float], filled: int) -> None:
         "A decision's dollars to the session's last price; what was not filled of it has its cause."

@@ -1,13 +1,16 @@
-"""Explain a session from its journal: every signal, order, fill and dollar that research would not have had carries a cause, or is unexplained."""
+"""Explain a session from its journal: every signal, order, fill and dollar that research would not have had carries a
+cause, or is unexplained."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import MINUTE, Bars, to_timestamp
 from futures_algo.report.bars import BarCheck, check_bars, difference, read_recording
 from futures_algo.report.causes import Cause
@@ -204,35 +207,24 @@ def _feed(facts: Facts) -> dict[str, Any]:
     }
 
 
-_STYLE = """body{font:14px system-ui,sans-serif;max-width:1100px;margin:2em auto;color:#222}table{border-collapse:collapse;margin:.5em 0 2em}
-td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.bad{color:#b00020;font-weight:600}.good{color:#1b6e3c;font-weight:600}code{font-size:12px;color:#555}"""
+def _shown(value: Any) -> str:
+    "A value as text that cannot become markup; a dictionary as its names and values."
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, dict):
+        return escape(str(value))
+    written = lambda part: f"{part:,.2f}" if isinstance(part, float) else str(part)
+    return escape(", ".join(f"{name} {written(part)}" for name, part in value.items()))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     "Rows as an HTML table."
     if not rows:
         return "<p>none</p>"
-    shown = lambda value: (
-        f"{value:,.2f}"
-        if isinstance(value, float)
-        else (
-            f"{value:,}"
-            if isinstance(value, int)
-            else (
-                escape(
-                    ", ".join(
-                        f"{name} {part:,.2f}" if isinstance(part, float) else f"{name} {part}"
-                        for name, part in value.items()
-                    )
-                )
-                if isinstance(value, dict)
-                else escape(str(value))
-            )
-        )
-    )
     cell = lambda value: (
-        f"<td class='n'>{shown(value)}</td>" if isinstance(value, (int, float)) else f"<td>{shown(value)}</td>"
+        f"<td class='n'>{_shown(value)}</td>" if isinstance(value, (int, float)) else f"<td>{_shown(value)}</td>"
     )
     head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in rows[0])
     return (
@@ -283,11 +275,9 @@ def _dollars(amount: float) -> str:
 
 def page(report: Report) -> str:
     "The report as HTML."
-    verdict = (
-        f"<span class='good'>{'every one has a cause' if report.differences else 'nothing to explain'}</span>"
-        if report.ok
-        else f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
-    )
+    verdict = f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
+    if report.ok:
+        verdict = f"<span class='good'>{'every one has a cause' if report.differences else 'nothing to explain'}</span>"
     meanings = dict(Cause.table())
     causes = [{"cause": cause, "times": times, "meaning": meanings[cause]} for cause, times in report.causes.items()]
     parts = [
@@ -303,8 +293,11 @@ def page(report: Report) -> str:
         ),
     ]
     body = curve(report.equity) + "".join(f"<h2>{name}</h2>{table(rows)}" for name, rows in parts)
-    return (
-        "<!doctype html><meta charset='utf-8'><title>Session"
-        f" {report.session}</title><style>{_STYLE}</style><h1>Session {report.session}</h1><p>{report.checked:,}"
-        f" comparisons, {len(report.differences):,} differences, {verdict}</p>{body}"
+    return Template(asset("report", "report.html")).substitute(
+        session=report.session,
+        style=asset("report", "report.css"),
+        checked=f"{report.checked:,}",
+        differences=f"{len(report.differences):,}",
+        verdict=verdict,
+        body=body,
     )

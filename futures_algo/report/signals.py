@@ -232,7 +232,9 @@ class Line:
             model, row = expected.get(identity), self.live.get(identity)
             if model and row and not (changes := _changes(model, row)):
                 continue
-            what = "changed" if model and row else "missing" if model else "extra"
+            what = "missing" if model else "extra"
+            if model and row:
+                what = "changed"
             cause, why = self._explain(identity, model, row, at) if not failure else (Cause.CODE_CHANGE, failure)
             told = model._asdict() if model else row
             detail = {"strategy": self.name, "symbol": self.symbol, "action": told["action"], "why": why} | (

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.paths import asset
 from ..core.types import Bars
 from .performance import FIGURES, drawdown, written
 from ..core.sessions import EXCHANGE_ZONE
@@ -38,7 +39,8 @@ def _plain(axis: "Axes", title: str) -> None:
     axis.set_axisbelow(True)
     axis.tick_params(labelsize=8, colors=INK, length=0)
     for name, spine in axis.spines.items():
-        spine.set_visible(name == "bottom"), spine.set_color(FAINT)
+        spine.set_visible(name == "bottom")
+        spine.set_color(FAINT)
 
 
 def _dollars(axis: "Axes") -> None:
@@ -52,7 +54,9 @@ def _times(axis: "Axes", time: np.ndarray, labels: int = 8) -> None:
     at = pd.DatetimeIndex(time.view("M8[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
     rows = np.unique(np.linspace(0, len(time) - 1, labels).astype(int))
     days = (at[-1] - at[0]).days
-    style = "%d %b %H:%M" if days < 5 else "%d %b" if days < 200 else "%b %Y"
+    style = "%d %b" if days < 200 else "%b %Y"
+    if days < 5:
+        style = "%d %b %H:%M"
     axis.set_xticks(rows, [at[row].strftime(style) for row in rows])
     axis.set_xlim(-0.01 * len(time), 1.01 * len(time))
 
@@ -90,7 +94,9 @@ def _draw_band(axis: "Axes", base: Bars) -> None:
 
 
 def _draw_trades(axis: "Axes", trades: "pd.DataFrame", in_full: bool) -> None:
-    size = 26 if len(trades) <= 60 else 12 if in_full else 7
+    size = 12 if in_full else 7
+    if len(trades) <= 60:
+        size = 26
     for won, colour in ((True, PROFIT), (False, LOSS)):
         some = trades[(trades["pnl_usd"] > 0) == won]
         if in_full:
@@ -134,7 +140,8 @@ def draw_equity(axis: "Axes", result: Any) -> None:
     axis.axhline(0, color=FAINT, linewidth=1)
     axis.plot(rows, equity, color=LINE, linewidth=1.2)
     axis.fill_between(rows, 0, equity, color=LINE, alpha=0.10, linewidth=0)
-    _dollars(axis), _times(axis, result.time)
+    _dollars(axis)
+    _times(axis, result.time)
 
 
 def draw_drawdown(axis: "Axes", result: Any) -> None:
@@ -147,7 +154,8 @@ def draw_drawdown(axis: "Axes", result: Any) -> None:
     rows, fall = _thinned(-drawdown(result.equity))
     axis.fill_between(rows, 0, fall, color=LOSS, alpha=0.35, linewidth=0)
     axis.plot(rows, fall, color=LOSS, linewidth=0.8)
-    _dollars(axis), _times(axis, result.time)
+    _dollars(axis)
+    _times(axis, result.time)
 
 
 def _thinned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -257,11 +265,7 @@ def _figure(rows: int, size: tuple[float, float], heights: list[float]) -> tuple
     return figure, axes[:, 0]
 
 # %% ../../nbs/research/04_backtest_plots.ipynb #74d3bc73
-_STYLE = """body{font:14px/1.45 system-ui,sans-serif;color:#22303c;margin:0 auto;max-width:1080px;padding:24px}h1{font-size:22px;margin:0}h2{font-size:15px;margin:28px 0 6px}
-p{color:#5b6b78;margin:4px 0 12px}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(112px,1fr));gap:8px;margin:16px 0}.card{border:1px solid #e3e7eb;border-radius:8px;padding:8px 12px}
-.card b{display:block;font-size:16px}.card span,small{color:#5b6b78;font-size:12px}img{width:100%;display:block}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-td,th{padding:3px 8px;border-bottom:1px solid #eef1f4;text-align:right;font-weight:400}td:first-child,th:first-child{text-align:left}th{color:#5b6b78;font-size:12px}
-.bad{color:#c0392b}.note{border-left:3px solid #d9a441;padding:2px 10px;margin:6px 0}.note b{color:#22303c;font-weight:600}.columns{columns:2;column-gap:32px}@media(max-width:760px){.columns{columns:1}}@media print{body{padding:0}h2{break-after:avoid}}"""
+_STYLE = asset("research", "tearsheet.css")
 _CARDS = (
     "net_profit_usd",
     "max_drawdown_usd",

@@ -144,13 +144,9 @@ def _of_fills(facts: _Facts, limit: Thresholds) -> list[Remark]:
     "Whether the fills could have been had, and at what price."
     thin, rolls = _share(facts.contract_share > limit.volume_share), _share(facts.in_roll)
     spare = float(facts.pnl.sum()) / facts.tick_fills if facts.tick_fills else math.nan
-    left = (
-        f"{spare:.2f} more ticks a fill and the profit is gone"
-        if spare > 0
-        else "nothing is left after costs"
-        if spare <= 0
-        else "there are no fills"
-    )
+    left = "nothing is left after costs" if spare <= 0 else "there are no fills"
+    if spare > 0:
+        left = f"{spare:.2f} more ticks a fill and the profit is gone"
     seen = f"{thin:.1%} of fills are more" if thin == thin else "no fill is more"
     near = f"{rolls:.1%} of trades fill" if rolls == rolls else "no trade fills"
     return [

@@ -348,10 +348,8 @@ def plot_plateau(found: Optimization) -> Any:
     figure, axes = pyplot.subplots(figsize=(7, 1.6 + 0.45 * len(view)), layout="constrained")
     pyplot.close(figure)  # a figure no notebook shows twice
     shown = axes.imshow(view.to_numpy(np.float64), cmap="viridis", aspect="auto")
-    (
-        axes.set_xticks(range(view.shape[1]), [str(value) for value in view.columns]),
-        axes.set_yticks(range(len(view)), [str(value) for value in view.index]),
-    )
+    axes.set_xticks(range(view.shape[1]), [str(value) for value in view.columns])
+    axes.set_yticks(range(len(view)), [str(value) for value in view.index])
     axes.set(xlabel=view.columns.name or "", ylabel=view.index.name, title=f"{found.metric} of {found.plan.name}")
     chosen = [
         list(axis).index(getattr(found.strategy, axis.name)) if axis.name else 0 for axis in (view.columns, view.index)

@@ -228,7 +228,8 @@ def heat_map(table: "pd.DataFrame", grid: Mapping[str, Sequence], metric: str = 
     axes = figure.subplots()
     figure.colorbar(axes.imshow(values, cmap="viridis", aspect="auto"), ax=axes, label=metric)
     for name, ticks, labels in zip(varied, (axes.set_yticks, axes.set_xticks), (axes.set_ylabel, axes.set_xlabel)):
-        ticks(range(len(grid[name])), [str(value) for value in grid[name]]), labels(name)
+        ticks(range(len(grid[name])), [str(value) for value in grid[name]])
+        labels(name)
     if len(varied) == 1:
         axes.set_xticks([])
     best = plateau_of(table, grid, metric).parameters

@@ -167,7 +167,8 @@ def _of_trades(pnl: np.ndarray) -> dict[str, float]:
     "Figures of closed trades' profits."
     wins, losses = pnl[pnl > 0], pnl[pnl < 0]
     gross, lost = float(wins.sum()), float(-losses.sum())
-    factor = gross / lost if lost else float("inf") if len(pnl) else float("nan")
+    without_loss = float("inf") if len(pnl) else float("nan")
+    factor = gross / lost if lost else without_loss
     return {
         "trades": len(pnl),
         "win_rate": _mean(pnl > 0),

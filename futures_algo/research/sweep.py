@@ -386,11 +386,13 @@ def sweep(
 def _on_threads(work: _Run, left: list[tuple[int, int]], done: Callable[[int, int], None]) -> None:
     if work.threads == 1:
         for part in left:
-            work.part(*part, None), done(*part)
+            work.part(*part, None)
+            done(*part)
         return
     with ThreadPoolExecutor(work.threads, "sweep") as pool:
         for part in left:
-            work.part(*part, pool), done(*part)
+            work.part(*part, pool)
+            done(*part)
 
 
 def _on_cluster(work: _Run, address: str, left: list[tuple[int, int]], done: Callable[[int, int], None]) -> None:

@@ -1,4 +1,5 @@
-"""What the combinations of a sweep share: each column made once, conditions asked of them, and each combination's run."""
+"""What the combinations of a sweep share: each column made once, conditions asked of them, and each combination's
+run."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock

@@ -426,11 +426,9 @@ class WalkForwardResult:
 
         figure, equity = Figure(figsize=(10, 3.4), layout="constrained"), self.equity
         money, ratios = figure.subplots(1, 2, width_ratios=(3, 1))
-        (
-            money.plot(equity.index, equity.to_numpy(), lw=1),
-            money.axhline(0, color="grey", lw=0.6),
-            money.set_ylabel("dollars"),
-        )
+        money.plot(equity.index, equity.to_numpy(), lw=1)
+        money.axhline(0, color="grey", lw=0.6)
+        money.set_ylabel("dollars")
         for one in self.results[1::2]:
             money.axvspan(
                 *(to_timestamp(int(at)) for at in (one.test.base.start[0], one.test.base.end[-1])),
@@ -439,7 +437,9 @@ class WalkForwardResult:
             )
         for name, shift in (("train", -0.2), ("test", 0.2)):
             ratios.bar(self.folds["fold"] + shift, self.folds[f"{name}_sharpe"].astype(float), 0.4, label=name)
-        ratios.set(xlabel="fold", ylabel="Sharpe ratio"), ratios.legend(), money.tick_params(axis="x", rotation=30)
+        ratios.set(xlabel="fold", ylabel="Sharpe ratio")
+        ratios.legend()
+        money.tick_params(axis="x", rotation=30)
         return figure
 
     def __str__(self) -> str:

@@ -1,4 +1,5 @@
-"""Many strategies decide at once; what leaves here is one deduplicated list, exits first, each line of it in signals.log."""
+"""Many strategies decide at once; what leaves here is one deduplicated list, exits first, each line of it in
+signals.log."""
 
 import json
 import logging
@@ -169,7 +170,8 @@ class SignalGenerator:
                 signal.strategy,
                 signal.symbol,
             ):
-                strategy.set_position(("LONG" if signal.is_long else "SHORT") if signal.is_entry else "FLAT")
+                side = "LONG" if signal.is_long else "SHORT"
+                strategy.set_position(side if signal.is_entry else "FLAT")
 
     def _rank(self, signal: Signal) -> tuple:
         return signal.is_entry, signal.bar_end, self.priority.get(signal.strategy, 0), signal.strategy, signal.leg

@@ -117,13 +117,11 @@ class Session:
         if self.door == "close_auth" or "auth" not in answer:
             return False
         digest = {hashlib.sha256(f"{token}|{key}".encode()).hexdigest() + "-" + key[-5:] for key in self.gateway.keys}
-        refusal = (
-            "Authentication failed."
-            if answer["auth"] not in digest
-            else "Unknown dataset."
-            if answer["dataset"] != self.gateway.dataset
-            else ""
-        )
+        refusal = ""
+        if answer["auth"] not in digest:
+            refusal = "Authentication failed."
+        elif answer["dataset"] != self.gateway.dataset:
+            refusal = "Unknown dataset."
         self.id = str(next(self.gateway.session_ids))
         self.writer.write(
             f"success=0|error={refusal}\n".encode() if refusal else f"success=1|session_id={self.id}\n".encode()

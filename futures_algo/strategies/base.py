@@ -143,7 +143,8 @@ class BaseStrategy:
         try:
             self._plan()
         except InputError:
-            vars(self).clear(), vars(self).update(before)
+            vars(self).clear()
+            vars(self).update(before)
             raise
 
     def _plan(self) -> None:
@@ -287,7 +288,9 @@ class BaseStrategy:
             return "LONG_EXIT" if decide["exit"] else None
         if self._side == "SHORT":
             return "SHORT_EXIT" if decide["short_exit"] else None
-        return "LONG_ENTRY" if decide["entry"] else "SHORT_ENTRY" if decide["short_entry"] else None
+        if decide["entry"]:
+            return "LONG_ENTRY"
+        return "SHORT_ENTRY" if decide["short_entry"] else None
 
     def update_parameters(self, new_config: Mapping[str, Any]) -> None:
         "Change parameters; all are checked before any is changed."

@@ -100,7 +100,9 @@ def _compared(expected: list[Signal], found: list[Signal], way: str) -> list[Dif
         a, b = ours.get(identity), theirs.get(identity)
         if a == b:
             continue
-        kind, signal = ("missing", a) if b is None else ("extra", b) if a is None else ("changed", b)
+        kind, signal = ("extra", b) if a is None else ("changed", b)
+        if b is None:
+            kind, signal = "missing", a
         detail = {"path": way, "sweep": a and a._asdict(), way: b and b._asdict()}
         rows.append((signal.bar_end, Difference(kind, identity, _when(signal.bar_end), elsewhere, detail)))
     if not rows and len(found) != len(theirs):

@@ -142,7 +142,8 @@ def base() -> dict:
 def test_twenty_reloads_lose_no_bar_and_leave_other_strategies_alone(recording, tmp_path, campaign):
     chance, kinds, answers = random.Random(5), 7, []
     with ExitStack() as stack:
-        (tmp_path / "whole").mkdir(), (tmp_path / "changed").mkdir()
+        (tmp_path / "whole").mkdir()
+        (tmp_path / "changed").mkdir()
         whole = World(stack, recording, tmp_path / "whole", base()).run()
         world = World(stack, recording, tmp_path / "changed", base())
 

@@ -48,9 +48,9 @@ def _watch(engine: Engine, begin: int, seconds: int) -> None:
     assert engine.process.wait(20) == 0
     with engine.journal() as journal:
         lags = _check(journal, engine, begin, minutes)
-    print(
-        f"\n{json.dumps({'seconds': seconds, 'cpu_share': round(cpu, 3), 'memory_mib': [round(memory[0] / 2**20), round(memory[-1] / 2**20)], 'bars': lags})}"
-    )
+    mebibytes = [round(memory[0] / 2**20), round(memory[-1] / 2**20)]
+    found = {"seconds": seconds, "cpu_share": round(cpu, 3), "memory_mib": mebibytes, "bars": lags}
+    print(f"\n{json.dumps(found)}")
 
 
 def _check(journal: Journal, engine: Engine, begin: int, minutes: int) -> int:

@@ -221,7 +221,7 @@ def test_before_each_question_to_the_broker_the_engine_says_that_it_lives(desk, 
 @pytest.mark.parametrize(
     "verb, refused", [("stop", True), ("resume", True), ("enable", True), ("halt", False), ("flatten", False)]
 )
-def test_what_was_asked_of_an_engine_that_was_not_there_is_carried_out_only_where_it_makes_safer(desk, verb, refused):  # noqa: F811
+def test_what_was_asked_of_an_absent_engine_is_carried_out_only_where_it_makes_safer(desk, verb, refused):  # noqa: F811
     import time
 
     it = desk()

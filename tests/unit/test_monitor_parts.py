@@ -370,7 +370,8 @@ def test_the_sentence_names_the_false_parts_of_the_entry():
             ]
         },
     )
-    assert why_no_trade(view, "s", "ES.c.0") == "Entry is false: cci < threshold (-62.40 < -100.00).".replace("-", "−")
+    said = "Entry is false: cci < threshold (-62.40 < -100.00)."
+    assert why_no_trade(view, "s", "ES.c.0") == said.replace("-", "−")
 
 
 @pytest.mark.parametrize(
