@@ -1,4 +1,4 @@
-"""One JSON file says which symbols, strategies and account; every mistake in it is named with its path, rule and remedy before anything starts."""
+"""One JSON file says which symbols, strategies and account; every mistake in it is named before anything starts."""
 
 import os
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ from bokeh.plotting import figure
 
 from futures_algo.core.contracts import product
 from futures_algo.explorer.model import Stretch, panes_of, stretch_of, thinned
-from futures_algo.monitor.chart import FALLING, GRID, INK, RISING, CandleChart, _style, candle_columns
+from futures_algo.monitor.chart import FALLING, GRID, INK, RISING, CandleChart, candle_columns, style_figure
 from futures_algo.research.backtest import BacktestResult
 from futures_algo.strategies.batch import Market
 
@@ -143,7 +143,7 @@ class EquityChart:
             sizing_mode="stretch_width",
             title="Equity in dollars, falls below its highest shaded; click to bring the candles there",
         )
-        _style(fig)
+        style_figure(fig)
         fig.title.update(text_font_size="11px", text_font_style="normal", text_color=INK)
         fig.varea("time", "equity", "high", source=self.source, fill_color=FALLING, fill_alpha=0.18)
         fig.hspan(0, line_color=GRID, line_alpha=0.7)

@@ -18,7 +18,7 @@ from futures_algo.core.types import FuturesAlgoError, InputError
 from futures_algo.explorer.bokeh_widget import BokehWidget
 from futures_algo.explorer.model import Exploration, round_step, slider_of
 from futures_algo.indicators.base import Param
-from futures_algo.monitor.chart import _style
+from futures_algo.monitor.chart import style_figure
 from futures_algo.research.performance import written
 from futures_algo.research.sweep import LOWER_IS_BETTER, sweep, values_of
 from futures_algo.strategies.batch import Market
@@ -138,7 +138,7 @@ class HeatMap:
         self.view = fig = figure(
             height=height, x_range=Range1d(0, 1), y_range=Range1d(0, 1), tools="", sizing_mode="stretch_width"
         )
-        _style(fig)
+        style_figure(fig)
         fig.grid.visible, fig.min_border_right = False, 16
         fig.rect(
             "x",

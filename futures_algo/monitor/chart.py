@@ -54,7 +54,7 @@ def candle_columns(bars: "Bars | Sequence[Bar]", first: int = 0) -> dict[str, np
     return columns | dict(colour=np.where(rising, RISING, FALLING), body=np.where(rising, 0.0, 0.9))
 
 
-def _style(fig: figure) -> None:
+def style_figure(fig: figure) -> None:
     "Quiet axes on a transparent ground."
     fig.background_fill_color = fig.border_fill_color = None
     fig.outline_line_color, fig.min_border_left, fig.min_border_right = None, 6, 64
@@ -85,7 +85,7 @@ class _Panes:
             sizing_mode="stretch_width",
             **kw,
         )
-        _style(fig)
+        style_figure(fig)
         fig.xaxis.visible = False
         return fig
 

@@ -12,6 +12,7 @@ import json
 import numpy as np
 
 from ..core.contracts import root_of
+from ..core.paths import asset
 from ..journal.daily_pnl import Day, contract_code, ledger_positions, point_value, signed
 from ..journal.reader import View
 from .html import Clocks, Safe, card, esc, money, number, price, table, tag, ticks
@@ -89,13 +90,9 @@ def positions(view: View, day: Day, clocks: Clocks) -> Safe:
 def _flat(view: View) -> str:
     "What no row means: flat only where both books are known."
     state = view.document("broker").get("state")
-    return (
-        "unknown: the broker cannot be reached"
-        if state == "down"
-        else "flat in both books"
-        if state
-        else "not known: no engine has asked the broker"
-    )
+    if state == "down":
+        return "unknown: the broker cannot be reached"
+    return "flat in both books" if state else "not known: no engine has asked the broker"
 
 
 def _books_note(view: View) -> tuple[Safe, ...]:
@@ -135,7 +132,9 @@ def _contract_rows(
         [line for line in day.lines if line.instrument == code],
     )
     row = broker.get(code)
-    held = None if view.document("broker").get("state") == "down" else row["quantity"] if row else 0
+    held = row["quantity"] if row else 0
+    if view.document("broker").get("state") == "down":
+        held = None
     mark = lines[0].mark if lines else row and row["mark"]
     head = (
         Safe(tag("b", code) + tag("i", f" {price(mark, code)}")),
@@ -145,13 +144,11 @@ def _contract_rows(
         money(sum(line.open for line in lines)),
         money(sum(line.net for line in lines)),
     )
-    words = (
-        tag("span", "▲ the broker's position is unknown", cls="warn")
-        if held is None
-        else _difference(view, code, held - total)
-        if held != total
-        else ""
-    )
+    words = ""
+    if held is None:
+        words = tag("span", "▲ the broker's position is unknown", cls="warn")
+    elif held != total:
+        words = _difference(view, code, held - total)
     detail = [
         (
             tag("span", line.strategy or "no strategy", cls="soft sub"),
@@ -237,11 +234,8 @@ def fills(view: View, day: Day, clocks: Clocks) -> Safe:
         for f in today[:100]
     ]
     cost = sum(slippage_usd(f) for f in today)
-    note = (
-        tag("span", f"{len(today)} today, slippage {'gained' if cost < 0 else 'cost'} ", money(abs(cost), sign=False))
-        if today
-        else ""
-    )
+    way, dollars = "gained" if cost < 0 else "cost", money(abs(cost), sign=False)
+    note = tag("span", f"{len(today)} today, slippage {way} ", dollars) if today else ""
     return card(
         "Fills",
         table(
@@ -412,13 +406,9 @@ def strategy_card(view: View, clocks: Clocks, name: str, symbol: str, document: 
     "State, parameters, warm-up and last evaluation of one strategy on one symbol."
     last = evaluation_of(view, name, symbol)
     enabled, ready = document.get("enabled", True), document.get("ready", False)
-    state = (
-        tag("span", "○ disabled", cls="soft")
-        if not enabled
-        else tag("span", "● ready", cls="up")
-        if ready
-        else tag("span", "▲ warming", cls="warn")
-    )
+    state = tag("span", "● ready", cls="up") if ready else tag("span", "▲ warming", cls="warn")
+    if not enabled:
+        state = tag("span", "○ disabled", cls="soft")
     parameters = " · ".join(
         f"{key} {value:g}".replace("-", "−") if isinstance(value, (int, float)) else f"{key} {value}"
         for key, value in (document.get("parameters") or {}).items()
@@ -457,11 +447,9 @@ def strategy_card(view: View, clocks: Clocks, name: str, symbol: str, document: 
 
 
 def _value(value: float | None) -> str:
-    return (
-        number(value, 2 if value is None or abs(value) >= 10 else 4)
-        if isinstance(value, (int, float)) or value is None
-        else esc(value)
-    )
+    if value is None or not isinstance(value, (int, float)):
+        return number(None) if value is None else esc(value)
+    return number(value, 2 if abs(value) >= 10 else 4)
 
 
 def strategies(view: View, clocks: Clocks) -> Safe:
@@ -477,13 +465,4 @@ def strategies(view: View, clocks: Clocks) -> Safe:
     )
 
 
-BOOKS_CSS = """
-.headline { padding: 0 12px; } .net { font-size: 26px; font-weight: 650; line-height: 1.25; letter-spacing: -.01em; }
-svg { display: block; width: 100%; height: 56px; } svg polyline { fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; } svg .gain { stroke: var(--up) } svg .loss { stroke: var(--down) } svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; opacity: .5 }
-.facts6 { display: grid; grid-template-columns: repeat(2, 1fr); gap: 2px 18px; padding: 6px 12px 10px; } .fact { display: flex; justify-content: space-between; gap: 8px; border-top: 1px solid var(--line); padding-top: 3px; } .fact span:first-child { color: var(--soft) } .fact b { font-weight: 500; white-space: nowrap } .fact b span { color: inherit }
-.sub { padding-left: 12px; } .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 0; border-top: 1px solid var(--line); }
-article { padding: 9px 12px 10px; border-bottom: 1px solid var(--line); box-shadow: 1px 0 0 var(--line); min-width: 0; } .sh { display: flex; gap: 8px; align-items: baseline; flex-wrap: wrap; } .push { margin-left: auto; color: var(--soft) } .push b { color: var(--ink) }
-.why { margin: 3px 0 5px; } ul { list-style: none; margin: 0 0 5px; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 0 14px; } li { display: flex; gap: 7px; border-top: 1px solid var(--line); padding: 1px 0; min-width: 0; } li i { margin-left: auto; font-size: 12px } li b { margin-left: auto; font-weight: 500 } li b { white-space: nowrap } li b + i { margin-left: 0; min-width: 32px; text-align: right } .decision, .term { grid-column: 1 / -1 } .decision { font-weight: 600 } .term { padding-left: 16px; color: var(--soft) } .term b { color: var(--ink) } li span:nth-child(2) { overflow-wrap: anywhere }
-.vals { display: flex; flex-wrap: wrap; gap: 1px 14px; } .val { color: var(--soft) } .val b { color: var(--ink); font-weight: 500 } .meta { display: flex; flex-wrap: wrap; gap: 0 12px; color: var(--soft); font-size: 12px; margin-top: 4px; overflow-wrap: anywhere }
-.warmup { display: flex; gap: 8px; align-items: center; } .warmup span { min-width: 44px } progress { flex: 1; height: 6px; accent-color: var(--accent); } .facts td, .facts th { position: static; font-size: 13px; border-top: 1px solid var(--line) } .facts th { color: var(--soft); font-weight: 400 } .facts td.soft { white-space: normal } .facts tr:first-child th { border-top: 0 } .tight :is(th, td):not(:first-child) { padding-left: 5px } .tight :is(th, td):not(:last-child) { padding-right: 5px }
-"""
+BOOKS_CSS = asset("monitor", "trading.css")

@@ -266,7 +266,7 @@ def test_every_action_is_journaled_with_who_and_when_and_answered(day, engine, v
 
 
 def test_two_browsers_share_one_reader_and_a_viewer_can_only_look(day, engine, visit):
-    from futures_algo.monitor.serving import hash_password
+    from futures_algo.monitor.access import hash_password
 
     users = {
         "anna": {"password": hash_password("correct horse"), "role": "trader"},

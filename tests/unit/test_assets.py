@@ -31,9 +31,9 @@ def monitor(tmp_path_factory) -> str:
     "Everything the monitor sends: the page with its controls, the frame around it, the first look, the login."
     from bokeh.core.templates import MACROS
 
-    from futures_algo.monitor.page import _CSS, _LOOK_CSS, _TOP_CSS, Page, JournalViews
+    from futures_algo.monitor.access import _LOGIN
+    from futures_algo.monitor.page import _CSS, _LOOK_CSS, _TOP_CSS, JournalViews, Page
     from futures_algo.monitor.page_shell import _template, shell_css
-    from futures_algo.monitor.serving import _LOGIN
 
     day = Day(tmp_path_factory.mktemp("assets") / "live.db")
     day.run(30)
