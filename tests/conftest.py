@@ -22,6 +22,13 @@ def pytest_configure(config):
     )  # @settings(settings.get_profile("campaign"))
 
 
+def pytest_collection_modifyitems(config, items):
+    "The limit of pyproject.toml is for an ordinary run; a campaign at its full length may take as long as it is."
+    for item in items:
+        if config.getoption("--full"):
+            item.add_marker(pytest.mark.timeout(4 * 3600), append=False)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     "The folder of real market data, which is not part of this repository."

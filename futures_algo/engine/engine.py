@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from futures_algo.aggregator.pipeline import BarPipeline, Instant
-from futures_algo.core.types import SECOND, Bar, Clock, DataClock, Signal
+from futures_algo.core.types import HOUR, MINUTE, SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
 from futures_algo.engine.strategy_guard import Guarded
@@ -26,6 +26,10 @@ scanner = logging.getLogger("futures_algo.scanner")  # what the strategies found
 STATUS_SECONDS = 0.5  # between status documents, wall time
 SNAPSHOT_SECONDS = 10.0  # between snapshots for a successor, wall time
 TURN_SECONDS = 0.25  # longest wait for the feed before commands and orders are looked at
+RECORDED_LOOK = (
+    MINUTE  # ns of recorded time between two such looks: how fast the bars come through must not decide where they fall
+)
+RECORDED_SNAPSHOT = HOUR  # ns of recorded time between snapshots
 STOP_PATIENCE = {
     "leave": 3.0,
     "protect": 10.0,
@@ -70,16 +74,17 @@ class Engine:
         self.mode, self.config_hash, self.on_turn = mode, config_hash, on_turn
         self.on_start, self.on_stop, self._saved, self._history = on_start, on_stop, saved, history
         self.generator = SignalGenerator((), executor, cooldown_s, priority)
+        self._journaled: dict[
+            tuple[str, str], int
+        ] = {}  # end of the newest bar in the journal, by symbol and timeframe
         self.follow(runners)
         self.counts: Counter = Counter()  # bars_in, signals, and completed bars by timeframe
         self.feed_state = FeedState("connecting", "", 0)
         self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
         self._poll_every, self._reconcile_every = int(poll_seconds * SECOND), int(reconcile_seconds * SECOND)
         self._next_poll = self._next_reconcile = self._compared = 0
-        self._next_status, self._next_snapshot = 0.0, time.monotonic() + SNAPSHOT_SECONDS
-        self._journaled: dict[
-            tuple[str, str], int
-        ] = {}  # end of the newest bar in the journal, by symbol and timeframe
+        self._is_recorded, self._next_look = isinstance(clock, DataClock), 0
+        self._next_status, self._next_snapshot = 0.0, self._snapshot_after()
         self._latest: dict[str, Bar] = {}  # the last closed bar of each symbol
         self._noted: dict[tuple[str, str], int] = {}  # (strategy, symbol) -> end of the evaluation in the journal
         self.trading_state = ("ACTIVE", 0)  # what entries meet, and since when (ns UTC)
@@ -136,15 +141,16 @@ class Engine:
     def _begin(self) -> None:
         "Reconcile, go back to where the last engine stood, and only then trade."
         engine_state.remember_commands(self)
+        self._journaled = self.journal.ends()
         self._enter("recovering")
         self._report_differences(self.executor.recover())
-        self._journaled = self.journal.ends()
         if self._saved:
             self._enter("warming up")
             engine_state.restore(self, self._saved)
         elif self._history:
             self._enter("warming up")
             engine_state.warm_up(self, engine_state.fetched(self, self._history))
+        self.save()  # whatever comes, the next engine goes on from a moment this one has stood at
         self._enter("ready")
 
     def stop(self, reason: str) -> None:
@@ -156,6 +162,11 @@ class Engine:
         known = {id(one.runner): one for one in self.generator.strategies}
         self.runners = list(runners)
         self.generator.strategies = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
+        for one in self.generator.strategies:
+            if id(one.runner) not in known:
+                one.silent_through = self.acted().get(
+                    one.symbol, 0
+                )  # an engine before this one decided there, by what held then
 
     def is_broken(self, runner) -> bool:
         return any(one.is_broken for one in self.generator.strategies if one.runner is runner)
@@ -194,14 +205,26 @@ class Engine:
 
     def _turn(self) -> None:
         "The feed's events for a moment, then everything that is due."
+        heard = False
         for event in self.feed.events(TURN_SECONDS):
+            heard = True
             self._handlers[type(event)](event)
             if self.stop_reason:
                 return
-            if time.monotonic() >= self._next_status:
+            if self._is_look(event):
                 self._due()
-        if not self.stop_reason:
+        if not (self.stop_reason or heard and self._is_recorded):
             self._due()
+
+    def _is_look(self, event) -> bool:
+        """Whether to look up behind this event. Over recorded bars that is a matter of their time: behind an interval's
+        end, and not in what an engine before this one has seen."""
+        if not self._is_recorded:
+            return time.monotonic() >= self._next_status
+        if type(event) is not IntervalEnd or event.end < max(self._next_look, self.clock.now()):
+            return False
+        self._next_look = event.end - event.end % RECORDED_LOOK + RECORDED_LOOK if RECORDED_LOOK else 0
+        return True
 
     def _due(self) -> None:
         "Commands, orders, books and status, each when its time has come."
@@ -218,20 +241,28 @@ class Engine:
             self._report_differences(self.executor.reconcile())
         if time.monotonic() >= self._next_status:
             self.write_status()
-        if time.monotonic() >= self._next_snapshot:
-            self._save()
+        if self.elapsed() >= self._next_snapshot:
+            self.save()
         if self.reloader:
             self.reloader.follow(self)
         self.on_turn(self)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        "Take a snapshot for a successor."
         engine_state.save(self)
-        self._next_snapshot = time.monotonic() + SNAPSHOT_SECONDS
+        self._next_snapshot = self._snapshot_after()
+
+    def elapsed(self) -> float:
+        "What snapshots and looks at the config go by: seconds, of recorded time over recorded bars."
+        return self.clock.now() / SECOND if self._is_recorded else time.monotonic()
+
+    def _snapshot_after(self) -> float:
+        return self.elapsed() + (RECORDED_SNAPSHOT / SECOND if self._is_recorded else SNAPSHOT_SECONDS)
 
     def _end(self) -> None:
         self.stop_reason = self.stop_reason or f"the feed closed: {self.feed.reason}"
         self._enter("stopping")
-        self._save()
+        self.save()
         self.feed.shutdown()
         self.executor.client.set_stop_timeout(STOP_PATIENCE[self.on_stop])
         handover.leave(self, self.on_stop)
@@ -247,6 +278,7 @@ class Engine:
             "engine",
             self.run_id,
             f"{state}{': ' + self.stop_reason if self.stop_reason else ''}",
+            through=self.acted(),
         )
         self.write_status()
 
@@ -281,6 +313,13 @@ class Engine:
             scanner.info(
                 "%s %s %s at %s: %s", signal.strategy, signal.action, signal.contract, signal.price, signal.reason
             )
+
+    def acted(self) -> dict[str, int]:
+        """End (ns UTC) of what was acted on of each symbol, by this engine or one before it: a change that is made now
+        holds for what ends later."""
+        reached = self.pipeline.minutes.reached()
+        before = {symbol: end for (symbol, timeframe), end in self._journaled.items() if timeframe == "1min"}
+        return {symbol: max(before.get(symbol, 0), reached.get(symbol, 0)) for symbol in {**before, **reached}}
 
     def journal_bar(self, bar: Bar, received: int) -> None:
         "Write a bar unless an engine before this one has."

@@ -25,7 +25,10 @@ class Reloader:
     "What the engine asks between events: has the config changed?"
 
     def __init__(self, loader: StrategyLoader):
-        self.loader, self._next_look = loader, 0.0
+        self.loader, self._next_look = (
+            loader,
+            (0.0, 0.0),
+        )  # seconds, by the engine's time and by the wall's: recorded time may stand still
         self._checked = self._applied = 0  # ns UTC, wall
         self._lines: list[str] = []  # the latest change
         self._told: list[str] = []  # errors that were said
@@ -34,12 +37,10 @@ class Reloader:
     def follow(self, engine) -> None:
         "Look at the file when its time has come; apply what is valid, and take over history that has come."
         self._late.take(engine)
-        if time.monotonic() < self._next_look:
+        now, every = (engine.elapsed(), time.monotonic()), self.loader.running.config.engine.reload_seconds
+        if all(at < due for at, due in zip(now, self._next_look)):
             return
-        self._next_look, self._checked = (
-            time.monotonic() + self.loader.running.config.engine.reload_seconds,
-            time.time_ns(),
-        )
+        self._next_look, self._checked = (now[0] + every, now[1] + every), time.time_ns()
         if self.loader.look():
             self._act(engine)
 
@@ -95,9 +96,14 @@ class Reloader:
             self.loader.errors, self.loader.next = [error], None
             return None
         _install(engine, loaded, self.loader.runners)
-        self._ask_history(engine, loaded, before, past)
         self._applied, self._lines = time.time_ns(), changes.lines()
-        _record(engine, loaded, changes, self.loader.path.name)
+        with (
+            engine.journal.together()
+        ):  # an engine that goes on from before the change would decide by it where this one did not
+            past.tell()
+            _record(engine, loaded, changes, self.loader.path.name)
+            engine.save()
+        self._ask_history(engine, loaded, before, past)
         _hand_over(engine, before, loaded.config.engine.on_remove)
         _settle(engine, before)
         return changes
@@ -119,6 +125,7 @@ class _Past:
 
     def __init__(self, engine):
         self.engine, self.through = engine, engine.pipeline.minutes.reached()
+        self._told: list[tuple[str, str, int]] = []  # subject, message, where its bars end
 
     def minutes(self, symbol: str) -> list[Bar]:
         return self.bars(symbol, Timeframe(1), PAST_MINUTES)
@@ -151,14 +158,21 @@ class _Past:
                 "mend the code",
                 f"strategies.{runner.name}.class",
             ) from error
-        self.engine.journal.add_event(
-            self.engine.clock.now(),
-            "info",
-            "warm-up",
-            f"{runner.name}:{runner.symbol}",
-            f"warmed from {seen} bars: {'ready' if runner.is_ready() else 'not ready, enters when it is'}",
+        self._told.append(
+            (
+                f"{runner.name}:{runner.symbol}",
+                f"warmed from {seen} bars: {'ready' if runner.is_ready() else 'not ready, enters when it is'}",
+                self.through.get(runner.symbol, 0),
+            )
         )
         return seen
+
+    def tell(self) -> None:
+        "What was warmed, once the change is made."
+        for subject, message, stands in self._told:
+            self.engine.journal.add_event(
+                self.engine.clock.now(), "info", "warm-up", subject, message, stands=stands, through=self.engine.acted()
+            )
 
 
 def _install(engine, loaded: Loaded, runners: list) -> None:
@@ -195,6 +209,7 @@ def _record(engine, loaded: Loaded, changes: Changes, name: str) -> None:
         "applied: " + "; ".join(changes.lines()),
         before=before,
         after=engine.config_hash,
+        through=engine.acted(),
         **changes.as_dict(),
     )
     if changes.added or any("scenario" in found for found in changes.changed.values()):

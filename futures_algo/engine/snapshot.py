@@ -34,6 +34,7 @@ def save(engine) -> None:
         "pipeline": engine.pipeline.save(),
         "runners": {_key(runner): runner.save() for runner in engine.runners if not engine.is_broken(runner)},
         "cooldowns": [[*key, at] for key, at in engine.generator.last_actions.items()],
+        "silent": {_key(one.runner): one.silent_through for one in engine.generator.strategies},
     }
     engine.journal.put("snapshots", key="engine", at=engine.clock.now(), content=content)
 
@@ -97,9 +98,13 @@ def restore(engine, saved: dict[str, Any]) -> None:
         aggregator.remember(past(symbol, aggregator.get_available_timeframes()))
     for one in engine.generator.strategies:
         try:
-            _restore_runner(engine, one.runner, saved["runners"].get(_key(one.runner)), past, through)
+            goes_on = _restore_runner(engine, one.runner, saved["runners"].get(_key(one.runner)), past, through)
         except Exception as error:
             one.fail(error)  # the boundary to the user's code, which is warmed here
+        else:
+            one.silent_through = (
+                saved.get("silent", {}).get(_key(one.runner), 0) if goes_on else engine.acted().get(one.symbol, 0)
+            )  # the engine before decided there, by what held then
 
 
 def _restore_runner(
@@ -108,13 +113,17 @@ def _restore_runner(
     saved: dict[str, Any] | None,
     past: Callable[[str, Iterable[str]], list[Bar]],
     through: int,
-) -> None:
-    at, name = engine.clock.now(), _key(runner)
+) -> bool:
+    "Whether it goes on bit for bit; else it is warmed up to where the stream is resumed."
+    at, name, stands = engine.clock.now(), _key(runner), engine.pipeline.minutes.reached().get(runner.symbol, through)
     try:
         if saved is None:
             raise InputError("saved state", name, "must have been saved", "it is new")
         runner.restore(saved)
-        engine.journal.add_event(at, "info", "warm-up", name, f"continues from {clock_text(through)}")
+        engine.journal.add_event(
+            at, "info", "warm-up", name, f"continues from {clock_text(through)}", stands=stands, through=engine.acted()
+        )
+        return True
     except InputError as error:
         runner.reset()
         seen = warm(runner, past(runner.symbol, runner.timeframes))
@@ -126,7 +135,10 @@ def _restore_runner(
             "warm-up",
             name,
             f"warmed from {seen} bars of the journal{', keeps its position' if saved else ''} ({error})",
+            stands=stands,
+            through=engine.acted(),
         )
+        return False
 
 
 def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:

@@ -17,18 +17,20 @@ class Guarded:
     ):
         self.runner, self.name, self.symbol, self.timeframes = runner, runner.name, runner.symbol, runner.timeframes
         self.is_broken, self._failed = False, failed
+        self.silent_through = 0  # ns UTC: what it finds on bars that end by then is the past's and goes nowhere
 
     def on_bars(self, completed: list[Bar]) -> list[Signal]:
         "The runner's signals; none when it raises, or has."
         if self.is_broken:
             return []
         try:
-            return self.runner.on_bars(completed)
+            found = self.runner.on_bars(completed)
         except (
             Exception
         ) as error:  # the code is the user's and may raise anything; other strategies' positions must stay looked after
             self.fail(error)
             return []
+        return [signal for signal in found if signal.bar_end > self.silent_through] if found else found
 
     def fail(self, error: Exception) -> None:
         self.is_broken = True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from futures_algo.core.contracts import product
 from futures_algo.core.dbn import SCHEMA_STEP
-from futures_algo.core.types import SECOND, Bar, Clock, FeedError, InputError, WallClock, did_you_mean
+from futures_algo.core.types import SECOND, Bar, Clock, DataClock, FeedError, InputError, WallClock, did_you_mean
 from futures_algo.feed.connection import Connection, Ended, Opened, Wake, symbology_of
 from futures_algo.feed.events import FeedEvent, Position
 from futures_algo.feed.record_decoder import Demand, Intake
@@ -182,6 +182,8 @@ class DatabentoLiveFeed:
         "Read what is there, or wait for it and look at the clocks."
         if self._stopping.is_set():
             self._obey(Demand("close", "shut down"))
+        elif self._intake.is_complete:
+            self._obey(Demand("close", "everything was sent"))
         elif self._connection is None:
             self._open_when_due(wait)
         elif self._read_burst(self._connection.records):
@@ -222,12 +224,17 @@ class DatabentoLiveFeed:
     def _watch(self) -> bool:
         "Nothing is there to read; True while that is all right."
         reached = self._clock.now() if self._intake.closed_through is None else self._intake.closed_through
-        verdict = self._watchdog.judge(time.monotonic(), reached)
+        verdict = self._watchdog.judge(time.monotonic(), reached, self._is_at_hand())
         if verdict.state == "stale" and self.state != "stale":
             self._intake.say("stale", verdict.reason)
         if verdict.state == "lost":
             self._obey(Demand("retry", verdict.reason))
         return verdict.state != "lost"
+
+    def _is_at_hand(self) -> bool:
+        """Whether what comes next is recorded already: then no closed market excuses a silence, whose recorded time
+        stands still."""
+        return isinstance(self._clock, DataClock) and self._intake.is_replaying
 
     def _market_open(self, at: int) -> bool:
         "Whether any symbol's session calendar is open at a moment (ns UTC)."

@@ -53,6 +53,9 @@ class Intake:
         self.state, self.reason, self._flow = "down", "not connected yet", "live"
         self.bars = self.duplicates = 0
         self._everything = self._fresh = False  # ask for all the gateway keeps; data came since somebody looked
+        self.is_complete = (
+            end is not None and position is not None and position.closed_through >= end
+        )  # the feed before this one took everything: no marker would come
         self.readers = self._readers()
 
     def _readers(self) -> dict[type, Callable[..., Demand | None]]:
@@ -87,6 +90,10 @@ class Intake:
         "Everything the consumer took."
         closed_through, last, contracts = self._delivered
         return None if closed_through is None else Position(closed_through, dict(last), dict(contracts))
+
+    @property
+    def is_replaying(self) -> bool:
+        return self._flow == "replaying"
 
     def say(self, state: str, reason: str) -> None:
         "Enter a state, or say something in the one that is."
@@ -131,9 +138,10 @@ class Intake:
         known = self.closed_through is not None and self.symbology == "continuous"
         self._boundary = (self.closed_through // DAY + 1) * DAY if known else 2**63
 
-    def _change_date(self, at: int) -> Demand:
-        "The session's mapping is yesterday's: everything before `at` was sent, subscribe anew from there."
-        self.closed_through = max(self.closed_through, at)
+    def _change_date(self) -> Demand:
+        """The session's mapping is yesterday's, and what it says of today is of contracts that may have rolled:
+        subscribe anew from the date change."""
+        self.closed_through = max(self.closed_through, self._boundary)
         return Demand("resume", "the date changed")
 
     # -- bars and markers
@@ -145,7 +153,7 @@ class Intake:
         if not named:
             return self.say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps")
         if start >= self._boundary:
-            return self._change_date(start)
+            return self._change_date()
         self._fresh = True
         for symbol, contract in named.items():
             if start <= self._last.get(symbol, self._before):
@@ -177,13 +185,16 @@ class Intake:
         self._fresh = True
         if end % self.step:
             return Demand("retry", f"an interval that ends at {end} ns: the stream cannot be decoded any more")
-        if end <= self.closed_through:
-            return None
-        self.closed_through, self._everything = end, False
-        self._out.append(IntervalEnd(self.schema, end))
-        if self._end is not None and end >= self._end:
+        through = min(
+            end, self._boundary
+        )  # a marker may pass a whole weekend; what trades behind the date change was not asked for under its contract
+        if through <= self.closed_through:
+            return None if end < self._boundary else self._change_date()
+        self.closed_through, self._everything = through, False
+        self._out.append(IntervalEnd(self.schema, through))
+        if self._end is not None and through >= self._end:
             return Demand("close", "everything was sent")
-        return self._change_date(end) if end >= self._boundary else None
+        return self._change_date() if end >= self._boundary else None
 
     # -- what the gateway says
 

@@ -54,8 +54,9 @@ class Watchdog:
         if data:
             self._data_at, self._judged, self._quiet = now, now, 0.0
 
-    def judge(self, now: float, reached: int) -> Verdict:
-        "Nothing is waiting to be read, and the stream has reached the moment `reached` (ns UTC)."
+    def judge(self, now: float, reached: int, at_hand: bool = False) -> Verdict:
+        """Nothing is waiting to be read, and the stream has reached the moment `reached` (ns UTC); what is `at_hand` is
+        owed whether or not the market is open."""
         patience = self.patience
         # a consumer that was busy itself must not blame the gateway for the time
         passed, self._judged = min(now - self._judged, 2 * patience.poll), now
@@ -64,7 +65,7 @@ class Watchdog:
             return Verdict("lost", f"not authenticated after {patience.connect:g} s") if late else Verdict("fine")
         if now - self._heard > patience.silence:
             return Verdict("lost", f"nothing received for {patience.silence:g} s")
-        open_now = self.expected_open(reached + int((now - self._data_at) * SECOND))
+        open_now = at_hand or self.expected_open(reached + int((now - self._data_at) * SECOND))
         self._quiet = self._quiet + passed if open_now else 0.0
         return self._judge_quiet(self._quiet - self.bar_seconds)
 

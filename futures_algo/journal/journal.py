@@ -373,7 +373,11 @@ class Journal:
 
     def new_commands(self) -> list[dict[str, Any]]:
         "Commands the engine has not answered, oldest first."
-        return [row | {"args": json.loads(row["args"])} for row in self.rows("commands", "state = 'new'")]
+        with (
+            self._lock
+        ):  # commands and answers are never part of a group under way, so it need not be committed for this
+            found = self._connection.execute("SELECT * FROM commands WHERE state = 'new' ORDER BY rowid").fetchall()
+        return [dict(row) | {"args": json.loads(row["args"])} for row in found]
 
     def acknowledge(self, identity: str, state: str, answer: str) -> None:
         "The engine's answer to a command: 'done' or 'refused'."

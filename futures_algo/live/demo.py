@@ -96,7 +96,11 @@ def demo_config(path: Path, recording: Recording, folder: Path) -> tuple[LiveCon
     symbols = list(recording.bars)
     changes = {
         "databento": {"symbols": symbols, "schema": recording.schema, "api_key": DEMO_KEY},
-        "execution": {"crosstrade_api_key": DEMO_TOKEN, "dry_run": False},
+        "execution": {
+            "crosstrade_api_key": DEMO_TOKEN,
+            "dry_run": False,
+            "reconcile_seconds": 900,
+        },  # recorded seconds: nobody trades beside us
         "engine": {"journal": str(folder / "journal.db")},
         "logging": {"folder": str(folder / "logs")},
     }

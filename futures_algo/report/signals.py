@@ -151,33 +151,47 @@ class Line:
         return [{signal.id: signal for signal in self._replay(side)} for side in ("right", "left")]
 
     def _replay(self, side: str) -> Iterator[Signal]:
-        runner = None
-        for moments, begin, end, one, how, at in self._stretches(side):
+        runner, kept = None, {}  # the state it had where the next one is taken over from
+        for moments, begin, end, one, how, at, stands, keep in self._stretches(side):
             if runner is None or how != "sizing":
-                runner = self._begin(runner, one, how, moments, begin, at)
+                runner = self._begin(kept, one, how, moments, begin, at, stands)
             else:
                 runner.sizing = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity).sizing
-            for moment in moments[begin:end]:
+            keep = min(max(keep, begin), end)
+            for moment in moments[begin:keep]:
+                yield from runner.on_bars(moment)
+            kept = runner.save()
+            for moment in moments[keep:end]:
                 yield from runner.on_bars(moment)
 
     def _begin(
-        self, old: "StrategyRunner | None", one: Version, how: str, moments: list[list[Bar]], begin: int, at: int
+        self, kept: dict[str, Any], one: Version, how: str, moments: list[list[Bar]], begin: int, at: int, stands: int
     ) -> StrategyRunner:
-        "A runner as the engine made it then."
+        """A runner as the engine made it then: warmed up to where the stream stood, silent over what was decided on
+        already."""
         runner = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity)
         hours = float(self.facts.config_at(at).get("databento", {}).get("replay_hours", 24)) if how == "replay" else 1e6
-        for moment in moments[:begin]:
+        warmed = sum(moment[0].end <= stands for moment in moments[:begin])
+        for moment in moments[:warmed]:
             if moment[0].end > at - hours * HOUR:
                 runner.on_bars(moment)
-        if how == "take_over" and old is not None:
-            runner.take_over(old)
+        if how == "take_over" and kept:
+            runner.take_over_saved(kept)
+        for moment in moments[warmed:begin]:
+            runner.on_bars(moment)
         return runner
 
-    def _stretches(self, side: str) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int]]:
-        "Between two breaks: the moments of the version in force, from which to which, and how it began."
-        cuts = {one.since: self._how_begun(one) for one in self.versions} | {
-            one.at: one.how for one in self.breaks if one.how != "told"
+    def _stretches(self, side: str) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int, int, int]]:
+        """Between two breaks: the moments of the version in force, from which to which, how it began and when, where
+        the stream stood then, and up to which it will have come for the next one."""
+        breaks = {one.of(self.symbol): one for one in self.breaks if one.how != "told"}
+        cuts = {one.since: self._how_begun(one) for one in self.versions} | {at: one.how for at, one in breaks.items()}
+        stood = {
+            at: min(at, breaks[at].stands) if at in breaks and breaks[at].stands is not None else at for at in cuts
         }
+        sides = {at: "right" if at in breaks and breaks[at].through else side for at in cuts} | {
+            1 << 62: side
+        }  # where the journal tells the bar there is nothing to try
         times = sorted(cuts)
         for at, until in zip(times, [*times[1:], 1 << 62]):
             one = next((one for one in self.versions if one.since <= at < one.until), None)
@@ -185,13 +199,16 @@ class Line:
                 continue
             moments = self._moments(one)
             ends = np.array([moment[0].end for moment in moments], np.int64)
+            end = min(until, one.until)
             yield (
                 moments,
-                int(np.searchsorted(ends, at, side)),
-                int(np.searchsorted(ends, min(until, one.until), side)),
+                int(np.searchsorted(ends, at, sides[at])),
+                int(np.searchsorted(ends, end, sides.get(end, side))),
                 one,
                 cuts[at],
                 at,
+                stood[at],
+                int(np.searchsorted(ends, stood.get(until, until), "right")),
             )
 
     def _how_begun(self, version: Version) -> str:
@@ -252,9 +269,11 @@ class Line:
             return self._of_bars(at)
         if model and not row and self._is_cooled(model):
             return Cause.COOLDOWN, ""
+        if model and not row and any(one.cause == "restart" and one.of(self.symbol) == at for one in self.breaks):
+            return Cause.RESTART, "the engine died on this bar, before it wrote what it had decided"
         if (then := self._code_then(at)) and then != self._code_now:
             return self._of_other_code(at, then)
-        if self.breaks and self.breaks[0].at <= at and (broken := self._of_break(identity, row, at)):
+        if self.breaks and self.breaks[0].of(self.symbol) <= at and (broken := self._of_break(identity, row, at)):
             return broken
         if not self._is_warm(at) and self._knew_more():
             return Cause.WARM_UP, "the engine was warmed from history that the journal does not hold"
@@ -316,7 +335,7 @@ class Line:
 
     def _of_break(self, identity: str, row: "dict | None", at: int) -> "tuple[Cause, str] | None":
         "A strategy begun anew at the breaks decides as the engine did."
-        last = next(one for one in reversed(self.breaks) if one.at <= at)
+        last = next(one for one in reversed(self.breaks) if one.of(self.symbol) <= at)
         if any(_same(way.get(identity), row) for way in self.replayed):
             return Cause.__members__[last.cause.upper()], f"proven by replay; {last.detail}"
         return None

@@ -120,7 +120,7 @@ class World:
 @pytest.fixture(autouse=True)
 def many_turns(monkeypatch):
     "The engine looks up after every few events, so that a change may fall between any two."
-    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.004)
+    monkeypatch.setattr(engine_module, "RECORDED_LOOK", 0)
 
 
 def bars(journal: Journal, timeframes: set[str]) -> list[tuple]:

@@ -18,6 +18,7 @@ from futures_algo.sim.gateway import LoopbackGateway
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_it_streams_at_real_speed_without_an_error(tmp_path, campaign):
     seconds = campaign(100, full=1800)
     recording = generated(tmp_path, seed=5)
