@@ -28,8 +28,9 @@ from .schedule import SETTLE_SECONDS, closed_message, session_at
 def find_config(
     path: "str | Path" = "config/live_trading_config.json",
 ) -> Path:  # absolute
-    "The config file, from the project's folder or one below it."
-    found = next((base / path for base in (Path.cwd(), Path.cwd().parent) if (base / path).is_file()), None)
+    "The config file, from the project's folder or up to two below it."
+    folders = [Path.cwd(), *Path.cwd().parents[:2]]
+    found = next((folder / path for folder in folders if (folder / path).is_file()), None)
     if found is None:
         raise ConfigError(
             "config file", str(path), "must exist", "check the path, or name another (the parameter config, --config)"
