@@ -66,10 +66,12 @@ class Watchdog:
             return Verdict("lost", f"nothing received for {patience.silence:g} s")
         open_now = self.expected_open(reached + int((now - self._data_at) * SECOND))
         self._quiet = self._quiet + passed if open_now else 0.0
-        return self._judge_quiet(self._quiet - self.bar_seconds)
+        return _of_quiet(patience, self._quiet, self._quiet - self.bar_seconds)
 
-    def _judge_quiet(self, quiet: float) -> Verdict:
-        reason = f"no data for {self._quiet:.3g} s in an open market"
-        if quiet > self.patience.dead:
-            return Verdict("lost", reason)
-        return Verdict("stale", reason) if quiet > self.patience.stale else Verdict("fine")
+
+def _of_quiet(patience: Patience, seconds: float, too_long: float) -> Verdict:
+    "The verdict on an open market that sends no data."
+    reason = f"no data for {seconds:.3g} s in an open market"
+    if too_long > patience.dead:
+        return Verdict("lost", reason)
+    return Verdict("stale", reason) if too_long > patience.stale else Verdict("fine")

@@ -209,8 +209,7 @@ class ADX(Indicator):
 
     first_valid = property(lambda self: 2 * self.length - 1)
 
-    # one average feeds another: measured 46 * length
-    converge = property(lambda self: self.first_valid + bars_to_forget(0.8 / self.length))
+    converge = property(lambda self: self.first_valid + bars_to_forget(0.8 / self.length))  # measured 46 * length
 
     @staticmethod
     def step(bar, p, i, f, out):

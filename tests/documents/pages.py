@@ -1,7 +1,7 @@
 """Which pages are checked how: nbval compares what a page's cells give with what the page says, `nbdev_test` only runs them.
 
-    pytest --nbval $(python tests/documents/pages.py nbval)
-    nbdev_test --file_re "$(python tests/documents/pages.py nbdev_test)"
+pytest --nbval $(python tests/documents/pages.py nbval)
+nbdev_test --file_re "$(python tests/documents/pages.py nbdev_test)"
 """
 
 import re
