@@ -124,9 +124,7 @@ class Stochastic(Indicator):
     def state(self):
         return 4 + 2 * (RING + self.length), self.smooth + self.signal
 
-    @property
-    def first_valid(self):
-        return self.length + self.smooth + self.signal - 3
+    first_valid = property(lambda self: self.length + self.smooth + self.signal - 3)
 
     @staticmethod
     def step(bar, p, i, f, out):
