@@ -64,3 +64,9 @@ def test_where_nbdev_runs_import_cells_they_hold_imports_alone(page):
         if imports and len(imports) < len(body) and not source.startswith("#|"):
             mixed.append(source)
     assert mixed == []
+
+
+def test_no_two_cells_of_a_page_have_one_id():
+    for page in all_pages():
+        ids = [cell["id"] for cell in json.loads((NOTEBOOKS / page).read_text(encoding="utf-8"))["cells"]]
+        assert len(ids) == len(set(ids)), page
