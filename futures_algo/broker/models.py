@@ -205,7 +205,7 @@ ORDER_STATES = (
     "Unknown",
 )
 
-# %% ../../nbs/broker/00_models.ipynb #c9aac6c7
+# %% ../../nbs/broker/00_models.ipynb #cc5c19c7
 TERMINAL_STATES = frozenset({"Filled", "Cancelled", "Rejected"})
 
 # %% ../../nbs/broker/00_models.ipynb #11a_crosstra-013-c949

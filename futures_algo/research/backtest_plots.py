@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # %% ../../nbs/research/04_backtest_plots.ipynb #d01ba22c
 INK, GRID, LINE, PROFIT, LOSS, FAINT = "#22303c", "#e3e7eb", "#2f6f9f", "#1f8a5b", "#c0392b", "#9fb3c2"
 
-# %% ../../nbs/research/04_backtest_plots.ipynb #d01ba22c
+# %% ../../nbs/research/04_backtest_plots.ipynb #608b342c
 FEW_BARS, STRETCHES, FEW_TRADES = 400, 1200, 250
 
 # %% ../../nbs/research/04_backtest_plots.ipynb #2deb9318

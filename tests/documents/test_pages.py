@@ -9,13 +9,6 @@ from pages import NOTEBOOKS, RUN_ONLY, all_pages, compared, run_only_pattern
 from website import untold
 
 WIDEST, LONGEST_CLASS = 120, 40
-STYLE_SHEETS = {  # CSS and scripts still inside a page
-    "monitor/03_html.ipynb",
-    "monitor/04_status_panels.ipynb",
-    "monitor/05_trading_panels.ipynb",
-    "monitor/09_page_shell.ipynb",
-    "research/04_backtest_plots.ipynb",
-}
 
 
 def code_cells(page: str) -> list[str]:
@@ -47,7 +40,7 @@ def test_an_export_cell_holds_no_class_that_fills_a_page(page):
     assert [(node.name, size) for node in classes if (size := node.end_lineno - node.lineno + 1) > LONGEST_CLASS] == []
 
 
-@pytest.mark.parametrize("page", sorted({*all_pages()} - STYLE_SHEETS))
+@pytest.mark.parametrize("page", all_pages())
 def test_code_keeps_to_the_width(page):
     assert [line for source in code_cells(page) for line in source.splitlines() if len(line) > WIDEST] == []
 
@@ -64,3 +57,9 @@ def test_where_nbdev_runs_import_cells_they_hold_imports_alone(page):
         if imports and len(imports) < len(body) and not source.startswith("#|"):
             mixed.append(source)
     assert mixed == []
+
+
+def test_no_two_cells_of_a_page_have_one_id():
+    for page in all_pages():
+        ids = [cell["id"] for cell in json.loads((NOTEBOOKS / page).read_text(encoding="utf-8"))["cells"]]
+        assert len(ids) == len(set(ids)), page
