@@ -41,44 +41,6 @@ def test_version_stands_once_in_settings_and_once_in_the_package():
     assert settings["DEFAULT"]["version"] == futures_algo.__version__
 
 
-def test_layers_import_one_way():
-    "Each module imports only modules to its left in the design's order."
-    import ast
-
-    order = [
-        {"core", "contracts"},
-        {"config", "sessions", "dbn"},
-        {"history", "feed", "aggregator", "indicators"},
-        {"strategies", "position", "checks"},
-        {"backtest", "sweep"},
-        {"signals"},
-        {"crosstrade"},
-        {"execution", "gate", "orders", "reconcile", "journal"},
-        {"pipeline", "engine", "live"},
-        {"monitor", "chart", "demo", "cli", "docs"},
-    ]
-    rank = {module: i for i, layer in enumerate(order) for module in layer}
-
-    def base(name: str) -> str:
-        return next((m for m in sorted(rank, key=len, reverse=True) if name == m or name.startswith(f"{m}_")), "")
-
-    wrong = []
-    for file in (ROOT / "futures_algo").glob("*.py"):
-        if not (own := base(file.stem)):
-            continue
-        for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.ImportFrom) or not node.module:
-                continue
-            target = (
-                node.module.removeprefix("futures_algo.").split(".")[0]
-                if node.level or node.module.startswith("futures_algo")
-                else ""
-            )
-            if (theirs := base(target)) and rank[theirs] > rank[own]:
-                wrong.append(f"{file.stem} imports {target}")
-    assert not wrong
-
-
 def test_constraints_name_no_hosts_and_pin_every_requirement():
     settings = configparser.ConfigParser(delimiters=["="], interpolation=None)
     settings.read(ROOT / "settings.ini")
