@@ -157,7 +157,7 @@ def _bar_to_wire() -> list[float]:
 def _play(recording: Path, start: int, url: str, journal) -> list[tuple[int, int]]:
     "Run the engine on a paced gateway; (data time, wall time) of each write of the gateway."
     from futures_algo.config.loading import parse_config
-    from futures_algo.live.system import build_engine
+    from futures_algo.engine.assembly import build_engine
 
     with _server(_GATEWAY, recording, _SPEED) as gateway:
         content = {

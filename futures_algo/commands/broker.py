@@ -24,10 +24,10 @@ app.add_typer(group, name="broker")
 @contextmanager
 def _client(path: Path, account: str | None):
     "A client of the config's broker, and the config; the feed's key is not needed for it."
+    from futures_algo.broker.outcomes import QueryError
     from futures_algo.config.loading import load_config
     from futures_algo.core.types import BrokerError
     from futures_algo.crosstrade.client import CrossTradeClient
-    from futures_algo.crosstrade.http import QueryError
 
     config = load_config(path, {"databento": {"api_key": "not needed"}})
     execution = config.execution
@@ -42,7 +42,7 @@ def _client(path: Path, account: str | None):
 
 def _remedy(error: Exception, url: str) -> str:
     "What to do about a question that went unanswered."
-    from futures_algo.crosstrade.http import AddOnDown, Unauthorized, Unreachable
+    from futures_algo.broker.outcomes import AddOnDown, Unauthorized, Unreachable
 
     if isinstance(error, AddOnDown):
         return "start NinjaTrader 8 and connect the CrossTrade add-on"
@@ -211,7 +211,7 @@ def _confirm(account: str, scope: str, name: str, yes: bool) -> None:
 
 def _finish_flatten(outcome, as_json: bool) -> None:
     "The broker's answer; an unclear one is a finding and says what to do."
-    from futures_algo.crosstrade.http import Ambiguous
+    from futures_algo.broker.outcomes import Ambiguous
 
     answer = (
         "closed"

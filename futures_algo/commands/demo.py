@@ -34,7 +34,7 @@ def demo(
         home.mkdir(parents=True, exist_ok=True)
         recording = recorded(data, Path(temporary)) if data else generated(Path(temporary), seed)
         stays = not headless and not json and sys.stdin.isatty()
-        player = Demo(recording, home, config, speed or math.inf, headless)
+        player = Demo(recording, home, config, speed or math.inf, None if headless else _serve)
         with demo_progress(recording.count, quiet=json) as player.on_progress:
             summary = player.run(
                 lambda url: typer.echo(f"Watch it at {url}", err=True), page_stays if stays else lambda summary: None
@@ -64,3 +64,10 @@ def page_stays(summary: dict) -> None:
         input("The page stays open until you press Enter. ")
     except (EOFError, KeyboardInterrupt):
         typer.echo("")
+
+
+def _serve(journal: Path):
+    "The page of a journal; panel takes its time to import."
+    from futures_algo.monitor.serving import serve
+
+    return serve(journal)

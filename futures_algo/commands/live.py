@@ -74,7 +74,7 @@ def validate_config(
     "Name every mistake in a config: path, value, rule and remedy."
     from futures_algo.config.loading import ConfigErrors, load_config
     from futures_algo.core.types import ConfigError
-    from futures_algo.live.system import check_config
+    from futures_algo.engine.build import check_config
 
     errors: list[ConfigError] = []
     try:

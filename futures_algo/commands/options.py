@@ -106,7 +106,8 @@ def _value(text: str) -> Any:
 def bars_of(data: list[str], sample: int, symbols: list[str], tz: str | None) -> dict[str, Any]:
     "Bars by symbol: of these symbols, or of all there are."
     from futures_algo.core.types import InputError
-    from futures_algo.research.optimization import recorded_bars, sample_bars
+    from futures_algo.research.optimization import recorded_bars
+    from futures_algo.sim.market import sample_bars
 
     if sample < 0:
         raise InputError("sample", sample, "must be a number of sessions", "write --sample 60")

@@ -142,6 +142,9 @@ class StrategyConfig(_Section):
 class ExecutionConfig(_Section):
     "Where orders go, and what the gate lets through."
 
+    broker: str = Field(
+        "crosstrade", min_length=1, description="crosstrade, or a broker of your own: my/file.py:open_my_broker"
+    )
     crosstrade_api_key: SecretStr = Field(
         SecretStr("${CROSSTRADE_API_KEY}"), validate_default=True, description="a ${VARIABLE}, never the key itself"
     )
@@ -156,6 +159,9 @@ class ExecutionConfig(_Section):
 class EngineConfig(_Section):
     "The process that trades."
 
+    feed: str = Field(
+        "databento", min_length=1, description="databento, or a feed of your own: my/file.py:open_my_feed"
+    )
     journal: Path = Field(
         Path("journal/live.db"), description="everything the engine saw, decided and sent; one engine a journal"
     )

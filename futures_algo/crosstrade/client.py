@@ -21,6 +21,7 @@ from futures_algo.broker.models import (
     UnreadableAnswer,
     Watermarks,
 )
+from futures_algo.broker.outcomes import Outcome
 from futures_algo.broker.requests import OrderRequest, checked_price, checked_quantity, dated_instrument
 from futures_algo.core.contracts import Contract
 from futures_algo.core.types import InputError
@@ -30,8 +31,6 @@ from futures_algo.crosstrade.http import (
     Bearer,
     Blocking,
     Core,
-    Outcome,
-    Refused,
     Suspending,
     Token,
     checked_base_url,
@@ -131,9 +130,9 @@ class CrossTradeClient:
         "Have this called before each request: a sign of life from who may have to wait for the answer."
         self._core.before = call
 
-    def hurry(self, seconds: float) -> None:
+    def set_stop_timeout(self, seconds: float) -> None:
         "Wait at most so long for each answer from now on: who stops must not hang on a broker that does."
-        self._core.transport.hurry(seconds)
+        self._core.transport.set_stop_timeout(seconds)
 
     def _drive(self, work: Coroutine[Any, Any, _T]) -> _T:
         "Run the core to its end in this thread."
@@ -414,11 +413,6 @@ class CrossTradeClient:
 
 def _any_instrument(instrument: "str | Contract") -> str:
     return instrument.ninjatrader if isinstance(instrument, Contract) else instrument
-
-
-def is_already_ended(outcome: Outcome) -> bool:
-    "Whether a cancel was refused only because the order had ended; the vendor documents this text as stable."
-    return isinstance(outcome, Refused) and "not found or already terminal" in f"{outcome.reason} {outcome.detail}"
 
 
 class AsyncCrossTradeClient(CrossTradeClient):

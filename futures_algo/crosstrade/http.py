@@ -7,14 +7,27 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from futures_algo.broker.models import UnreadableAnswer
-from futures_algo.core.types import BrokerError, ConfigError, InputError
+from futures_algo.broker.outcomes import (
+    AddOnDown,
+    Ambiguous,
+    Answered,
+    NotFound,
+    NotSent,
+    Outcome,
+    QueryError,
+    RateLimited,
+    Refused,
+    RefusedQuery,
+    Unauthorized,
+    Unreachable,
+)
+from futures_algo.core.types import ConfigError, InputError
 from futures_algo.crosstrade.rate_limit import Priority, TokenBucket
 
 TOKEN_VARIABLES = ("XTRADE_TOKEN", "CROSSTRADE_API_KEY")  # environment, first set wins
@@ -72,90 +85,8 @@ class Token:
 
 _T = TypeVar("_T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome(Generic[_T]):
-    "How a mutation ended."
-
-    method: str
-    path: str
-    status: int = 0  # HTTP status, 0 without an answer
-    sent_at: int = 0  # ns UTC, 0 when never sent
-    latency: int = 0  # ns from sending to the answer or the failure
-    answer: str = field(default="", repr=False)  # the body as it came, cut, for the journal
-
-    @property
-    def ok(self) -> bool:
-        return isinstance(self, Answered)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered(Outcome[_T]):
-    "The add-on took it. For an order that means handed to NinjaTrader, not accepted by the exchange and not filled."
-
-    value: _T
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused(Outcome[Any]):
-    """It was understood and not done; nothing changed at the broker.
-
-    Of a request that does two things (`reverse_position`, `flat_place`, `replace_order`, `cancel_and_bracket`) the
-    first may have been done."""
-
-    reason: str  # the broker's code or sentence
-    detail: str = ""
-    retry_after: float | None = None  # seconds, for 429
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ambiguous(Outcome[Any]):
-    "It may or may not have been done: look it up before anything else is sent."
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotSent(Outcome[Any]):
-    "Not one byte of it left this machine, so it may be tried again."
-
-    reason: str
-
-
-class QueryError(BrokerError):
-    "A question to the broker went unanswered."
-
-    def __init__(self, reason: str, where: str, status: int = 0, detail: str = "", retry_after: float | None = None):
-        self.reason, self.where, self.status, self.detail, self.retry_after = reason, where, status, detail, retry_after
-        super().__init__(
-            f"{where}: {reason}" + (f" ({detail})" if detail else "") + (f" [HTTP {status}]" if status else "")
-        )
-
-
-class Unreachable(QueryError):
-    "No answer: refused connection, time-out, broken connection, or a server error."
-
-
-class AddOnDown(Unreachable):
-    "CrossTrade answers, but NinjaTrader or its add-on is not connected (408)."
-
-
-class Unauthorized(QueryError):
-    "The token is wrong, or its plan has no API access (401, 403)."
-
-
-class RefusedQuery(QueryError):
-    "The broker refused the question (400, or success: false)."
-
-
-class NotFound(RefusedQuery):
-    "The broker does not know that account, order, position or route."
-
-
-class RateLimited(QueryError):
-    "Too many requests, here or at the broker; `retry_after` has the seconds to wait."
-
-
+_ALREADY_ENDED = "not found or already terminal"  # of a cancel; the vendor documents this text as stable
+_NO_SUCH_COMMAND = "unknown api command"  # an add-on from before 1.13.2 keeps no lifecycles
 _BACKOFF = 1.0  # seconds to wait on a 429 that does not say
 _LONGEST_PAUSE = 60.0  # a longer Retry-After is not believed
 _KEPT = 4000  # characters of an answer kept for the journal
@@ -241,13 +172,20 @@ def outcome_of(reply: Reply, method: str, path: str, parse: Callable[[Any], _T])
         return Ambiguous(reason=reply.reason or _error_words(reply)[0], **base)
     if reply.status >= 400 or _is_refusal(reply):
         reason, detail = _error_words(reply)
-        return Refused(reason=reason, detail=detail, retry_after=reply.retry_after, **base)
+        ended = _ALREADY_ENDED in f"{reason} {detail}"
+        return Refused(reason=reason, detail=detail, retry_after=reply.retry_after, already_ended=ended, **base)
     if reply.failure:
         return Ambiguous(reason=reply.reason, **base)
     try:
         return Answered(value=parse(reply.payload), **base)
     except UnreadableAnswer as error:
         return Ambiguous(reason=str(error), **base)
+
+
+def _is_unknown(reason: str, detail: str) -> bool:
+    "Whether a refusal says that the broker does not know the thing asked for, or the question."
+    text = f"{reason} {detail}".lower()
+    return "not found" in text or _NO_SUCH_COMMAND in text or reason.startswith("No position")
 
 
 def error_of(reply: Reply, where: str) -> QueryError | None:
@@ -261,7 +199,7 @@ def error_of(reply: Reply, where: str) -> QueryError | None:
     kind = kind or (
         Unreachable if reply.status >= 500 else RefusedQuery if reply.status >= 300 or _is_refusal(reply) else None
     )
-    if kind is RefusedQuery and ("not found" in f"{reason} {detail}".lower() or reason.startswith("No position")):
+    if kind is RefusedQuery and _is_unknown(reason, detail):
         kind = NotFound
     if kind:
         return kind(reason, where, reply.status, detail, reply.retry_after)
@@ -314,7 +252,7 @@ class Blocking:
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - blocks on purpose: there is no loop
 
-    def hurry(self, seconds: float) -> None:
+    def set_stop_timeout(self, seconds: float) -> None:
         self._http.timeout = seconds
 
     async def close(self) -> None:
@@ -338,7 +276,7 @@ class Suspending:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def hurry(self, seconds: float) -> None:
+    def set_stop_timeout(self, seconds: float) -> None:
         self._http.timeout = seconds
 
     async def close(self) -> None:

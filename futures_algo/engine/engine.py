@@ -233,7 +233,7 @@ class Engine:
         self._enter("stopping")
         self._save()
         self.feed.shutdown()
-        self.executor.client.hurry(STOP_PATIENCE[self.on_stop])
+        self.executor.client.set_stop_timeout(STOP_PATIENCE[self.on_stop])
         handover.leave(self, self.on_stop)
         self._enter("stopped")
         self.journal.update("runs", "run_id", self.run_id, ended=time.time_ns())

@@ -162,13 +162,16 @@ class _Past:
 
 def _install(engine, loaded: Loaded, runners: list) -> None:
     "Everything that runs by the config, from its new content."
-    from futures_algo.live.system import _translator
+    from futures_algo.engine.build import translator_of
 
     config, execution = loaded.config, loaded.config.execution
     engine.follow(runners)
     engine.generator.priority = {name: entry.priority for name, entry in config.strategies.items()}
     engine.generator.cooldown = int(config.engine.signal_cooldown_s * SECOND)
-    engine.executor.gate.limits, engine.executor.translator = Limits.of(execution.limits), _translator(config, runners)
+    engine.executor.gate.limits, engine.executor.translator = (
+        Limits.of(execution.limits),
+        translator_of(config, runners),
+    )
     engine._poll_every, engine._reconcile_every = (
         int(execution.poll_seconds * SECOND),
         int(execution.reconcile_seconds * SECOND),
@@ -178,9 +181,9 @@ def _install(engine, loaded: Loaded, runners: list) -> None:
 
 def _record(engine, loaded: Loaded, changes: Changes, name: str) -> None:
     "The new content and its hash, with what changed."
-    from futures_algo.live.system import _note_scenarios, _without_secrets
+    from futures_algo.engine.build import note_scenarios, without_secrets
 
-    content, at, before = _without_secrets(loaded.content), engine.clock.now(), engine.config_hash
+    content, at, before = without_secrets(loaded.content), engine.clock.now(), engine.config_hash
     engine.config_hash = config_hash(content)
     engine.journal.add_once("configs", hash=engine.config_hash, at=at, content=content)
     engine.journal.add_event(
@@ -194,7 +197,7 @@ def _record(engine, loaded: Loaded, changes: Changes, name: str) -> None:
         **changes.as_dict(),
     )
     if changes.added or any("scenario" in found for found in changes.changed.values()):
-        _note_scenarios(loaded.config, engine.journal, at)
+        note_scenarios(loaded.config, engine.journal, at)
 
 
 def _hand_over(engine, before: list, on_remove: str) -> None:

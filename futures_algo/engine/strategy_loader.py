@@ -25,8 +25,8 @@ from futures_algo.config.loading import (
     read_config,
 )
 from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash
+from futures_algo.engine.build import build_strategy, check_config
 from futures_algo.engine.replay import extend, warm
-from futures_algo.live.system import build_strategy, check_config
 from futures_algo.strategies import BaseStrategy, StrategyRunner
 from futures_algo.strategies.live import refuse_scalar_code
 

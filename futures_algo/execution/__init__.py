@@ -11,6 +11,6 @@ __all__, __getattr__, __dir__ = facade(
         "orders": ("OrderManager", "instrument_of", "order_id"),
         "tracking": ("Fill", "Tracked"),
         "translator": ("SignalTranslator", "risk_size"),
-        "simple": ("SimpleExecutor", "attach_log"),
+        "simple": ("SimpleExecutor",),
     },
 )

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from futures_algo.broker.outcomes import is_already_ended
 from futures_algo.core.contracts import Contract
 from futures_algo.core.types import SECOND, BrokerError, Clock, InputError, Signal, signal_id
-from futures_algo.crosstrade.client import is_already_ended
 from futures_algo.execution.gate import Denial, Gate
 from futures_algo.execution.orders import instrument_of
 from futures_algo.execution.reconcile import Bookkeeper

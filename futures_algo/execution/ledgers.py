@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from ..broker.netting import net
 from ..core.contracts import product
 from ..core.types import HOUR
 from ..core.sessions import EXCHANGE_ZONE
@@ -39,22 +40,11 @@ class Ledger:
         commission: float = 0.0,  # USD
     ) -> float:  # USD realised, before commission
         "Book a fill."
-        closed = min(abs(quantity), abs(self.quantity)) if self.quantity * quantity < 0 else 0
-        side, left = (1 if self.quantity > 0 else -1), self.quantity + quantity
-        gained = closed * side * (price - self.average_price) * _point_value(self.instrument)
-        if not closed:
-            self.average_price = (
-                (self.average_price * abs(self.quantity) + price * abs(quantity)) / abs(left) if left else 0.0
-            )
-        elif left * self.quantity < 0:
-            self.average_price = price
-        elif left == 0:
-            self.average_price = 0.0
-        self.quantity, self.realized_usd, self.commission_usd = (
-            left,
-            self.realized_usd + gained,
-            self.commission_usd + commission,
-        )
+        held = net(self.quantity, self.average_price, quantity, price)
+        gained = held.realized * _point_value(self.instrument)
+        self.quantity, self.average_price = held.quantity, held.average
+        self.realized_usd += gained
+        self.commission_usd += commission
         return gained
 
     def open_usd(self, mark: float) -> float:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from futures_algo.broker.outcomes import Ambiguous, Answered, NotSent, Outcome, Refused
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract
 from futures_algo.core.types import SECOND, BrokerError, InputError, Signal
-from futures_algo.crosstrade.http import Ambiguous, Answered, NotSent, Outcome, Refused
 from futures_algo.execution.tracking import ENDED, JOURNALED, NOT_SENT, UNKNOWN, Tracked, Tracker
 
 OURS = "fa"  # how every id we give begins

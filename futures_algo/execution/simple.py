@@ -1,11 +1,12 @@
 """Orders for signals: the executor of the engine, and a simple one for a script."""
 
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from futures_algo.broker.opening import BrokerSettings, open_broker
+from futures_algo.core.logs import attach_log
 from futures_algo.execution.executor import CrossTradeExecutor, Decision, execution_log
 from futures_algo.execution.gate import Gate, Limits
 from futures_algo.execution.tracking import Fill
@@ -25,14 +26,14 @@ class SimpleExecutor:
         **changes: Any,
     ):
         from futures_algo.config.loading import environment, merge, read_json, resolve_variables
-        from futures_algo.crosstrade.client import CrossTradeClient
         from futures_algo.journal.journal import Journal
 
         path = Path(config_path)
         settings = resolve_variables(merge(read_json(path), changes), environment(path.parent))
         self.account, self.default_quantity = settings["nt8_account"], settings.get("default_quantity", 1)
         self._handler = attach_log(execution_log, Path(log))
-        self.client = CrossTradeClient(settings.get("crosstrade_api_key"), settings.get("crosstrade_url"), self.account)
+        broker = BrokerSettings(self.account, settings.get("crosstrade_api_key"), settings.get("crosstrade_url"))
+        self.client = open_broker(settings.get("broker", "crosstrade"), broker)
         self.journal = Journal(journal)
         self.journal.hold()
         limits = {"max_signal_age_s": settings.get("max_signal_age_s", 90.0)} | settings.get("limits", {})
@@ -70,14 +71,3 @@ class SimpleExecutor:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def attach_log(logger: logging.Logger, path: Path) -> logging.Handler:
-    "Write a logger's messages, bare, to a file."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    return handler

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from futures_algo.broker.models import ORDER_STATES, TERMINAL_STATES, Execution, Order
+from futures_algo.broker.outcomes import NotFound
 from futures_algo.core.types import SECOND, Clock
-from futures_algo.crosstrade.http import NotFound, RefusedQuery
 
 JOURNALED, NOT_SENT, UNKNOWN = "Journaled", "NotSent", "Unknown"
 ENDED = TERMINAL_STATES | {NOT_SENT}
@@ -278,9 +278,7 @@ class Tracker:
         "No list has the order: its lifecycle tells, or time does."
         try:
             life = self.client.get_order_lifecycle(order.order_id, self.account)
-        except RefusedQuery as error:
-            if not isinstance(error, NotFound) and "unknown api command" not in str(error).lower():
-                raise  # an add-on from before 1.13.2 keeps no lifecycles
+        except NotFound:
             life = None
         if life and life.order_id:
             order.names.add(life.order_id)

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from futures_algo.core.contracts import product
 from futures_algo.core.dbn import SCHEMA_STEP
@@ -15,6 +15,9 @@ from futures_algo.feed.connection import Connection, Ended, Opened, Wake, symbol
 from futures_algo.feed.events import FeedEvent, Position
 from futures_algo.feed.record_decoder import Demand, Intake
 from futures_algo.feed.silence_watch import Patience, Watchdog
+
+if TYPE_CHECKING:
+    from futures_algo.feed.opening import FeedSettings
 
 log = logging.getLogger(__name__)
 
@@ -290,3 +293,21 @@ class DatabentoLiveFeed:
         if not self.sessions and any(words in item.reason for words in _FATAL):
             return Demand("refuse", item.reason)
         return Demand("resume" if item.reason.startswith("resubscribing") else "retry", item.reason)
+
+
+def open_feed(settings: "FeedSettings") -> DatabentoLiveFeed:
+    "Databento as the feed of an engine."
+    data = settings.data
+    return DatabentoLiveFeed(
+        data.api_key,
+        data.symbols,
+        schema=data.schema_,
+        dataset=data.dataset,
+        gateway=data.gateway,
+        port=data.port,
+        start=settings.start,
+        end=settings.end,
+        resume=settings.resume,
+        heartbeat_s=data.heartbeat_s,
+        clock=settings.clock,
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from futures_algo.core.types import DAY, Bar
+from futures_algo.core.types import DAY, SECOND, Bar
 from futures_algo.journal.schema import SCHEMA_VERSION
 
 
@@ -126,6 +126,26 @@ def _newest_while(connection: sqlite3.Connection, table: str, at_least: int, cap
         if found[-1]["at"] < at_least:
             return found[:-1]
     return found
+
+
+SILENT_AFTER = 5 * SECOND  # without a beat of the engine
+
+
+def engine_beat(view: View) -> int:
+    "When the engine was last heard of, ns UTC of the wall clock; 0 when it never was."
+    return view.document("engine").get("beat") or view.written.get("engine", 0)
+
+
+def engine_word(
+    view: View,
+    now: int,  # ns UTC, wall clock
+) -> str:  # none, stopped, silent, or the state it says of itself: ready, recovering, ...
+    "What the engine is doing."
+    document = view.document("engine")
+    if not document:
+        return "none"
+    state: str = document.get("state", "unknown")
+    return state if state == "stopped" or now - engine_beat(view) <= SILENT_AFTER else "silent"
 
 
 def judge(connection: sqlite3.Connection) -> tuple[str, str, str]:

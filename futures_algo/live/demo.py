@@ -127,11 +127,12 @@ class Demo:
         folder: Path,  # journal and logs go here
         config: Path = DEFAULT_CONFIG,
         speed: float = math.inf,  # data seconds a second; inf is as fast as the engine reads
-        headless: bool = True,  # no page
+        serve: Callable[[Path], Any]
+        | None = None,  # serves a journal's page, as `monitor.serve` does; None has no page
     ):
-        from futures_algo.live.system import check_config
+        from futures_algo.engine.build import check_config
 
-        self.recording, self.folder, self.speed, self.headless = recording, folder, speed, headless
+        self.recording, self.folder, self.speed, self.serve = recording, folder, speed, serve
         self.config, self.content = demo_config(config, recording, folder)
         self.on_progress: Callable[[int, int], None] = lambda done, total: None  # bars in, bars in all
         check_config(self.config)
@@ -156,8 +157,8 @@ class Demo:
                 PaperBroker(self.recording.bars, clock, self.config.execution.account, DEMO_TOKEN)
             )
             journal = stack.enter_context(Journal(self.config.engine.journal))
-            if not self.headless:
-                on_page(self._serve(stack))
+            if self.serve:
+                on_page(self._page(stack, self.serve))
             engine = self._engine(stack, gateway, broker, journal, clock)
             engine.run()
             engine.executor.reconcile()
@@ -166,15 +167,13 @@ class Demo:
             on_end(summary)
             return summary
 
-    def _serve(self, stack: ExitStack) -> str:
-        from futures_algo.monitor.serving import serve
-
+    def _page(self, stack: ExitStack, serve: Callable[[Path], Any]) -> str:
         page = serve(self.config.engine.journal)
         stack.callback(page.stop)
         return page.url
 
     def _engine(self, stack: ExitStack, gateway, broker, journal, clock: DataClock):
-        from futures_algo.live.system import build_engine
+        from futures_algo.engine.assembly import build_engine
 
         changed = self.config.model_copy(
             update={

@@ -235,7 +235,7 @@ def schedule(patient: Patient) -> Iterator[Check]:
 def config(patient: Patient) -> Iterator[Check]:
     "Read with the keys' names alone, so that a missing key is said once, below."
     from futures_algo.config.loading import ConfigErrors
-    from futures_algo.live.system import check_config
+    from futures_algo.engine.build import check_config
 
     try:
         patient.content = read_config(patient.config_path)
@@ -375,9 +375,9 @@ def crosstrade(patient: Patient) -> Iterator[Check]:
     "CrossTrade answers, takes the token, reaches NinjaTrader, and the account is there."
     if patient.offline or not patient.config or not _has_key(patient, "CROSSTRADE_API_KEY"):
         return
+    from futures_algo.broker.outcomes import QueryError, Unauthorized, Unreachable
     from futures_algo.core.types import InputError
     from futures_algo.crosstrade.client import CrossTradeClient
-    from futures_algo.crosstrade.http import QueryError, Unauthorized, Unreachable
 
     execution = patient.config.execution
     remedies = {

@@ -16,12 +16,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..monitor.trading_panels import view_day
+from ..journal.daily_pnl import view_day
 from ..config.loading import read_json
 from ..core.paths import PROJECT
 from ..core.types import SECOND, ConfigError, FuturesAlgoError, to_nanos, to_timestamp
-from ..journal.reader import JournalReader, View
-from ..monitor.status_panels import engine_state
+from ..journal.reader import JournalReader, View, engine_word
 from .schedule import SETTLE_SECONDS, closed_message, session_at
 
 # %% ../../nbs/live/02_session.ipynb #a8c28b5a
@@ -72,7 +71,7 @@ def look(journal_path: "str | Path") -> View:
 
 def running(view: View) -> bool:
     "Whether an engine beats."
-    return engine_state(view, time.time_ns())[1] not in ("none", "stopped", "silent")
+    return engine_word(view, time.time_ns()) not in ("none", "stopped", "silent")
 
 
 def ensure_engine(

@@ -11,9 +11,9 @@ from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import Bar, FuturesAlgoError, Timeframe
 from futures_algo.indicators.base import Indicator
+from futures_algo.journal.daily_pnl import contract_code, signed
 from futures_algo.journal.reader import View
 from futures_algo.monitor.chart import CandleChart, Mark
-from futures_algo.monitor.daily_pnl import contract_code, signed
 from futures_algo.monitor.html import CARD_CSS, number, price, tag
 from futures_algo.monitor.panes import Words, flow
 

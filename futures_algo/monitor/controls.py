@@ -9,9 +9,9 @@ from typing import Any
 import panel as pn
 
 from futures_algo.core.types import ConfigError, FuturesAlgoError
+from futures_algo.journal.daily_pnl import contract_code
 from futures_algo.journal.reader import View
 from futures_algo.monitor.chart_panel import CONTROL_CSS
-from futures_algo.monitor.daily_pnl import contract_code
 from futures_algo.monitor.html import card, tag
 from futures_algo.monitor.panes import Words, flow
 from futures_algo.monitor.status_panels import arguments

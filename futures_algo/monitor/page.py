@@ -11,19 +11,19 @@ from bokeh.document import Document
 from bokeh.models import CustomJS
 
 from futures_algo.core.types import InputError
+from futures_algo.journal.daily_pnl import Day, view_day
 from futures_algo.journal.journal import Journal
 from futures_algo.journal.reader import JournalReader, View
 from futures_algo.monitor import status_panels as panels
 from futures_algo.monitor import trading_panels as books
 from futures_algo.monitor.chart_panel import ChartPanel
 from futures_algo.monitor.controls import Controls, no_controls
-from futures_algo.monitor.daily_pnl import Day
 from futures_algo.monitor.html import CARD_CSS, ROOT_CSS, Clocks, Safe, card, tag
 from futures_algo.monitor.page_shell import frame
 from futures_algo.monitor.panes import Words
 from futures_algo.monitor.serving import refusal
 from futures_algo.monitor.status_panels import BAND_CSS, NOTICE_CSS
-from futures_algo.monitor.trading_panels import BOOKS_CSS, view_day
+from futures_algo.monitor.trading_panels import BOOKS_CSS
 
 _ROLES = ("trader", "viewer")
 PANELS_NS = 450_000_000  # between repaints of what is not the chart

@@ -414,7 +414,7 @@ def code_now(entry: dict[str, Any]) -> str:
 
 def _versions(name: str, entry: dict, content: dict, since: int, until: int) -> list[Version]:
     from futures_algo.config.loading import StrategyConfig
-    from futures_algo.live.system import build_strategy
+    from futures_algo.engine.build import build_strategy
 
     config = StrategyConfig.model_validate(entry)
     strategy = build_strategy(name, config)

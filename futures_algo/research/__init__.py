@@ -65,7 +65,6 @@ __all__, __getattr__, __dir__ = facade(
             "plateau",
             "plot_plateau",
             "recorded_bars",
-            "sample_bars",
             "sample_note",
         ),
         "overfitting": (

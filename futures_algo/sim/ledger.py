@@ -1,9 +1,9 @@
 "What a paper broker writes down: an order with its life, a holding, an account, and the broker's no."
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from futures_algo.broker.netting import net
 from futures_algo.sim.fills import point_value
 
 TERMINAL = ("Filled", "Cancelled", "Rejected")
@@ -103,15 +103,9 @@ class PaperAccount:
     def apply(self, instrument: str, signed: int, price: float) -> None:
         "Take a fill into the holding and the realised profit."
         held = self.holdings.setdefault(instrument, Holding())
-        closing = min(abs(signed), abs(held.quantity)) if held.quantity * signed < 0 else 0
-        side = math.copysign(1, held.quantity) if held.quantity else 0
-        self.realized += closing * side * (price - held.average) * point_value(instrument)
-        opening, before = abs(signed) - closing, abs(held.quantity) - closing
-        if opening:
-            held.average = (held.average * before + price * opening) / (before + opening)
-        held.quantity += signed
-        if not held.quantity:
-            held.average = 0.0
+        after = net(held.quantity, held.average, signed, price)
+        self.realized += after.realized * point_value(instrument)
+        held.quantity, held.average = after.quantity, after.average
 
 
 @dataclass

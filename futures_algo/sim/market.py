@@ -320,3 +320,12 @@ def _ohlc(
 def _volume(rng: np.random.Generator, rate: np.ndarray) -> np.ndarray:
     "Contracts, at least one."
     return 1 + rng.poisson(rate * rng.gamma(1.5, 0.7, len(rate)))
+
+
+def sample_bars(
+    symbols: Sequence[str],
+    sessions: int = 60,
+    seed: int = 7,
+) -> dict[str, Bars]:
+    "Generated one-minute bars, for a first look without a key. Nothing found on them is worth anything in a market."
+    return {symbol: generate_minutes(symbol, sessions, seed=seed) for symbol in symbols}

@@ -145,8 +145,8 @@ def real_nq(shared_data, tmp_path_factory) -> tuple[dict, Path]:
 
 
 def test_the_real_minutes_give_the_same_signal_ids_in_sweep_replay_and_run(real_nq):
+    from futures_algo.engine.build import build_strategy
     from futures_algo.live.demo import DEFAULT_CONFIG, demo_config, recorded
-    from futures_algo.live.system import build_strategy
     from futures_algo.strategies import evaluate
     from futures_algo.strategies.checks import replay
 

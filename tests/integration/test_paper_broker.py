@@ -3,10 +3,10 @@
 import pytest
 from broker_desk import ES, NQ, START, WALK, minute
 
+from futures_algo.broker.outcomes import Refused
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.types import DAY, MINUTE, Bars
 from futures_algo.crosstrade.client import CrossTradeClient
-from futures_algo.crosstrade.http import Refused
 from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.sim.fills import FillRules
 from futures_algo.sim.ledger import Terms

@@ -11,8 +11,7 @@ from broker_line import ES, TOKEN, buy, connect, held, placements
 from waiting import eventually
 
 from futures_algo.broker.models import UnreadableAnswer
-from futures_algo.crosstrade.client import CrossTradeClient
-from futures_algo.crosstrade.http import (
+from futures_algo.broker.outcomes import (
     AddOnDown,
     Ambiguous,
     Answered,
@@ -23,6 +22,7 @@ from futures_algo.crosstrade.http import (
     Unauthorized,
     Unreachable,
 )
+from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.faults import KINDS, RATE_LIMIT_FORMS

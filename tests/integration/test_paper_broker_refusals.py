@@ -3,10 +3,10 @@
 import pytest
 from broker_desk import ES, NQ, START
 
+from futures_algo.broker.outcomes import Answered, NotFound, Refused, RefusedQuery, Unauthorized, is_already_ended
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.types import DAY, InputError
-from futures_algo.crosstrade.client import CrossTradeClient, is_already_ended
-from futures_algo.crosstrade.http import Answered, NotFound, Refused, RefusedQuery, Unauthorized
+from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.sim.fills import FillRules
 from futures_algo.sim.ledger import Terms

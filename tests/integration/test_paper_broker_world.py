@@ -13,9 +13,9 @@ import httpx
 import pytest
 from broker_line import ES, TOKEN, buy, connect
 
+from futures_algo.broker.outcomes import AddOnDown, Ambiguous, RefusedQuery, Unreachable
 from futures_algo.core.types import InputError, WallClock
 from futures_algo.crosstrade.client import CrossTradeClient
-from futures_algo.crosstrade.http import AddOnDown, Ambiguous, RefusedQuery, Unreachable
 from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.faults import Fault, Variants

@@ -11,10 +11,10 @@ import pytest
 from futures_algo.config.loading import load_config, read_config
 from futures_algo.core.types import DataClock
 from futures_algo.engine import engine as engine_module
+from futures_algo.engine.assembly import build_engine
 from futures_algo.history import write_dbn
 from futures_algo.journal.journal import Journal
 from futures_algo.live.demo import DEMO_KEY, DEMO_TOKEN, Recording
-from futures_algo.live.system import build_engine
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.gateway import LoopbackGateway
 from futures_algo.sim.market import generate_minutes

@@ -14,9 +14,9 @@ from test_restart import recording  # noqa: F401, F811
 from futures_algo.config.loading import load_config, read_config
 from futures_algo.core.types import HOUR, DataClock
 from futures_algo.engine import engine as engine_module
+from futures_algo.engine.assembly import build_engine
 from futures_algo.journal.journal import Journal
 from futures_algo.live.demo import DEMO_KEY, DEMO_TOKEN
-from futures_algo.live.system import build_engine
 from futures_algo.report.facts import _sessions
 from futures_algo.report.report import Report, session_report
 from futures_algo.sim.broker import PaperBroker

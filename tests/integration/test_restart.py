@@ -7,9 +7,9 @@ import pytest
 
 from futures_algo.core.types import DataClock
 from futures_algo.engine import engine as engine_module
+from futures_algo.engine.assembly import build_engine
 from futures_algo.journal.journal import Journal
 from futures_algo.live.demo import DEMO_KEY, DEMO_TOKEN, Demo, generated
-from futures_algo.live.system import build_engine
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.gateway import LoopbackGateway
 

@@ -10,10 +10,10 @@ import numpy as np
 from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.config.loading import StrategyConfig, config_hash
 from futures_algo.core.types import SECOND, Bars, Signal
+from futures_algo.engine.build import build_strategy
 from futures_algo.execution.ledgers import Ledger
 from futures_algo.execution.orders import instrument_of, order_id
 from futures_algo.journal.journal import Journal
-from futures_algo.live.system import build_strategy
 from futures_algo.report.signals import signed
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies.live import StrategyRunner

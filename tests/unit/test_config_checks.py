@@ -9,7 +9,8 @@ import pytest
 
 from futures_algo.config.loading import ConfigErrors, load_config
 from futures_algo.core.types import ConfigError, InputError
-from futures_algo.live.system import LiveTradingSystem, check_config
+from futures_algo.engine.build import check_config
+from futures_algo.live.system import LiveTradingSystem
 
 CLASS = "futures_algo.strategies.MACDCCIStrategy"
 NOTHING = object()

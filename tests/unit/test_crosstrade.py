@@ -18,10 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from futures_algo.broker.models import UnreadableAnswer
-from futures_algo.broker.requests import OrderRequest
-from futures_algo.core.types import ConfigError, InputError
-from futures_algo.crosstrade.client import AsyncCrossTradeClient, CrossTradeClient
-from futures_algo.crosstrade.http import (
+from futures_algo.broker.outcomes import (
     AddOnDown,
     Ambiguous,
     Answered,
@@ -30,16 +27,13 @@ from futures_algo.crosstrade.http import (
     RateLimited,
     Refused,
     RefusedQuery,
-    Reply,
-    Token,
     Unauthorized,
     Unreachable,
-    checked_base_url,
-    error_of,
-    outcome_of,
-    read_reply,
-    retry_after,
 )
+from futures_algo.broker.requests import OrderRequest
+from futures_algo.core.types import ConfigError, InputError
+from futures_algo.crosstrade.client import AsyncCrossTradeClient, CrossTradeClient
+from futures_algo.crosstrade.http import Reply, Token, checked_base_url, error_of, outcome_of, read_reply, retry_after
 from futures_algo.crosstrade.rate_limit import TokenBucket
 
 SECRET = "s3cr3t-bearer/9f27b1c4"

@@ -207,10 +207,10 @@ def test_an_answer_that_drips_has_an_end(monkeypatch, kind):
     import threading
     import time
 
+    from futures_algo.broker.outcomes import Ambiguous, Unreachable
     from futures_algo.broker.requests import OrderRequest
     from futures_algo.crosstrade import http as crosstrade_wire
     from futures_algo.crosstrade.client import CrossTradeClient
-    from futures_algo.crosstrade.http import Ambiguous, Unreachable
 
     monkeypatch.setattr(crosstrade_wire, "LONGEST_ANSWER", 0.5)
     stopped = threading.Event()

@@ -11,14 +11,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fixtures"))
 from journal_maker import Day
 
 from futures_algo.core.types import MINUTE, SECOND, Bar, ConfigError
+from futures_algo.journal.daily_pnl import Book, day_of, view_day
 from futures_algo.journal.reader import BarSeries, JournalReader, View
 from futures_algo.monitor.chart import CandleChart, Mark, random_bars
 from futures_algo.monitor.controls import config_difference, flatten_scopes, masked, open_alarms
-from futures_algo.monitor.daily_pnl import Book, day_of
 from futures_algo.monitor.html import Clocks, esc, money, number, table, tag
 from futures_algo.monitor.serving import Refused, check_exposure, hash_password, password_fits, read_users, serve
 from futures_algo.monitor.status_panels import engine_state, tab_title, troubles
-from futures_algo.monitor.trading_panels import positions, verdict_tag, view_day, why_no_trade
+from futures_algo.monitor.trading_panels import positions, verdict_tag, why_no_trade
 
 
 def bars_of(*closes: float, contract: str = "ESZ5") -> list[Bar]:

@@ -20,11 +20,10 @@ from futures_algo.research.optimization import (
     plans_of,
     plateau,
     recorded_bars,
-    sample_bars,
 )
 from futures_algo.research.trades import Costs
 from futures_algo.research.walkforward import best_row
-from futures_algo.sim.market import generate_minutes
+from futures_algo.sim.market import generate_minutes, sample_bars
 from futures_algo.strategies import STRATEGIES, MACDCCIStrategy, RSIStrategy, SimpleBullishCCIStrategy
 
 CCI, RSI = (f"futures_algo.strategies.{name}" for name in ("SimpleBullishCCIStrategy", "RSIStrategy"))

@@ -25,7 +25,7 @@ from futures_algo.config.scenario import (
     write_scenario,
 )
 from futures_algo.core.types import ConfigError, InputError
-from futures_algo.live.system import build_runners, check_config
+from futures_algo.engine.build import build_runners, check_config
 from futures_algo.research.trades import Costs
 from futures_algo.sim.market import generate_minutes
 from futures_algo.strategies import MACDCCIStrategy, OpeningRangeBreakout, SimpleBullishCCIStrategy

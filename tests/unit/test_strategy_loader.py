@@ -386,9 +386,9 @@ def test_who_is_told_cannot_change_unnoticed_while_the_engine_runs(file):
 
 
 def test_an_alerts_url_is_a_secret_of_the_journal():
-    from futures_algo.live.system import _without_secrets
+    from futures_algo.engine.build import without_secrets
 
-    kept = _without_secrets(
+    kept = without_secrets(
         {
             "watch": {"alert_urls": ["tgram://token/7", "${ALERT_URL}"], "metrics_port": 9464},
             "databento": {"api_key": "db-key", "symbols": ["ES.c.0"]},

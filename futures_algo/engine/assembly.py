@@ -1,0 +1,122 @@
+"""An engine put together from a config: its feed, its broker, its journal, and what follows the file."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from futures_algo.aggregator.pipeline import BarPipeline
+from futures_algo.broker.opening import BrokerSettings, open_broker
+from futures_algo.config.loading import (
+    LiveConfig,
+    config_hash,
+)
+from futures_algo.core.logs import attach_log
+from futures_algo.core.types import (
+    Clock,
+)
+from futures_algo.engine import snapshot as engine_state
+from futures_algo.engine.build import build_runners, note_scenarios, translator_of, without_secrets
+from futures_algo.engine.engine import Engine
+from futures_algo.engine.warmup import warmup_bars
+from futures_algo.execution.executor import CrossTradeExecutor, execution_log
+from futures_algo.execution.gate import Gate, Limits
+from futures_algo.feed.opening import FeedSettings, open_feed
+from futures_algo.journal.journal import Journal
+from futures_algo.signals.generator import signal_log
+from futures_algo.strategies import StrategyRunner
+
+
+def build_engine(
+    config: LiveConfig,
+    content: Mapping[str, Any],  # the file's content, secrets as ${NAMES}: goes into the journal
+    journal: Journal,
+    *,
+    mode: str,  # dry_run, live or simulation
+    clock: Clock,
+    start: int | None = None,  # ns UTC the feed replays from, when the journal holds no snapshot that reaches further
+    end: int | None = None,  # ns UTC at which the feed closes; None goes on
+    on_turn: Callable[[Engine], None] = lambda engine: None,
+    config_path: Path | None = None,  # the file the config was read from: the engine follows it
+) -> "OwnedEngine":
+    "An engine with its feed, client and executor; `close` releases them."
+    runners, data, execution, simulated = (
+        build_runners(config),
+        config.databento,
+        config.execution,
+        mode == "simulation",
+    )
+    identity = config_hash(without_secrets(content))
+    journal.add_once("configs", hash=identity, at=clock.now(), content=without_secrets(content))
+    note_scenarios(config, journal, clock.now())
+    settings = BrokerSettings(
+        execution.account,
+        execution.crosstrade_api_key,
+        execution.crosstrade_base_url,
+        clock.now if simulated else None,
+    )
+    client = open_broker(execution.broker, settings)
+    executor = CrossTradeExecutor(
+        client,
+        journal,
+        Gate(Limits.of(execution.limits)),
+        account=execution.account,
+        clock=clock,
+        dry_run=mode == "dry_run",
+        translator=translator_of(config, runners),
+        inline=simulated,
+    )
+    saved = engine_state.load(journal, 0 if simulated else start or 0, data.symbols)
+    resume = engine_state.position_of(saved) if saved else None
+    feed = open_feed(config.engine.feed, FeedSettings(data, start, end, resume, clock))
+    pipeline = BarPipeline(
+        {*config.engine.timeframes, *(timeframe for runner in runners for timeframe in runner.timeframes)}, data.schema_
+    )
+    handlers = [
+        attach_log(signal_log, config.logging.folder / "signals.log"),
+        attach_log(execution_log, config.logging.folder / "executions.log"),
+    ]
+    engine = OwnedEngine(
+        feed,
+        pipeline,
+        runners,
+        executor,
+        journal,
+        clock=clock,
+        mode=mode,
+        config_hash=identity,
+        cooldown_s=config.engine.signal_cooldown_s,
+        priority={name: entry.priority for name, entry in config.strategies.items()},
+        poll_seconds=execution.poll_seconds,
+        reconcile_seconds=execution.reconcile_seconds,
+        on_turn=on_turn,
+        handlers=handlers,
+        saved=saved,
+        history=None if saved or not data.warmup_days else lambda: warmup_bars(data, start),
+        on_start=config.engine.on_start,
+        on_stop=config.engine.on_stop,
+    )
+    if config_path:
+        engine.reloader = _reloader(config_path, runners)
+    return engine
+
+
+def _reloader(path: Path, runners: list[StrategyRunner]) -> Any:
+    "What follows the config file; it needs this module."
+    from futures_algo.engine.reload import Reloader
+    from futures_algo.engine.strategy_loader import StrategyLoader
+
+    return Reloader(StrategyLoader(path, runners=runners))
+
+
+class OwnedEngine(Engine):
+    "An engine that closes the client and the logs it was built with."
+
+    def __init__(self, *args, handlers: list, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._handlers_of_logs = handlers
+
+    def close(self) -> None:
+        self.executor.client.close()
+        for logger, handler in zip((signal_log, execution_log), self._handlers_of_logs):
+            logger.removeHandler(handler)
+            handler.close()

@@ -1,0 +1,154 @@
+"""From a config to what runs by it: strategies, runners, sizing, and what of the config may be kept.
+
+Every mistake is named by its path before anything is connected.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from futures_algo.config.loading import (
+    LiveConfig,
+    StrategyConfig,
+    import_class,
+)
+from futures_algo.core.types import (
+    ConfigError,
+    InputError,
+    Timeframe,
+    did_you_mean,
+)
+from futures_algo.execution.gate import Limits
+from futures_algo.execution.translator import SignalTranslator
+from futures_algo.journal.journal import Journal
+from futures_algo.strategies import BaseStrategy, StrategyRunner
+
+
+def build_strategy(name: str, entry: StrategyConfig) -> BaseStrategy:
+    "The strategy a config entry describes; a mistake is named with its path."
+    path = f"strategies.{name}"
+    try:
+        strategy_class = import_class(entry.class_)
+    except ConfigError as error:
+        raise ConfigError(error.subject, error.value, error.rule, error.remedy, f"{path}.class") from None
+    if not isinstance(strategy_class, type) or not issubclass(strategy_class, BaseStrategy):
+        raise ConfigError(
+            "class", entry.class_, "must be a BaseStrategy", "derive it from futures_algo.BaseStrategy", f"{path}.class"
+        )
+    if isinstance(entry.scenario, dict):
+        _refuse_changed_code(name, entry)
+    try:
+        strategy = strategy_class(**entry.all_parameters())
+    except InputError as error:
+        raise ConfigError(
+            error.subject, error.value, error.rule, error.remedy, _parameter_path(path, strategy_class, error)
+        ) from None
+    for place in ("timeframes", "indicators_by_timeframe"):
+        for timeframe in map(Timeframe, getattr(entry, place)):
+            if timeframe not in strategy.timeframes:
+                raise ConfigError(
+                    "timeframe",
+                    str(timeframe),
+                    "must be one the strategy's indicators use",
+                    did_you_mean(timeframe, strategy.timeframes),
+                    f"{path}.{place}",
+                )
+    return strategy
+
+
+def _parameter_path(path: str, strategy_class: type[BaseStrategy], error: InputError) -> str:
+    "Where in a strategy's entry the mistake stands."
+    if error.path:
+        return f"{path}.{error.path}"
+    name = error.subject.rpartition(" ")[2]
+    return (
+        f"{path}.parameters.{error.value if name == 'parameter' else name}"
+        if name == "parameter" or name in strategy_class.params
+        else f"{path}.parameters"
+    )
+
+
+def _refuse_changed_code(name: str, entry: StrategyConfig) -> None:
+    "A scenario's parameters belong to the code they were found with."
+    from futures_algo.config.scenario import check_code
+
+    check_code(name, entry.class_, entry.scenario["code"])
+
+
+def build_runners(config: LiveConfig) -> list[StrategyRunner]:
+    "A runner for each enabled strategy and symbol."
+    return [
+        StrategyRunner(build_strategy(name, entry), name, symbol, entry.quantity)
+        for name, entry in config.strategies.items()
+        if entry.enabled
+        for symbol in config.symbols_of(name)
+    ]
+
+
+def check_config(config: LiveConfig) -> None:
+    """Everything about a config that does not need a connection: strategies importable, parameters in range, limits
+    known."""
+    runners = build_runners(config)
+    if not runners:
+        raise ConfigError(
+            "strategies", list(config.strategies), "must have at least one enabled", "set enabled to true", "strategies"
+        )
+    _refuse_seconds(config, runners)
+    translator_of(config, runners)
+    Limits.of(config.execution.limits)
+
+
+def _refuse_seconds(config: LiveConfig, runners: list[StrategyRunner]) -> None:
+    "The engine builds its timeframes from whole minutes."
+    wanted = [("engine.timeframes", timeframe) for timeframe in config.engine.timeframes] + [
+        (f"strategies.{r.name}", timeframe) for r in runners for timeframe in r.timeframes
+    ]
+    for path, timeframe in wanted:
+        if Timeframe(timeframe).seconds % 60:
+            raise ConfigError(
+                "timeframe", str(timeframe), "must be whole minutes in a live session", "write 1, 5 or '27min'", path
+            )
+
+
+def translator_of(config: LiveConfig, runners: list[StrategyRunner]) -> SignalTranslator:
+    "Sizing by risk for the strategies that ask for it; they must declare a stop."
+    budgets = {name: entry.risk_per_trade_usd for name, entry in config.strategies.items() if entry.risk_per_trade_usd}
+    stops = {(r.name, r.symbol): r.strategy.exit_rules(r.symbol).stop for r in runners if r.name in budgets}
+    for (name, _), stop in stops.items():
+        if not stop:
+            raise ConfigError(
+                "risk_per_trade_usd",
+                budgets[name],
+                "needs a stop to size by",
+                "give the strategy stop_ticks",
+                f"strategies.{name}.risk_per_trade_usd",
+            )
+    return SignalTranslator(budgets, stops)
+
+
+def note_scenarios(config: LiveConfig, journal: Journal, at: int) -> None:
+    "An event for each strategy whose parameters come from a scenario; a warning where its gates had not all passed."
+    for name, entry in config.strategies.items():
+        if not entry.enabled or not isinstance(record := entry.scenario, dict):
+            continue
+        message = (
+            f"{record['file']} of {record['created']}, hash {record['hash']},"
+            f" {'gates passed' if record['passed'] else 'accepted although its gates had not all passed'}"
+        )
+        journal.add_event(at, "info" if record["passed"] else "warning", "scenario", name, message, **record)
+
+
+def without_secrets(content: Any) -> Any:
+    "The content as it may be kept: keys and tokens as their ${NAMES} or not at all."
+    covered = lambda value: (
+        list(map(covered, value))
+        if isinstance(value, (list, tuple))
+        else value
+        if not isinstance(value, str) or value.startswith("${")
+        else "***"
+    )
+    hidden = lambda name, value: (
+        covered(value) if name.endswith("api_key") or name in ("alert_urls", "alerts") else without_secrets(value)
+    )  # an alert's URL holds its token
+    if isinstance(content, Mapping):
+        return {name: hidden(name, value) for name, value in content.items()}
+    return list(map(without_secrets, content)) if isinstance(content, (list, tuple)) else content
