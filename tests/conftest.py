@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fast import FAST
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -20,6 +21,12 @@ def pytest_configure(config):
     settings.register_profile(
         "campaign", max_examples=2000 if config.getoption("--full") else 100, deadline=None
     )  # @settings(settings.get_profile("campaign"))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").as_posix() in FAST:
+            item.add_marker(pytest.mark.fast)
 
 
 @pytest.fixture(scope="session")

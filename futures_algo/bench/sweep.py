@@ -188,7 +188,7 @@ def _quickest(bars: Bars, table) -> tuple[str, int]:
         )
         for chunk in CHUNKS
     }
-    return engine, min(seconds, key=seconds.get)
+    return engine, min(seconds, key=lambda rows: seconds[rows])
 
 
 def _best(bars: Bars, table, engine: str, chunk: int) -> float:
@@ -314,7 +314,7 @@ def peak_memory() -> float:
     from pathlib import Path
 
     if (status := Path("/proc/self/status")).exists():
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+        return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
 
 

@@ -283,7 +283,8 @@ def _field_names(path: tuple) -> list[str]:
 
 def _field(path: tuple) -> Any:
     "The field a path leads to, None inside what is not modelled."
-    model, field = LiveConfig, None
+    model: Any = LiveConfig
+    field: Any = None
     for step in path:
         if model is StrategyConfig and field is None:
             field = model
@@ -362,7 +363,8 @@ def _path_to(wanted: Any, content: Any, path: str = "") -> str | None:
 
 def read_json(path: "str | Path") -> dict:
     "The file as a dictionary; a missing file, bad JSON or a repeated key is a `ConfigError` that says where."
-    path, repeated = Path(path), []
+    path = Path(path)
+    repeated: list[Any] = []
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: _object(pairs, repeated))
     except FileNotFoundError:
@@ -403,7 +405,7 @@ def environment(folder: Path) -> dict[str, str]:
     return read(folder.resolve().parent / ".env") | read(folder / ".env") | dict(os.environ)
 
 
-def resolve_variables(content: Any, variables: dict[str, str], path: str = "") -> Any:
+def resolve_variables(content: Any, variables: Mapping[str, str], path: str = "") -> Any:
     "The same content with every ${VARIABLE} replaced."
     if isinstance(content, dict):
         return {k: resolve_variables(v, variables, f"{path}.{k}".lstrip(".")) for k, v in content.items()}
@@ -438,9 +440,10 @@ def with_scenarios(content: dict, folder: Path) -> dict:
     """The same content; strategies that name a scenario file have what it says in their entries. Those that have it
     already stay as they are."""
     strategies = content.get("strategies") if isinstance(content, dict) else None
+    strategies = strategies if isinstance(strategies, dict) else {}
     named = {
         name: entry
-        for name, entry in (strategies if isinstance(strategies, dict) else {}).items()
+        for name, entry in strategies.items()
         if isinstance(entry, dict) and isinstance(entry.get("scenario"), str)
     }
     if not named:
@@ -489,7 +492,7 @@ def parse_config(
     try:
         return LiveConfig.model_validate(resolved)
     except ValidationError as error:
-        raise ConfigErrors([_explain(d) for d in error.errors()], source) from None
+        raise ConfigErrors([_explain(dict(d)) for d in error.errors()], source) from None
 
 
 def load_config(
@@ -564,6 +567,8 @@ def _module_from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(f"{path} is not Python: it must end with .py or .ipynb")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

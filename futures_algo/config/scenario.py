@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,9 +125,9 @@ def bars_hash(bars: Bars) -> str:
     digest = hashlib.blake2b(f"{bars.symbol}|{bars.timeframe}|".encode(), digest_size=8)
     for name in ("start", "end", "open", "high", "low", "close", "volume"):
         digest.update(
-            np.ascontiguousarray(getattr(bars, name)).astype(
-                "<f8" if name in ("open", "high", "low", "close") else "<i8"
-            )
+            np.ascontiguousarray(getattr(bars, name))
+            .astype("<f8" if name in ("open", "high", "low", "close") else "<i8")
+            .data
         )
     rolls = np.flatnonzero(np.diff(bars.contract, prepend=-1))
     digest.update(json.dumps([(int(row), bars.contracts[bars.contract[row]]) for row in rolls]).encode())
@@ -213,7 +213,8 @@ def plain(value: Any) -> Any:
 def typed_parameters(strategy: Any) -> dict[str, TypedParameter]:
     "All parameters of a strategy with their types."
     return {
-        name: TypedParameter(type=type(value).__name__, value=value) for name, value in strategy.parameters().items()
+        name: TypedParameter.model_validate({"type": type(value).__name__, "value": value})
+        for name, value in strategy.parameters().items()
     }
 
 
@@ -234,7 +235,7 @@ def make_scenario(
     class_path: str = "",  # how the config names the class; module and name when empty
     quantity: int = 1,  # contracts a trade
     engine: str = "futures_algo.research.sweep",
-    gates: "list[dict]" = (),  # of `GateVerdict`
+    gates: "Sequence[dict]" = (),  # of `GateVerdict`
     created: str = "",  # now when empty
     **more: Any,  # search, statistics, walk_forward, note, accepted
 ) -> Scenario:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from futures_algo.core.types import Bars, DataError, InputError, Timeframe, did_you_mean
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Parameter
 from futures_algo.research.backtest import BacktestResult, backtest
 from futures_algo.research.trades import Costs
 from futures_algo.strategies.base import BaseStrategy
@@ -31,7 +31,7 @@ class Slider(NamedTuple):
     most: float = math.inf
 
 
-def slider_of(param: Param) -> Slider | None:
+def slider_of(param: Parameter) -> Slider | None:
     "The slider of a number; None for a choice or a yes or no."
     if param.choices or isinstance(param.default, bool):
         return None
@@ -58,7 +58,7 @@ def round_step(least: float, whole: bool) -> float:
     return int(step) if whole else step
 
 
-def choices_of(param: Param, market: Market) -> tuple[str, ...]:
+def choices_of(param: Parameter, market: Market) -> tuple[str, ...]:
     "The choices of a parameter; of timeframes only those the market's bars can make."
     try:
         frames = [Timeframe(choice) for choice in param.choices]
@@ -189,7 +189,8 @@ def stretch_of(result: BacktestResult, market: Market, first: int, count: int) -
 
 def panes_of(strategy: BaseStrategy) -> tuple[list[str], dict[str, list[str]]]:
     "Names of the outputs drawn over the price, and of those under it by pane."
-    over, panes = [], {}
+    over: list[Any] = []
+    panes: dict[str, Any] = {}
     for timeframe, found in strategy.plan.items():
         for one in found:
             if one.overlay:

@@ -15,7 +15,7 @@ from futures_algo.explorer.charts import EquityChart, RunChart
 from futures_algo.explorer.model import Exploration, choices_of, slider_of
 from futures_algo.explorer.save import SaveTab
 from futures_algo.explorer.sweep_tab import SweepTab
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Param, Parameter
 from futures_algo.research.backtest import BacktestResult
 from futures_algo.research.performance import FIGURES, written
 from futures_algo.research.trades import Costs
@@ -29,7 +29,7 @@ class ParameterRow(w.VBox):
     def __init__(
         self,
         name: str,
-        param: Param,
+        param: Parameter,
         value: Any,
         changed: Callable[[str, Any], Any],  # called with name and value
         choices: tuple[str, ...] = (),  # those of the parameter's that make sense here
@@ -152,7 +152,8 @@ class Debounced:
     "Calls `do` once things have been quiet; at once where no event loop runs."
 
     def __init__(self, do: Callable[[], Any], seconds: float = 0.12):
-        self._do, self._seconds, self._waiting = do, seconds, None
+        self._do, self._seconds = do, seconds
+        self._waiting: asyncio.TimerHandle | None = None
 
     def __call__(self) -> None:
         try:
@@ -207,7 +208,9 @@ class Explorer(w.VBox):
     ):
         self._config = config
         self.exploration = Exploration(bars, strategy, costs, quantity, strategies)
-        self.redraw, self._row, self._chart_of = Debounced(self._draw), None, None
+        self.redraw = Debounced(self._draw)
+        self._row: int | None = None
+        self._chart_of: tuple | None = None
         super().__init__(
             [
                 w.HTML(STYLE),

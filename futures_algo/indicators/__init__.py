@@ -6,7 +6,7 @@ __all__, __getattr__, __dir__ = facade(
     __name__,
     {
         "averages": ("EMA", "MACD", "RMA", "SMA", "WMA"),
-        "base": ("INDICATORS", "Indicator", "LiveIndicator", "Param", "indicator"),
+        "base": ("INDICATORS", "Indicator", "LiveIndicator", "Param", "Parameter", "indicator"),
         "calculator": ("VBTIndicatorCalculator", "indicators_by_timeframe"),
         "kernel": (
             "RING",

@@ -311,7 +311,7 @@ def minute_health(view: View) -> dict[str, Any]:
         if timeframe != "1min" or series.last is None:
             continue
         calendar, end = SessionCalendar.of(symbol), series.last.end
-        opened = calendar.session_bounds(calendar.session_date(series.last.start))[0]
+        opened = calendar.session_span(series.last.start)[0]
         bars = (known := series.bars())[bisect_left(known, opened, key=attrgetter("start")) :]
         expected, received, last = (
             expected + calendar.minutes_expected(bars[0].start, end),

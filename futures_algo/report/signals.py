@@ -4,7 +4,7 @@ the engine's starts and reloads in their places."""
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -108,7 +108,9 @@ class Line:
     def over(self, market: Market) -> tuple[dict[str, Signal], dict[str, Bars], dict[str, int]]:
         "Research over a market: signals of the session by id, their base bars, and the contracts held when it began."
         opens, closes = self.facts.bounds(self.symbol)
-        found, bars, held = {}, {}, {}
+        found: dict[str, Signal] = {}
+        bars: dict[str, Bars] = {}
+        held: dict[str, int] = {}
         for one in self.versions:
             base = market.bars(one.strategy.base_timeframe)
             for signal in signals_of(
@@ -234,7 +236,7 @@ class Line:
                 continue
             what = "changed" if model and row else "missing" if model else "extra"
             cause, why = self._explain(identity, model, row, at) if not failure else (Cause.CODE_CHANGE, failure)
-            told = model._asdict() if model else row
+            told = cast(dict, model._asdict() if model else row)  # one of the two is there
             detail = {"strategy": self.name, "symbol": self.symbol, "action": told["action"], "why": why} | (
                 {"changes": changes} if what == "changed" else {}
             )
@@ -261,8 +263,9 @@ class Line:
     def _code_then(self, at: int) -> str:
         """Identity of the code at a moment, as the reloads of the journal tell it; empty where they do not, or
         contradict each other (it was changed while no engine ran)."""
-        told = [one for one in self.breaks if one.code]
-        before, after = [one.code[1] for one in told if one.at < at], [one.code[0] for one in told if one.at >= at]
+        told = [(one.at, *one.code) for one in self.breaks if one.code]
+        before = [new for moment, _, new in told if moment < at]
+        after = [old for moment, old, _ in told if moment >= at]
         known = {*before[-1:], *after[:1]}
         return known.pop() if len(known) == 1 else ""
 
@@ -300,7 +303,7 @@ class Line:
         before = [fault for fault in self.faults if self.ours.source.end[0] <= fault[0] <= at]
         if before:
             return before[-1][1], f"the bar that ended {difference('', '', before[-1][0], Cause.UNEXPLAINED).at}"
-        if self.theirs.source.end[0] < self.ours.source.end[0]:
+        if self.theirs and self.theirs.source.end[0] < self.ours.source.end[0]:
             return Cause.WARM_UP, "the recording begins before the journal"
         return Cause.UNEXPLAINED, "the bars are equal and research differs over them"
 
@@ -352,4 +355,6 @@ def _changes(model: Signal, row: dict[str, Any]) -> dict[str, list]:
 
 
 def _same(model: "Signal | None", row: "dict | None") -> bool:
-    return (model is None) == (row is None) and (model is None or not _changes(model, row))
+    if model is None or row is None:
+        return model is row
+    return not _changes(model, row)

@@ -83,10 +83,8 @@ def _facts(result: "BacktestResult", thresholds: Thresholds) -> _Facts:
 
 
 def _joined(facts: "Sequence[_Facts]") -> _Facts:
-    return _Facts(
-        *(np.concatenate([getattr(one, name) for one in facts]) for name in _Facts._fields[:-1]),
-        sum(one.tick_fills for one in facts),
-    )
+    columns = [np.concatenate([getattr(one, name) for one in facts]) for name in _Facts._fields[:-1]]
+    return _Facts._make([*columns, sum(one.tick_fills for one in facts)])
 
 # %% ../../nbs/research/10_cautions.ipynb #b6345c3b
 def remarks(

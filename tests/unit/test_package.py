@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fast import FAST
+
 import futures_algo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,3 +89,25 @@ def test_every_link_between_pages_leads_somewhere():
     assert (
         len(links) > 50 and [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()] == []
     )
+
+
+def test_every_file_of_the_fast_tier_is_there():
+    assert [name for name in sorted(FAST) if not (ROOT / "tests" / name).is_file()] == []
+
+
+def test_everything_the_package_reads_is_packaged():
+    "Files beside the modules are in the wheel only where setup.py names them."
+    named = re.search(r'package_data=\{"futures_algo": (\[.*?\])\}', (ROOT / "setup.py").read_text()).group(1)
+    package = ROOT / "futures_algo"
+    packed = {path for pattern in json.loads(named) for path in package.glob(pattern)}
+    beside = {
+        path
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc") and "__pycache__" not in path.parts
+    }
+    assert beside - packed == set()
+
+
+def test_changelog_names_the_golden_hash():
+    golden = json.loads((ROOT / "tests" / "golden" / "golden.json").read_text())["hash"]
+    assert golden in (ROOT / "CHANGELOG.md").read_text()
