@@ -41,7 +41,7 @@ def readme(notebook: Path = ROOT / "nbs" / "index.ipynb") -> str:
 
 def schema() -> str:
     "JSON Schema of the live config, for editors."
-    from futures_algo.config.loading import LiveConfig
+    from futures_algo.config.model import LiveConfig
 
     return json.dumps(LiveConfig.model_json_schema(by_alias=True), indent=2) + "\n"
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from futures_algo.broker.protocol import Broker
-from futures_algo.config.loading import import_class
+from futures_algo.config.classes import import_class
 from futures_algo.core.types import ConfigError, did_you_mean
 
 SHIPPED = {"crosstrade": "futures_algo.crosstrade.opening"}  # name in the config -> module with an `open_broker`

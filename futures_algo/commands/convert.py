@@ -19,7 +19,7 @@ def convert_config(
 ) -> None:
     """Bring a config of an older shape into the present one; keys without a place are named, and the exit code is 1
     then."""
-    from futures_algo.config.loading import read_json
+    from futures_algo.config.files import read_json
     from futures_algo.core.types import ConfigError
     from futures_algo.live.convert_config import convert_config
 

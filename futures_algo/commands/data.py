@@ -109,7 +109,7 @@ def fetch(
     """Fetch what the store lacks from Databento (key in DATABENTO_API_KEY); the cost is asked first and must not exceed
     --max-cost."""
     from futures_algo.commands.show import demo_progress, table
-    from futures_algo.config.loading import environment
+    from futures_algo.config.files import environment
     from futures_algo.core.types import InputError
     from futures_algo.history import BarStore, export_range, historical_client
     from futures_algo.history.fetch import fetch as fetch_bars

@@ -44,7 +44,7 @@ GRID = 'length=10:40:5 (or length=10,20,40), once a parameter, or JSON, or a fil
 
 def json_of(text: str, subject: str, example: str) -> dict[str, Any]:
     "A JSON object, written out or named as a file."
-    from futures_algo.config.loading import read_json
+    from futures_algo.config.files import read_json
     from futures_algo.core.types import ConfigError
 
     if _names_a_file(text):

@@ -5,8 +5,8 @@ from futures_algo._facade import facade
 __all__, __getattr__, __dir__ = facade(
     __name__,
     {
-        "loading": (
-            "ConfigErrors",
+        "mistakes": ("ConfigErrors",),
+        "model": (
             "DatabentoConfig",
             "EngineConfig",
             "ExecutionConfig",
@@ -14,19 +14,25 @@ __all__, __getattr__, __dir__ = facade(
             "LoggingConfig",
             "StrategyConfig",
             "WatchConfig",
+        ),
+        "loading": (
             "config_hash",
-            "environment",
             "get_strategy_config",
-            "import_class",
             "load_config",
-            "merge",
-            "notebook_definitions",
             "parse_config",
             "read_config",
-            "read_json",
-            "resolve_variables",
             "validate_config",
             "with_scenarios",
+        ),
+        "files": (
+            "environment",
+            "merge",
+            "read_json",
+            "resolve_variables",
+        ),
+        "classes": (
+            "import_class",
+            "notebook_definitions",
         ),
         "scenario": (
             "DEFAULT_SCENARIOS",

@@ -23,7 +23,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .loading import import_class, notebook_definitions, read_json
+from .classes import import_class, notebook_definitions
+from .files import read_json
 from ..core.types import Bars, ConfigError, InputError, content_hash, did_you_mean, to_timestamp
 from ..core.dbn import replacing
 

@@ -5,6 +5,8 @@ from futures_algo._facade import facade
 __all__, __getattr__, __dir__ = facade(
     __name__,
     {
+        "assembly": ("OwnedEngine", "build_engine"),
+        "build": ("build_runners", "build_strategy", "check_config"),
         "engine": ("Engine",),
         "strategy_loader": (
             "Changes",

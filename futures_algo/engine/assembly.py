@@ -6,10 +6,8 @@ from typing import Any
 
 from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.broker.opening import BrokerSettings, open_broker
-from futures_algo.config.loading import (
-    LiveConfig,
-    config_hash,
-)
+from futures_algo.config.loading import config_hash
+from futures_algo.config.model import LiveConfig
 from futures_algo.core.logs import attach_log
 from futures_algo.core.types import (
     Clock,

@@ -6,11 +6,8 @@ Every mistake is named by its path before anything is connected.
 from collections.abc import Mapping
 from typing import Any
 
-from futures_algo.config.loading import (
-    LiveConfig,
-    StrategyConfig,
-    import_class,
-)
+from futures_algo.config.classes import import_class
+from futures_algo.config.model import LiveConfig, StrategyConfig
 from futures_algo.core.types import (
     ConfigError,
     InputError,

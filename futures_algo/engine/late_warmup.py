@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from futures_algo.config.loading import DatabentoConfig
+from futures_algo.config.model import DatabentoConfig
 from futures_algo.core.types import DAY, Bar
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine.replay import PAST_MINUTES, closed, warm

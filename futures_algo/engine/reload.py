@@ -11,7 +11,8 @@ exits that position was opened with.
 import time
 from typing import Any
 
-from futures_algo.config.loading import ConfigErrors, config_hash
+from futures_algo.config.loading import config_hash
+from futures_algo.config.mistakes import ConfigErrors
 from futures_algo.core.types import MINUTE, SECOND, Bar, ConfigError, Timeframe
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine.late_warmup import LONGEST_PAST, LateHistory, reach

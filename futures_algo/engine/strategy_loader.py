@@ -15,15 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from futures_algo.aggregator.aggregator import BarAggregator
-from futures_algo.config.loading import (
-    LiveConfig,
-    environment,
-    import_class,
-    merge,
-    notebook_definitions,
-    parse_config,
-    read_config,
-)
+from futures_algo.config.classes import import_class, notebook_definitions
+from futures_algo.config.files import environment, merge
+from futures_algo.config.loading import parse_config, read_config
+from futures_algo.config.model import LiveConfig
 from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash
 from futures_algo.engine.build import build_strategy, check_config
 from futures_algo.engine.replay import extend, warm

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
 
-from futures_algo.config.loading import DatabentoConfig
+from futures_algo.config.model import DatabentoConfig
 from futures_algo.core.types import DAY, Bar
 from futures_algo.history import BarStore, fetch, historical_client
 

@@ -25,7 +25,7 @@ class SimpleExecutor:
         # default_quantity, limits
         **changes: Any,
     ):
-        from futures_algo.config.loading import environment, merge, read_json, resolve_variables
+        from futures_algo.config.files import environment, merge, read_json, resolve_variables
         from futures_algo.journal.journal import Journal
 
         path = Path(config_path)

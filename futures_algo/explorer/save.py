@@ -6,11 +6,11 @@ from typing import Any
 
 import ipywidgets as w
 
-from futures_algo.config.loading import read_json
+from futures_algo.config.files import read_json
 from futures_algo.config.scenario import Scenario, make_scenario, save_to_live, scenarios_text, write_scenario
 from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError
 from futures_algo.explorer.model import Exploration
-from futures_algo.indicators.base import _snake
+from futures_algo.indicators.base import snake_case
 
 NOTE = "chosen by hand in the explorer; no walk-forward was run"
 
@@ -135,7 +135,7 @@ class SaveTab(w.VBox):
             self.name.value = name_in_config(
                 self.config.value,
                 f"{kind.__module__}.{kind.__qualname__}",
-                _snake(kind.__name__.removesuffix("Strategy")),
+                snake_case(kind.__name__.removesuffix("Strategy")),
             )
         except FuturesAlgoError as error:
             self._refuse(error)

@@ -79,7 +79,7 @@ class Parameter:
 INDICATORS: dict[str, type["Indicator"]] = {}  # snake-case name -> class, for configs: "bollinger_bands"
 
 
-def _snake(name: str) -> str:
+def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
@@ -122,9 +122,9 @@ class Indicator:
         cls.__signature__ = inspect.Signature(
             [*fields, inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None")]
         )
-        cls.prefix = vars(cls).get("prefix") or _snake(cls.__name__)
+        cls.prefix = vars(cls).get("prefix") or snake_case(cls.__name__)
         if "step" in vars(cls):
-            INDICATORS[_snake(cls.__name__)] = cls
+            INDICATORS[snake_case(cls.__name__)] = cls
 
     def __init__(self, *args, name: str | None = None, **kwargs):
         "Parameters in the order they are declared or by name; `name` renames the outputs."
@@ -233,13 +233,13 @@ class Indicator:
 
     def session_columns(self, bars: Bars, calendar: Any = None) -> tuple[np.ndarray, np.ndarray]:
         "The session and the time since its open of every bar."
-        from futures_algo.indicators.session import session_columns
+        from futures_algo.indicators.anchors import session_columns
 
         return session_columns(bars, getattr(self, "hours", "session"), calendar)
 
     def session_locator(self, calendar: Any = None) -> Any:
         "The same, bar by bar."
-        from futures_algo.indicators.session import SessionLocator
+        from futures_algo.indicators.anchors import SessionLocator
 
         return SessionLocator(getattr(self, "hours", "session"), calendar)
 
@@ -258,7 +258,7 @@ class Indicator:
         last: int = 200,  # bars shown
     ):  # a matplotlib Figure
         "A picture of it."
-        from futures_algo.indicators.wrappers import plot_indicators
+        from futures_algo.indicators.plots import plot_indicators
 
         return plot_indicators([self], bars, last)
 
@@ -401,6 +401,6 @@ def indicator(
     **parameters,  # as the class takes them
 ) -> Indicator:
     "The indicator of that name, as configs spell it."
-    if (key := _snake(name)) not in INDICATORS:
+    if (key := snake_case(name)) not in INDICATORS:
         raise InputError("indicator", name, "must be a known one", did_you_mean(key, INDICATORS))
     return INDICATORS[key](**parameters)

@@ -2,18 +2,4 @@
 
 from futures_algo._facade import facade
 
-__all__, __getattr__, __dir__ = facade(
-    __name__,
-    {
-        "system": (
-            "LOOPBACK",
-            "LiveTradingSystem",
-            "OwnedEngine",
-            "build_engine",
-            "build_runners",
-            "build_strategy",
-            "check_config",
-            "daily_log",
-        ),
-    },
-)
+__all__, __getattr__, __dir__ = facade(__name__, {"system": ("LOOPBACK", "LiveTradingSystem", "daily_log")})

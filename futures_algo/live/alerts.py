@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from futures_algo.config.loading import WatchConfig
+from futures_algo.config.model import WatchConfig
 from futures_algo.journal.journal import Journal, JournalError
 
 log = logging.getLogger(__name__)

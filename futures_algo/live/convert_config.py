@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config.loading import EngineConfig, LoggingConfig, import_class, parse_config
+from ..config.model import EngineConfig, LoggingConfig
+from ..config.classes import import_class
+from ..config.loading import parse_config
 from ..core.contracts import root_of
 from ..core.types import ConfigError, FuturesAlgoError, InputError
 from ..execution.gate import Limits

@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from futures_algo.config.loading import LiveConfig, merge, parse_config, read_config
+from futures_algo.config.files import merge
+from futures_algo.config.loading import parse_config, read_config
+from futures_algo.config.model import LiveConfig
 from futures_algo.core.contracts import product, root_of
 from futures_algo.core.types import Bars, ConfigError, DataClock, DataError
 

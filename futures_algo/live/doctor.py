@@ -12,7 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from futures_algo.config.loading import LiveConfig, environment, parse_config, read_config
+from futures_algo.config.files import environment
+from futures_algo.config.loading import parse_config, read_config
+from futures_algo.config.model import LiveConfig
 from futures_algo.core.types import DAY, FuturesAlgoError
 from futures_algo.journal.journal import Journal, JournalError
 
@@ -234,7 +236,7 @@ def schedule(patient: Patient) -> Iterator[Check]:
 
 def config(patient: Patient) -> Iterator[Check]:
     "Read with the keys' names alone, so that a missing key is said once, below."
-    from futures_algo.config.loading import ConfigErrors
+    from futures_algo.config.mistakes import ConfigErrors
     from futures_algo.engine.build import check_config
 
     try:
@@ -270,9 +272,9 @@ def variables_of(content: Any) -> list[str]:
     "The ${VARIABLES} a config needs, the two keys always."
     import json
 
-    from futures_algo.config.loading import _VARIABLE
+    from futures_algo.config.files import VARIABLE
 
-    return list(dict.fromkeys(["DATABENTO_API_KEY", "CROSSTRADE_API_KEY", *_VARIABLE.findall(json.dumps(content))]))
+    return list(dict.fromkeys(["DATABENTO_API_KEY", "CROSSTRADE_API_KEY", *VARIABLE.findall(json.dumps(content))]))
 
 
 def keys(patient: Patient) -> Iterator[Check]:

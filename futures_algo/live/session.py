@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..journal.daily_pnl import view_day
-from ..config.loading import read_json
+from ..config.files import read_json
 from ..core.paths import PROJECT
 from ..core.types import SECOND, ConfigError, FuturesAlgoError, to_nanos, to_timestamp
 from ..journal.reader import JournalReader, View, engine_word

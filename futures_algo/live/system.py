@@ -11,12 +11,8 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from futures_algo.config.loading import (
-    LoggingConfig,
-    WatchConfig,
-    load_config,
-    read_config,
-)
+from futures_algo.config.loading import load_config, read_config
+from futures_algo.config.model import LoggingConfig, WatchConfig
 from futures_algo.core.types import (
     HOUR,
     MINUTE,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from futures_algo.config.loading import DatabentoConfig, environment, read_json, resolve_variables
+from futures_algo.config.files import environment, read_json, resolve_variables
+from futures_algo.config.model import DatabentoConfig
 from futures_algo.config.scenario import DEFAULT_SCENARIOS, read_scenario, write_scenario
 from futures_algo.core.types import DAY, SECOND
 from futures_algo.live.session import notebook_path

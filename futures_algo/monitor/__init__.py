@@ -16,8 +16,8 @@ __all__, __getattr__, __dir__ = facade(
             "monitor_app",
             "monitor_page",
             "release",
-            "serve",
             "shared_screens",
         ),
+        "serving": ("serve",),
     },
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import panel as pn
 
-from futures_algo.config.loading import import_class
+from futures_algo.config.classes import import_class
 from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import Bar, FuturesAlgoError, Timeframe

@@ -411,14 +411,14 @@ def versions_of(facts: Facts) -> tuple[list[Version], dict[str, str]]:
 
 def code_now(entry: dict[str, Any]) -> str:
     "Identity of a strategy's code as it is now; empty for the library's own."
-    from futures_algo.config.loading import import_class
+    from futures_algo.config.classes import import_class
     from futures_algo.engine.strategy_loader import code_files, code_identity
 
     return code_identity(code_files(entry["class"], import_class(entry["class"])))
 
 
 def _versions(name: str, entry: dict, content: dict, since: int, until: int) -> list[Version]:
-    from futures_algo.config.loading import StrategyConfig
+    from futures_algo.config.model import StrategyConfig
     from futures_algo.engine.build import build_strategy
 
     config = StrategyConfig.model_validate(entry)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config.loading import import_class, read_json
+from ..config.classes import import_class
+from ..config.files import read_json
 from ..core.contracts import root_of
 from ..core.types import Bars, ConfigError, DataError, InputError, did_you_mean
 from futures_algo.config.scenario import (

@@ -9,17 +9,16 @@ POST /sim/price {"instrument", "price"}   POST /sim/clock {"now": ns}   POST /si
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from futures_algo.core.types import InputError
 from futures_algo.sim.httpd import Reply, Request
 from futures_algo.sim.ledger import Refusal
 
-if TYPE_CHECKING:
-    from futures_algo.sim.broker import PaperBroker
+PaperBroker = Any  # sim.broker.PaperBroker, which owns this table
 
 
-async def control(broker: "PaperBroker", request: Request) -> Reply:
+async def control(broker: PaperBroker, request: Request) -> Reply:
     "Carry out one control request."
     action = _ACTIONS.get((request.method, request.path))
     if not action:
@@ -32,28 +31,28 @@ async def control(broker: "PaperBroker", request: Request) -> Reply:
         return Reply(refusal.status, refusal.body)
 
 
-def _trade(broker: "PaperBroker", body: Mapping[str, Any]) -> dict[str, Any]:
+def _trade(broker: PaperBroker, body: Mapping[str, Any]) -> dict[str, Any]:
     account = broker.books.account(body.get("account") or next(iter(broker.books.accounts)))
     return {
         "orderId": broker.books.trade(account, body["instrument"], body["action"], body["quantity"], "Manual").order_id
     }
 
 
-def _clock(broker: "PaperBroker", body: Mapping[str, Any]) -> None:
+def _clock(broker: PaperBroker, body: Mapping[str, Any]) -> None:
     broker.clock.advance(body["now"])
     broker.refresh()
 
 
-def _price(broker: "PaperBroker", body: Mapping[str, Any]) -> None:
+def _price(broker: PaperBroker, body: Mapping[str, Any]) -> None:
     broker.prices.set_price(body["instrument"], body["price"])
     broker.refresh()
 
 
-def _restart(broker: "PaperBroker", body: Mapping[str, Any]) -> None:
+def _restart(broker: PaperBroker, body: Mapping[str, Any]) -> None:
     asyncio.get_running_loop().call_later(0.01, lambda: asyncio.ensure_future(broker._restart(body.get("outage", 0.0))))
 
 
-def _state(broker: "PaperBroker", body: Mapping[str, Any]) -> dict[str, Any]:
+def _state(broker: PaperBroker, body: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "now": broker.clock.now(),
         "books": broker.books.to_dict(),

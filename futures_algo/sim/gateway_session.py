@@ -6,17 +6,15 @@ import secrets
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import zstandard
 from databento_dbn import ErrorCode, ErrorMsg, Metadata, SType, SymbolMappingMsg, SystemCode, SystemMsg
 
 from futures_algo.core.types import DAY
+from futures_algo.sim.gateway_faults import Fault
 from futures_algo.sim.tape import Tape, stamped, wire
-
-if TYPE_CHECKING:
-    from futures_algo.sim.gateway import Fault, LoopbackGateway
 
 _IDLE_POLL = 0.25  # s, longest sleep between two looks at the clock
 _NO_RECORD = b"\xff" * 64
@@ -78,7 +76,11 @@ class Session:
     "One connection, from the greeting to its end."
 
     def __init__(
-        self, gateway: "LoopbackGateway", reader: asyncio.StreamReader, writer: asyncio.StreamWriter, door: str
+        self,
+        gateway: Any,  # LoopbackGateway, which makes this session
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        door: str,
     ):
         self.gateway, self.reader, self.writer, self.door = gateway, reader, writer, door
         self.id, self.handler, self.pump = "", asyncio.current_task(), None
@@ -305,7 +307,7 @@ class Session:
 
     def strike(self, fault: "Fault") -> None:
         "Let a fault happen to this session."
-        from futures_algo.sim.gateway import DOOR_FAULTS
+        from futures_algo.sim.gateway_faults import DOOR_FAULTS
 
         self.gateway.struck.append(fault.kind)
         if fault.kind in DOOR_FAULTS:

@@ -6,7 +6,7 @@
 __all__ = ['strategy_class']
 
 # %% ../../nbs/strategies/00_shipped.ipynb #8ed12e51
-from ..config.loading import import_class
+from ..config.classes import import_class
 from ..core.types import ConfigError, did_you_mean
 from .base import BaseStrategy
 from .library import STRATEGIES

@@ -17,7 +17,8 @@ from futures_algo.core.dbn import read_records, write_records
 from futures_algo.core.types import MINUTE, SECOND, Bar, Bars, FeedError, InputError, to_nanos
 from futures_algo.feed.databento_feed import DatabentoLiveFeed
 from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd, join
-from futures_algo.sim.gateway import Fault, LoopbackGateway
+from futures_algo.sim.gateway import LoopbackGateway
+from futures_algo.sim.gateway_faults import Fault
 
 DEADLINE = 10  # s that anything may take
 

@@ -12,7 +12,8 @@ import numpy as np
 from feed_world import HEARTBEAT, KEY, World, check_stream, feed_of, record
 
 from futures_algo.feed.events import ContractMapped
-from futures_algo.sim.gateway import FAULTS, Fault, LoopbackGateway
+from futures_algo.sim.gateway import LoopbackGateway
+from futures_algo.sim.gateway_faults import FAULTS, Fault
 
 _AT_ONCE = 8  # episodes in parallel: most of an episode is waiting
 _PATIENCE = 60  # s an episode may take at most

@@ -24,7 +24,8 @@ from futures_algo.core.types import MINUTE, DataClock
 from futures_algo.history import read_dbn
 from futures_algo.live.demo import Recording
 from futures_algo.sim.broker import PaperBroker
-from futures_algo.sim.gateway import FAULTS, Fault, LoopbackGateway
+from futures_algo.sim.gateway import LoopbackGateway
+from futures_algo.sim.gateway_faults import FAULTS, Fault
 from futures_algo.sim.market import generate
 
 FEED_FAULTS = sorted(

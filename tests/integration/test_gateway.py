@@ -11,7 +11,8 @@ from feed_world import HEARTBEAT, KEY, MIDNIGHT, record
 
 from futures_algo.core.dbn import OHLCV_DTYPE, write_records
 from futures_algo.core.types import MINUTE, SECOND, DataError, InputError
-from futures_algo.sim.gateway import Fault, LoopbackGateway
+from futures_algo.sim.gateway import LoopbackGateway
+from futures_algo.sim.gateway_faults import Fault
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from futures_algo.live.demo import DEMO_KEY, DEMO_TOKEN
 from futures_algo.report.facts import _sessions
 from futures_algo.report.report import Report, session_report
 from futures_algo.sim.broker import PaperBroker
-from futures_algo.sim.gateway import Fault, LoopbackGateway
+from futures_algo.sim.gateway import LoopbackGateway
+from futures_algo.sim.gateway_faults import Fault
 
 FAULTS = (
     "lost_after",

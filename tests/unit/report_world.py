@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from futures_algo.aggregator.pipeline import BarPipeline
-from futures_algo.config.loading import StrategyConfig, config_hash
+from futures_algo.config.loading import config_hash
+from futures_algo.config.model import StrategyConfig
 from futures_algo.core.types import SECOND, Bars, Signal
 from futures_algo.engine.build import build_strategy
 from futures_algo.execution.ledgers import Ledger

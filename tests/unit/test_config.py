@@ -4,15 +4,10 @@ import json
 
 import pytest
 
-from futures_algo.config.loading import (
-    ConfigErrors,
-    get_strategy_config,
-    import_class,
-    load_config,
-    parse_config,
-    read_json,
-    validate_config,
-)
+from futures_algo.config.classes import import_class
+from futures_algo.config.files import read_json
+from futures_algo.config.loading import get_strategy_config, load_config, parse_config, validate_config
+from futures_algo.config.mistakes import ConfigErrors
 from futures_algo.core.types import ConfigError
 
 KEYS = {"DATABENTO_API_KEY": "db-0123456789", "CROSSTRADE_API_KEY": "token-0123456789"}
@@ -155,7 +150,7 @@ def test_a_class_that_cannot_be_loaded_is_explained(path, words):
 
 
 def test_a_key_stands_in_the_environment_beside_the_config_or_in_the_projects_folder(monkeypatch, tmp_path):
-    from futures_algo.config.loading import environment
+    from futures_algo.config.files import environment
 
     (folder := tmp_path / "config").mkdir()
     for name in ("FIRST", "SECOND", "THIRD"):

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from futures_algo.config.loading import ConfigErrors, load_config
+from futures_algo.config.loading import load_config
+from futures_algo.config.mistakes import ConfigErrors
 from futures_algo.core.types import ConfigError, InputError
 from futures_algo.engine.build import check_config
 from futures_algo.live.system import LiveTradingSystem

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from futures_algo.config.loading import load_config, read_json
+from futures_algo.config.files import read_json
+from futures_algo.config.loading import load_config
 from futures_algo.live.convert_config import convert_config
 
 SHIPPED = "futures_algo.strategies.SimpleBullishCCIStrategy"

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from futures_algo.config.loading import ConfigErrors, load_config, parse_config, read_config
+from futures_algo.config.loading import load_config, parse_config, read_config
+from futures_algo.config.mistakes import ConfigErrors
 from futures_algo.config.scenario import (
     Scenario,
     TypedParameter,
@@ -375,7 +376,7 @@ def test_a_class_whose_code_changed_is_refused(tmp_path, bars, monkeypatch):
         monkeypatch.setenv(name, value)
     file = tmp_path / "own.py"
     file.write_text(OWN.format(level=-100))
-    from futures_algo.config.loading import import_class
+    from futures_algo.config.classes import import_class
 
     path = f"{file}:OwnStrategy"
     write_scenario(

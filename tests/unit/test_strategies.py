@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from futures_algo.aggregator.aggregator import BarAggregator
-from futures_algo.config.loading import StrategyConfig
+from futures_algo.config.model import StrategyConfig
 from futures_algo.core.types import ACTIONS, ConfigError, InputError
 from futures_algo.indicators import ATR, CCI, EMA, RSI, SMA
 from futures_algo.sim.market import generate_minutes

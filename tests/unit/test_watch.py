@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from waiting import eventually
 
-from futures_algo.config.loading import WatchConfig
+from futures_algo.config.model import WatchConfig
 from futures_algo.journal.journal import Journal
 from futures_algo.live import alerts as watch_module
 from futures_algo.live.alerts import Watch

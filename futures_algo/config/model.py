@@ -1,0 +1,228 @@
+"""What a config may hold: every key with its type, its default and what it is for."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from futures_algo.core.contracts import FeedSymbol, product
+from futures_algo.core.types import ConfigError, InputError, Timeframe, did_you_mean
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    def __getitem__(self, name: str) -> Any:
+        "A setting by the name it has in the file: config['databento']['symbols']."
+        known = {field.alias or key: key for key, field in type(self).model_fields.items()}
+        if name not in known:
+            raise KeyError(f"{name!r} is not a setting; {did_you_mean(name, known)}")
+        return getattr(self, known[name])
+
+
+class DatabentoConfig(_Section):
+    "Where bars come from."
+
+    api_key: SecretStr = Field(
+        SecretStr("${DATABENTO_API_KEY}"), validate_default=True, description="a ${VARIABLE}, never the key itself"
+    )
+    symbols: list[str] = Field(min_length=1, description='continuous feed symbols: ["ES.c.0", "NQ.c.0"]')
+    dataset: str = Field("GLBX.MDP3", description="Databento's name of CME Globex")
+    schema_: Literal["ohlcv-1s", "ohlcv-1m"] = Field(
+        "ohlcv-1s", alias="schema", description="bars of a second, or of a minute"
+    )
+    replay_hours: float = Field(24, ge=0, le=24, description="hours of bars replayed at start to warm indicators up")
+    warmup_days: float = Field(
+        0, ge=0, le=365, description="days of one-minute history before the replay; they cost money the first time"
+    )
+    max_cost_usd: float = Field(
+        1.0, ge=0, description="history that costs more is not fetched, and the engine does not start"
+    )
+    store: Path = Field(Path("data"), description="folder of the history that was fetched")
+    historical_url: str | None = Field(None, description="another historical server; null is Databento's")
+    gateway: str | None = Field(None, description="host of another gateway; null is Databento's")
+    port: int = Field(13000, gt=0, lt=65536, strict=True, description="of the gateway")
+    heartbeat_s: int = Field(
+        10, ge=5, le=60, strict=True, description="seconds between signs of life the gateway is asked for"
+    )
+
+    @field_validator("symbols")
+    @classmethod
+    def _known_symbols(cls, symbols: list[str]) -> list[str]:
+        for symbol in symbols:
+            FeedSymbol.parse(symbol), product(symbol)
+        if len(set(symbols)) < len(symbols):
+            raise InputError("symbols", symbols, "must not repeat", "name each symbol once")
+        return symbols
+
+
+class StrategyConfig(_Section):
+    "One strategy: its class, where it trades and with which parameters."
+
+    enabled: bool = Field(
+        True, strict=True, description="false leaves the strategy away, as if it were not in the file"
+    )
+    class_: str = Field(
+        "",
+        alias="class",
+        validate_default=True,
+        description="package.module.Class, or path/to/file.py:Class; left away when a scenario gives it",
+    )
+    scenario: str | dict[str, Any] | None = Field(
+        None, description="file of best parameters that optimize wrote, beside this config; gives class and parameters"
+    )
+    symbols: list[str] | None = Field(None, min_length=1, description="feed symbols; null is all of the feed's")
+    timeframes: list[int | str] = Field(default=[], description="checked against what the strategy's indicators use")
+    indicators_by_timeframe: dict[str, dict[str, dict[str, Any]]] = Field(
+        {}, description='{"6min": {"cci": {"parameters": {"length": 35}}}}'
+    )
+    parameters: dict[str, Any] = Field({}, description="by name; the class says which there are, and their ranges")
+    quantity: int = Field(1, ge=1, strict=True, description="contracts an entry")
+    risk_per_trade_usd: float | None = Field(
+        None, gt=0, description="dollars one trade may lose at its stop; sizes the entry, may give 0"
+    )
+    priority: int = Field(0, strict=True, description="smaller goes first among entries of one moment")
+
+    @field_validator("class_")
+    @classmethod
+    def _given(cls, path: str) -> str:
+        if not path:
+            raise InputError("class", None, "is required", "add it, or a scenario that gives it")
+        return path
+
+    @field_validator("timeframes", mode="before")
+    @classmethod
+    def _readable(cls, timeframes: Any) -> Any:
+        return [Timeframe(t) for t in timeframes] if isinstance(timeframes, list) else timeframes
+
+    @field_validator("symbols")
+    @classmethod
+    def _once_each(cls, symbols: list[str] | None) -> list[str] | None:
+        if symbols and len(set(symbols)) < len(symbols):
+            raise InputError("symbols", symbols, "must not repeat", "name each symbol once")
+        return symbols
+
+    @field_validator("indicators_by_timeframe")
+    @classmethod
+    def _well_formed(cls, found: dict) -> dict:
+        for timeframe, indicators in found.items():
+            Timeframe(timeframe)
+            for indicator, spec in indicators.items():
+                if not isinstance(given := spec.get("parameters", {}), dict):
+                    raise InputError(
+                        "parameters", given, f"must be an object, at {timeframe} {indicator}", 'write {"length": 35}'
+                    )
+        return found
+
+    def all_parameters(self) -> dict[str, Any]:
+        "Parameters from both places, flat; the same name given twice with different values is an error of the config."
+        flat = dict(self.parameters)
+        for timeframe, indicators in self.indicators_by_timeframe.items():
+            for indicator, spec in indicators.items():
+                for name, value in spec.get("parameters", {}).items():
+                    if flat.setdefault(name, value) != value:
+                        raise ConfigError(
+                            name,
+                            value,
+                            f"must not contradict {flat[name]!r} given elsewhere",
+                            "give it once",
+                            f"indicators_by_timeframe.{timeframe}.{indicator}.parameters.{name}",
+                        )
+        return flat
+
+
+class ExecutionConfig(_Section):
+    "Where orders go, and what the gate lets through."
+
+    broker: str = Field(
+        "crosstrade", min_length=1, description="crosstrade, or a broker of your own: my/file.py:open_my_broker"
+    )
+    crosstrade_api_key: SecretStr = Field(
+        SecretStr("${CROSSTRADE_API_KEY}"), validate_default=True, description="a ${VARIABLE}, never the key itself"
+    )
+    crosstrade_base_url: str = Field("https://app.crosstrade.io/v1/api", description="of the REST interface")
+    account: str = Field("Sim101", min_length=1, description="NinjaTrader account Name, not its display name")
+    dry_run: bool = Field(True, strict=True, description="true sends nothing; going live also takes --live")
+    poll_seconds: float = Field(1.0, gt=0, description="how often open orders are looked at")
+    reconcile_seconds: float = Field(60.0, gt=0, description="how often both books are compared")
+    limits: dict[str, Any] = Field({}, description="the gate's limits; see the table of denials")
+
+
+class EngineConfig(_Section):
+    "The process that trades."
+
+    feed: str = Field(
+        "databento", min_length=1, description="databento, or a feed of your own: my/file.py:open_my_feed"
+    )
+    journal: Path = Field(
+        Path("journal/live.db"), description="everything the engine saw, decided and sent; one engine a journal"
+    )
+    on_start: Literal["flat", "adopt", "align"] = Field(
+        "flat",
+        description=(
+            "a strategy that would hold a position at the start waits, takes over what the account holds, or enters"
+        ),
+    )
+    on_stop: Literal["leave", "flatten", "protect"] = Field(
+        "leave", description="open positions at the end: left, closed, or each given a stop at the broker"
+    )
+    on_remove: Literal["flatten", "keep"] = Field(
+        "flatten", description="what becomes of the position of a strategy that leaves the running config"
+    )
+    timeframes: list[int | str] = Field(default=[], description="also built, for charts")
+    reload_seconds: float = Field(5.0, gt=0, description="how often the config file is looked at")
+    signal_cooldown_s: float = Field(0.0, ge=0, description="no second signal of the same action within this time")
+
+    @field_validator("timeframes", mode="before")
+    @classmethod
+    def _readable(cls, timeframes: Any) -> Any:
+        return [Timeframe(t) for t in timeframes] if isinstance(timeframes, list) else timeframes
+
+
+class LoggingConfig(_Section):
+    folder: Path = Field(Path("logs"), description="of signals.log and executions.log")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of what is printed")
+
+
+class WatchConfig(_Section):
+    "Who is told, and where the numbers can be scraped."
+
+    alert_urls: list[SecretStr] = Field(
+        [], description="apprise URLs: mailto://, tgram://, slack://, ... as ${VARIABLES}"
+    )
+    alert_kinds: list[Literal["alarm", "state", "feed", "fill", "command"]] = Field(
+        ["alarm", "state", "feed", "fill"], description="what is told"
+    )
+    repeat_seconds: float = Field(300.0, ge=0, description="the same thing is told once in this time")
+    metrics_port: int | None = Field(
+        None, gt=0, lt=65536, description="Prometheus text on this loopback port; null serves none"
+    )
+
+
+class LiveConfig(_Section):
+    "The whole file."
+
+    databento: DatabentoConfig
+    strategies: dict[str, StrategyConfig] = Field(min_length=1)
+    execution: ExecutionConfig = ExecutionConfig.model_construct()
+    engine: EngineConfig = EngineConfig()
+    logging: LoggingConfig = LoggingConfig()
+    watch: WatchConfig = WatchConfig()
+
+    @model_validator(mode="after")
+    def _symbols_within_feed(self):
+        for name, entry in self.strategies.items():
+            for symbol in entry.symbols or ():
+                if symbol not in self.databento.symbols:
+                    raise ConfigError(
+                        "symbol",
+                        symbol,
+                        "must be one of the feed's",
+                        did_you_mean(symbol, self.databento.symbols),
+                        f"strategies.{name}.symbols",
+                    )
+        return self
+
+    def symbols_of(self, strategy: str) -> list[str]:
+        "Feed symbols a strategy trades."
+        return self.strategies[strategy].symbols or self.databento.symbols
