@@ -8,7 +8,7 @@ FAST = frozenset(
     f"unit/test_{name}.py"
     for name in (
         "aggregator config crosstrade dbn engine_hard_cases execution expiry gate indicator_references intake journal"
-        " market monitor_parts optimization orders package paper_books performance promised_names rate_limiter remarks"
-        " rooms signals strategies strategy_loader tape validation vectorbt_adapter watch watchdog"
+        " market monitor_parts orders package paper_books performance promised_names rate_limiter remarks"
+        " rooms signals strategies strategy_loader tape validation watch watchdog"
     ).split()
 )

@@ -149,6 +149,7 @@ def _bars(rows: list[dict]) -> Bars:
         start,
         start + DAY,
         volume=volume,
+        contracts=("",),
         **{key: column(key) for key in ("open", "high", "low", "close")},
     )
 

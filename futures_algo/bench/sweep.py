@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -180,14 +181,12 @@ def _quickest(bars: Bars, table) -> tuple[str, int]:
     engine, some = "rust" if is_rust_available() else "numba", _pairs(table)[: max(CHUNKS)]
     columns_of(bars, averages(bars, FAST[:1] + SLOW[:1]), some[:1], engine)  # compiles
     made = averages(bars, FAST + SLOW)
-    seconds = {
-        chunk: _seconds(
-            lambda chunk=chunk: [
-                columns_of(bars, made, some[at : at + chunk], engine) for at in range(0, len(some), chunk)
-            ]
-        )
-        for chunk in CHUNKS
-    }
+
+    def in_chunks(chunk: int) -> None:
+        for at in range(0, len(some), chunk):
+            columns_of(bars, made, some[at : at + chunk], engine)
+
+    seconds = {chunk: _seconds(partial(in_chunks, chunk)) for chunk in CHUNKS}
     return engine, min(seconds, key=lambda rows: seconds[rows])
 
 

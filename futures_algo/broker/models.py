@@ -75,7 +75,7 @@ def word(value: Any) -> str:
 
 # %% ../../nbs/broker/00_models.ipynb #daf14d6b
 @cache
-def _wire_fields(model: "type[Model]") -> tuple[list[Field], frozenset[str]]:
+def _wire_fields(model: Any) -> tuple[list[Field[Any]], frozenset[str]]:
     "The fields a model reads, and every name on the wire it knows."
     wanted = [item for item in fields(model) if "names" in item.metadata]
     return wanted, frozenset({"success", *(name.split(".")[0] for item in wanted for name in item.metadata["names"])})
@@ -99,7 +99,7 @@ class Model:
         return cls(extra={key: value for key, value in row.items() if key not in known}, **values)
 
     @classmethod
-    def _read(cls, item: Any, row: Mapping) -> Any:
+    def _read(cls, item: Any, row: Mapping[str, Any]) -> Any:
         "The field's value, or MISSING when its default applies."
         for name in item.metadata["names"]:
             if (value := look(row, name)) is None:

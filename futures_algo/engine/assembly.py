@@ -109,7 +109,7 @@ def _reloader(path: Path, runners: list[StrategyRunner]) -> Any:
 class OwnedEngine(Engine):
     "An engine that closes the client and the logs it was built with."
 
-    def __init__(self, *args, handlers: list, **kwargs):
+    def __init__(self, *args: Any, handlers: list[Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._handlers_of_logs = handlers
 

@@ -24,7 +24,7 @@ MOMENT_SECONDS = 60.0  # that an engine may take to start again; older commands 
 _OF_THE_MOMENT = ("resume", "enable", "stop", "adopt", "unlock", "give_up")
 
 
-def save(engine) -> None:
+def save(engine: Any) -> None:
     "Keep what the engine knows now; nothing before the feed has a position."
     position = engine.feed.position
     if position is None:
@@ -38,7 +38,7 @@ def save(engine) -> None:
     engine.journal.put("snapshots", key="engine", at=engine.clock.now(), content=content)
 
 
-def last_moment(saved: dict[str, Any], journal) -> int:
+def last_moment(saved: dict[str, Any], journal: Any) -> int:
     "ns UTC up to which the engine before this one had come: time over recorded bars does not run backwards."
     decided = (
         journal.rows(table, order=f"{column} DESC", limit=1)
@@ -54,7 +54,7 @@ def last_moment(saved: dict[str, Any], journal) -> int:
 
 
 def load(
-    journal,
+    journal: Any,
     oldest: int = 0,  # ns UTC: a feed replays no further back
     symbols: Iterable[str] = (),  # of the feed
 ) -> dict[str, Any] | None:
@@ -75,7 +75,7 @@ def position_of(saved: dict[str, Any]) -> Position:
     return Position(*saved["position"])
 
 
-def restore(engine, saved: dict[str, Any]) -> None:
+def restore(engine: Any, saved: dict[str, Any]) -> None:
     "Put a new engine where the saved one was; what is new since then is built from the journal's minutes."
     through, aggregator = saved["position"][0], engine.pipeline.minutes
     minutes = {
@@ -103,7 +103,7 @@ def restore(engine, saved: dict[str, Any]) -> None:
 
 
 def _restore_runner(
-    engine,
+    engine: Any,
     runner: StrategyRunner,
     saved: dict[str, Any] | None,
     past: Callable[[str, Iterable[str]], list[Bar]],
@@ -129,7 +129,7 @@ def _restore_runner(
         )
 
 
-def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
+def fetched(engine: Any, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
     """The history's bars. Its first one takes as long as the fetching does: the engine goes on beating, and stops
     waiting when it is told to stop."""
     from futures_algo.engine.warmup import in_background
@@ -146,7 +146,7 @@ def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
     yield from bars
 
 
-def warm_up(engine, minutes: Iterable[Bar]) -> None:
+def warm_up(engine: Any, minutes: Iterable[Bar]) -> None:
     """Let pipeline and strategies see the minutes before the feed's first bar; their signals are the past's and go
     nowhere."""
     seen, pipeline = 0, engine.pipeline
@@ -169,7 +169,7 @@ def _key(runner: StrategyRunner) -> str:
     return f"{runner.name}:{runner.symbol}"
 
 
-def remember_commands(engine) -> None:
+def remember_commands(engine: Any) -> None:
     """What people decided stays decided: the trading state, and which strategies are disabled. What they asked an
     engine that was not there is carried out only where it makes safer."""
     for command in engine.journal.new_commands():

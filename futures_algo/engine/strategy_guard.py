@@ -14,7 +14,7 @@ class Guarded:
         self,
         runner: StrategyRunner,
         failed: Callable[[StrategyRunner, Exception], None],  # told once
-    ):
+    ) -> None:
         self.runner, self.name, self.symbol, self.timeframes = runner, runner.name, runner.symbol, runner.timeframes
         self.is_broken, self._failed = False, failed
 

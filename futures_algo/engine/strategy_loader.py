@@ -93,7 +93,7 @@ class Loaded:
     "A config file read and checked, with the strategies it describes."
 
     config: LiveConfig
-    content: dict  # the file's, secrets as ${NAMES}
+    content: dict[str, Any]  # the file's, secrets as ${NAMES}
     strategies: dict[str, BaseStrategy]  # enabled ones
     code: dict[str, str]  # identity of each one's code
     files: list[Path]  # what all of it was read from
@@ -110,8 +110,8 @@ class Changes:
 
     added: list[str] = field(default_factory=list)  # strategies
     removed: list[str] = field(default_factory=list)
-    changed: dict[str, dict[str, tuple]] = field(default_factory=dict)  # strategy -> what -> (before, after)
-    settings: dict[str, tuple] = field(default_factory=dict)  # dotted path -> (before, after)
+    changed: dict[str, dict[str, tuple[Any, Any]]] = field(default_factory=dict)  # strategy -> what -> (before, after)
+    settings: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # dotted path -> (before, after)
     timeframes: list[str] = field(default_factory=list)  # to be built from now on
 
     def __bool__(self) -> bool:
@@ -165,7 +165,7 @@ def compare(before: Loaded, after: Loaded) -> Changes:
     )
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple]:
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     names = (
         ["enabled"]
         if before.get("enabled") != after.get("enabled")
@@ -265,7 +265,7 @@ class StrategyLoader:
         changes: Mapping[str, Any] | None = None,  # laid over the file each time it is read
         variables: Mapping[str, str] | None = None,  # what ${VARIABLES} mean; the environment and .env when omitted
         runners: list[StrategyRunner] | None = None,  # running ones of this config; made here when omitted
-    ):
+    ) -> None:
         self.path, self.aggregator = Path(config_path), bar_aggregator
         self._overlay, self._variables = dict(changes or {}), variables
         self._modules: set[str] = set()
@@ -380,7 +380,7 @@ class StrategyLoader:
         changes = compare(self.running, loaded)
         return self._news((loaded, changes), refuse_fixed(changes))
 
-    def _news(self, found: tuple[Loaded, Changes] | None, errors: list) -> bool:
+    def _news(self, found: tuple[Loaded, Changes] | None, errors: list[Any]) -> bool:
         "Keep what was found; True when it is not what was known before."
         known, self.errors, self._unreadable = list(map(str, self.errors)), errors, 0
         if found and not found[1]:
@@ -408,7 +408,12 @@ class StrategyLoader:
         return changes
 
     def _next_runner(
-        self, loaded: Loaded, changes: Changes, key: tuple[str, str], old: StrategyRunner | None, warm_up: Callable
+        self,
+        loaded: Loaded,
+        changes: Changes,
+        key: tuple[str, str],
+        old: StrategyRunner | None,
+        warm_up: Callable[[StrategyRunner], Any],
     ) -> StrategyRunner:
         what = set(changes.changed.get(key[0], ()))
         if old is not None and not any(part in ("class", "code") or part.startswith("parameters.") for part in what):

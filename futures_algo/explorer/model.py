@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -35,9 +35,10 @@ def slider_of(param: Parameter) -> Slider | None:
     "The slider of a number; None for a choice or a yes or no."
     if param.choices or isinstance(param.default, bool):
         return None
+    start: Any = param.default
     whole, reach = (
-        isinstance(param.default, int),
-        4 * abs(param.default) if abs(param.default) > 1 else _REACH.get(param.unit, 200),
+        isinstance(start, int),
+        4 * abs(start) if abs(start) > 1 else _REACH.get(param.unit, 200),
     )
     least, most = -math.inf if param.low is None else param.low, math.inf if param.high is None else param.high
     low, high = max(least, -reach if least < -1 else 0 if least > 0 or least < -1 else least), min(most, reach)
@@ -159,7 +160,7 @@ class Exploration:
     def evaluate(self) -> BacktestResult:
         "Backtest what is set now and keep the result."
         began = time.perf_counter()
-        result = backtest(self.strategy, self.market, self.costs, self.quantity)
+        result = cast(BacktestResult, backtest(self.strategy, self.market, self.costs, self.quantity))
         _ = result.stats  # calculated now, so that a mistake is found here
         self.result, self.seconds = result, time.perf_counter() - began
         self.market.trim(_MEMORY)

@@ -130,9 +130,7 @@ def statistics_html(
     before: dict[str, float] | None = None,  # of the run before
 ) -> str:
     "The figures as cards."
-    return (
-        f"<div class='fx-figures'>{''.join(_card(name, stats[name], before and before[name]) for name in SHOWN)}</div>"
-    )
+    return f"<div class='fx-figures'>{''.join(_card(name, stats[name], before[name] if before else None) for name in SHOWN)}</div>"
 
 
 def _card(name: str, value: float, before: float | None) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from futures_algo.core.contracts import Contract, FeedSymbol
 from futures_algo.core.types import InputError
@@ -80,15 +80,18 @@ class Connection:
     ):
         import databento  # noqa: F401  takes a second the first time, which must not count against a deadline
 
-        self.subscription, self.records = subscription, queue.SimpleQueue()
-        self._client_settings = {
+        self.subscription = subscription
+        self.records: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._client_settings: dict[str, Any] = {
             "key": key,
             "gateway": gateway,
             "port": port,
             "heartbeat_interval_s": heartbeat_s,
             "reconnect_policy": "none",
         }
-        self._closing, self._lock, self._loop, self._task = False, threading.Lock(), None, None
+        self._closing, self._lock = False, threading.Lock()
+        self._loop: Any = None
+        self._task: asyncio.Task | None = None
         self._thread = threading.Thread(target=self._run, name="feed-connection", daemon=True)
 
     def open(self) -> "Connection":

@@ -121,7 +121,7 @@ def start_engine(
     ]
     if simulation:
         command += ["--simulation", simulation]
-    detached = (
+    detached: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         if sys.platform == "win32"
         else {"start_new_session": True}

@@ -9,6 +9,7 @@ and start a new supervisor.
 """
 
 import logging
+from typing import Any
 import os
 import sqlite3
 import subprocess
@@ -51,7 +52,8 @@ class Supervisor:
             pause,
             by_journal,
         )
-        self.restarts, self.process = 0, None
+        self.restarts = 0
+        self.process: Any = None  # of the engine that runs now
         self._stopping = 0.0  # monotonic seconds
         self._name, self._last_beat, self._quiet = (
             "",

@@ -222,7 +222,7 @@ class PageServer:
         import panel as pn
 
         address, port = self._bind
-        context = {}
+        context: dict[str, Any] = {}
         if self._tls:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             tls.load_cert_chain(*self._tls)

@@ -8,6 +8,7 @@ __all__ = ['BOOKS_CSS', 'sparkline', 'result', 'positions', 'side_tag', 'orders'
 
 # %% ../../nbs/monitor/05_trading_panels.ipynb #a37aaae8
 import json
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def _books_note(view: View) -> tuple[Safe, ...]:
         "pending": ("warn", "▲ being compared"),
         "locked": ("down", "✖ books differ"),
     }
-    return (tag("span", words[state][1], cls=words[state][0]),) if state in words else ("not compared yet",)
+    return (tag("span", words[state][1], cls=words[state][0]),) if state in words else (Safe("not compared yet"),)
 
 
 def _broker(view: View) -> dict[str, dict]:
@@ -136,7 +137,7 @@ def _contract_rows(
     )
     row = broker.get(code)
     held = None if view.document("broker").get("state") == "down" else row["quantity"] if row else 0
-    mark = lines[0].mark if lines else row and row["mark"]
+    mark: Any = lines[0].mark if lines else row and row["mark"]
     head = (
         Safe(tag("b", code) + tag("i", f" {price(mark, code)}")),
         "unknown" if held is None else number(held, sign=True),

@@ -4,7 +4,7 @@ the engine's starts and reloads in their places."""
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -175,7 +175,9 @@ class Line:
             runner.take_over(old)
         return runner
 
-    def _stretches(self, side: str) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int]]:
+    def _stretches(
+        self, side: Literal["left", "right"]
+    ) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int]]:
         "Between two breaks: the moments of the version in force, from which to which, and how it began."
         cuts = {one.since: self._how_begun(one) for one in self.versions} | {
             one.at: one.how for one in self.breaks if one.how != "told"

@@ -92,7 +92,8 @@ class Matching:
         bar = tape.next_open(order.active_from)
         if bar and (bar.start <= now or (self.variants.instant and not order.filled)):
             price = bar.open
-        elif bar is None and (price := tape.last(now)) is not None and now >= order.active_from:
+        elif bar is None and (last := tape.last(now)) is not None and now >= order.active_from:
+            price = last
             bar = Print(now, now, price, price, price, price, 0)
         else:
             return

@@ -85,6 +85,7 @@ class BaseStrategy:
         -1, low=-1, high=1440, unit="minutes"
     )  # leave so long before the session's close; -1 never
     params: ClassVar[dict[str, Parameter]] = {}
+    _identity: ClassVar[str] = ""  # the pinned name of a shipped class, its own alone
     exit_params: ClassVar[tuple[str, ...]] = (
         "bars_held",
         "stop_ticks",
