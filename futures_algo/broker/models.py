@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from ..core.contracts import Contract
 from ..core.types import BrokerError
@@ -94,7 +94,7 @@ class Model:
             raise UnreadableAnswer(
                 f"{cls.__name__} was {type(row).__name__} {str(row)[:80]!r}; a JSON object was expected"
             )
-        wanted, known = _wire_fields(cls)
+        wanted, known = _wire_fields(cast(Any, cls))
         values = {item.name: value for item in wanted if (value := cls._read(item, row)) is not MISSING}
         return cls(extra={key: value for key, value in row.items() if key not in known}, **values)
 

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -372,7 +372,7 @@ class Core:
 
     def _heard(self, reply: Reply) -> Reply:
         if reply.status == 429:
-            self.bucket.pause(reply.retry_after)
+            self.bucket.pause(cast(float, reply.retry_after))  # a 429 always has it
         return reply
 
     async def query(

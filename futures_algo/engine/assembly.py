@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.broker.opening import BrokerSettings, open_broker
@@ -89,7 +89,7 @@ def build_engine(
         on_turn=on_turn,
         handlers=handlers,
         saved=saved,
-        history=None if saved or not data.warmup_days else lambda: warmup_bars(data, start),
+        history=None if saved or not data.warmup_days else lambda: warmup_bars(data, cast(int, start)),
         on_start=config.engine.on_start,
         on_stop=config.engine.on_stop,
     )

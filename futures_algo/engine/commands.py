@@ -83,7 +83,7 @@ def _reload(engine: Any, args: dict[str, Any]) -> str:
         raise InputError(
             "reload", "this engine", "must have been started from a config file", "futures-algo run --config FILE"
         )
-    return engine.reloader.now(engine)
+    return str(engine.reloader.now(engine))
 
 
 def _adopt(engine: Any, args: dict[str, Any]) -> str:

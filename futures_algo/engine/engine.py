@@ -91,7 +91,7 @@ class Engine:
             "FUTURES_ALGO_SUPERVISOR", ""
         )  # who starts this process again; "lost" when that one died
         executor.client.before_request(self.beat)
-        self._handlers = {
+        self._handlers: dict[type, Callable[[Any], Any]] = {
             Bar: self._on_bar,
             IntervalEnd: self._on_interval_end,
             ContractMapped: self._on_contract,
@@ -154,12 +154,15 @@ class Engine:
 
     def follow(self, runners: list[StrategyRunner]) -> None:
         "Ask these from now on; one that broke stays switched off until it is replaced."
-        known = {id(one.runner): one for one in self.generator.strategies}
+        asked: list[Any] = self.generator.strategies
+        known = {id(one.runner): one for one in asked}
         self.runners = list(runners)
-        self.generator.strategies = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
+        guarded: list[Any] = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
+        self.generator.strategies = guarded
 
     def is_broken(self, runner: Any) -> bool:
-        return any(one.is_broken for one in self.generator.strategies if one.runner is runner)
+        asked: list[Any] = self.generator.strategies
+        return any(one.is_broken for one in asked if one.runner is runner)
 
     def _switch_off(self, runner: Any, error: Exception) -> None:
         "A strategy's code raised: no exit of its would come, so what it holds is closed, as when it leaves the config."

@@ -113,7 +113,8 @@ def _alignment(engine: Any, runner: Any) -> Signal:
 def _adopted(engine: Any, runner: Any) -> int:
     "Contracts taken over from the account, when what nobody owns there lies on the strategy's side."
     try:
-        return engine.executor.adopt(engine.latest(runner.symbol)[0], "on_start", runner.name, _SIGNS[runner.position])
+        here = engine.latest(runner.symbol)[0]
+        return int(engine.executor.adopt(here, "on_start", runner.name, _SIGNS[runner.position]))
     except InputError:
         return 0
     except BrokerError as error:

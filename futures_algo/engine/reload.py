@@ -9,7 +9,7 @@ exits that position was opened with.
 """
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.config.loading import config_hash
 from futures_algo.config.mistakes import ConfigErrors
@@ -49,7 +49,7 @@ class Reloader:
         self.loader.look_now()
         applied = self._act(engine)
         if self.loader.errors:
-            raise ConfigErrors(self.loader.errors, self.loader.path.name)
+            raise ConfigErrors(cast(Any, self.loader.errors), self.loader.path.name)
         return "\n".join(applied.lines()) if applied else "the file equals the running config"
 
     def document(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Reloader:
         self._told = errors
 
     def _apply(self, engine: Any) -> Changes | None:
-        loaded, before = self.loader.next[0], list(engine.runners)
+        loaded, before = cast(Any, self.loader.next)[0], list(engine.runners)
         past = _Past(engine)
         try:
             past.extend(needed_timeframes(loaded))
@@ -125,7 +125,7 @@ class _Past:
 
     def bars(self, symbol: str, timeframe: Timeframe, limit: int = LONGEST_PAST) -> list[Bar]:
         "The latest closed bars of a series, oldest first."
-        return self.engine.journal.bars(symbol, timeframe, self.through.get(symbol, -1), limit)
+        return list(self.engine.journal.bars(symbol, timeframe, self.through.get(symbol, -1), limit))
 
     def extend(self, timeframes: Any) -> None:
         """Build more timeframes; what has closed of them goes into the journal, where strategies are warmed from and

@@ -44,13 +44,12 @@ def last_moment(saved: dict[str, Any], journal: Any) -> int:
         journal.rows(table, order=f"{column} DESC", limit=1)
         for table, column in (("signals", "bar_end"), ("intents", "at"), ("order_events", "at"))
     )
-    return max(
-        [
-            saved["position"][0],
-            *journal.ends().values(),
-            *(max(row.get("bar_end", 0), row["at"]) for rows in decided for row in rows),
-        ]
-    )
+    moments: list[int] = [
+        saved["position"][0],
+        *journal.ends().values(),
+        *(max(row.get("bar_end", 0), row["at"]) for rows in decided for row in rows),
+    ]
+    return max(moments)
 
 
 def load(
@@ -61,7 +60,7 @@ def load(
     """The journal's snapshot; None when there is none, or when more traded since than the feed replays. A weekend in
     which nothing traded is passed over."""
     row = journal.one("snapshots", "key", "engine")
-    content = row and json.loads(row["content"])
+    content: dict[str, Any] | None = json.loads(row["content"]) if row else None
     if not content or content["position"][0] >= oldest:
         return content
     stopped, last, _ = content["position"]
@@ -86,13 +85,11 @@ def restore(engine: Any, saved: dict[str, Any]) -> None:
     engine.generator.last_actions.update(
         {(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]}
     )
-    past = lambda symbol, timeframes: [
-        bar
-        for moment in closed(
-            minutes.get(symbol, []), timeframes, saved["pipeline"]["minutes"].get(symbol, {}).get("clock", 0)
-        )
-        for bar in moment
-    ]
+
+    def past(symbol: str, timeframes: Any) -> list[Bar]:
+        clock = saved["pipeline"]["minutes"].get(symbol, {}).get("clock", 0)
+        return [bar for moment in closed(minutes.get(symbol, []), timeframes, clock) for bar in moment]
+
     for symbol in minutes:
         aggregator.remember(past(symbol, aggregator.get_available_timeframes()))
     for one in engine.generator.strategies:
@@ -129,7 +126,7 @@ def _restore_runner(
         )
 
 
-def fetched(engine: Any, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
+def fetched(engine: Any, history: Callable[[], Iterable[Bar]]) -> Iterator[Bar]:
     """The history's bars. Its first one takes as long as the fetching does: the engine goes on beating, and stops
     waiting when it is told to stop."""
     from futures_algo.engine.warmup import in_background

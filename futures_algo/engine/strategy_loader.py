@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.aggregator.aggregator import BarAggregator
 from futures_algo.config.classes import import_class, notebook_definitions
@@ -134,7 +134,10 @@ class Changes:
 
     def as_dict(self) -> dict[str, Any]:
         "The same as JSON: goes into the journal."
-        pairs = lambda found: {path: list(pair) for path, pair in found.items()}
+
+        def pairs(found: dict[str, tuple[Any, Any]]) -> dict[str, list[Any]]:
+            return {path: list(pair) for path, pair in found.items()}
+
         return {
             "added": self.added,
             "removed": self.removed,
@@ -161,7 +164,7 @@ def compare(before: Loaded, after: Loaded) -> Changes:
         [n for n in names if n not in after.config.strategies],
         changed,
         _differences(_settings(before.config), _settings(after.config)),
-        sorted(needed_timeframes(after) - needed_timeframes(before), key=lambda t: t.seconds),
+        sorted(needed_timeframes(after) - needed_timeframes(before), key=lambda t: Timeframe(t).seconds),
     )
 
 
@@ -273,7 +276,8 @@ class StrategyLoader:
         self.errors: list[FuturesAlgoError] = []  # of the file as it is now; empty while it is what runs
         self.next: tuple[Loaded, Changes] | None = None  # checked, waiting to be applied
         self._seen, self._judged, self._unreadable = self._stamps(), self._text(), 0
-        self._thread, self._stopping = None, threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
         self.runners = (
             runners if runners is not None else [self.make_runner(self.running, *key) for key in self.running.keys]
         )
@@ -401,7 +405,7 @@ class StrategyLoader:
     def apply(self, warm_up: Callable[[StrategyRunner], int]) -> Changes:
         """Put `next` in the place of what runs: runners of changed strategies are replaced, those of others stay the
         very objects they are."""
-        loaded, changes = self.next
+        loaded, changes = cast(tuple[Loaded, Changes], self.next)
         runners = {(runner.name, runner.symbol): runner for runner in self.runners}
         fresh = [self._next_runner(loaded, changes, key, runners.get(key), warm_up) for key in loaded.keys]
         self.runners, self.running, self.next = fresh, loaded, None
@@ -472,9 +476,10 @@ class StrategyLoader:
     def _extend(self, loaded: Loaded) -> None:
         if self.aggregator is None:
             return
-        wanted, have = needed_timeframes(loaded), self.aggregator.get_available_timeframes()
+        aggregator = self.aggregator
+        wanted, have = needed_timeframes(loaded), aggregator.get_available_timeframes()
         finest = have[0] if have else None
-        extend(self.aggregator, wanted, lambda symbol: self.aggregator.get_bars(symbol, finest, _ALL) if finest else [])
+        extend(aggregator, wanted, lambda symbol: aggregator.get_bars(symbol, finest, _ALL) if finest else [])
 
     def _warm_from_aggregator(self, runner: StrategyRunner) -> int:
         if self.aggregator is None:

@@ -196,7 +196,7 @@ class CrossTradeExecutor(Bookkeeper):
 
     def _outcome(self, signal: Signal) -> Decision:
         "What became meanwhile of a signal that had to wait."
-        row = self.journal.one("signals", "id", signal.id)
+        row = self.journal.one("signals", "id", signal.id) or {}
         orders = self.journal.rows("intents", "signal_id = ?", signal.id, order="rowid DESC", limit=1)
         order = orders[0] if orders else {}
         return Decision(row["verdict"], row["denial"], order.get("state") or row["detail"], order.get("order_id", ""))

@@ -124,7 +124,7 @@ class Exploration:
         self._given: dict[type, dict[str, Any]] = (
             {} if isinstance(strategy, type) else {kind: changed_parameters(strategy)}
         )
-        self.result: BacktestResult | None = None
+        self.result: Any = None  # a `BacktestResult`, once something was run
         self.seconds = 0.0  # the last run took
 
     @property

@@ -400,7 +400,8 @@ class SweepTab(w.VBox):
         )
         button.add_class("fx-rank")
         button.on_click(lambda _: self.pick(row))
-        found, chosen = self.grid.figures[row], self.grid.combinations[row]
+        found: Any = self.grid.figures[row]
+        chosen = self.grid.combinations[row]
         text = ", ".join(
             (
                 f"{name.replace('_', ' ')} {value:g}"

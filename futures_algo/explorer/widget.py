@@ -36,6 +36,8 @@ class ParameterRow(w.VBox):
     ):
         self.name, self._changed, self._quiet = name, changed, False
         title = w.HTML(f"<b>{escape(name.replace('_', ' '))}</b> <span>{escape(param.unit)}</span>")
+        self.slider: Any
+        self.box: Any
         self.slider, self.box = (
             (_choice(choices, value), None) if (offer := slider_of(param)) is None else _number(offer, value)
         )
@@ -401,7 +403,7 @@ class Explorer(w.VBox):
 
     def _go_to(self, moment: int) -> None:
         self._go(
-            int(min(np.searchsorted(self.exploration.result.base.end, moment), len(self.exploration.result.base) - 1))
+            min(int(np.searchsorted(self.exploration.result.base.end, moment)), len(self.exploration.result.base) - 1)
         )
 
     def _step(self, move: int) -> None:

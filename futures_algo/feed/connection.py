@@ -4,7 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from futures_algo.core.contracts import Contract, FeedSymbol
 from futures_algo.core.types import InputError
@@ -55,7 +55,7 @@ def symbology_of(symbols: tuple[str, ...]) -> str:
 class _Loop(asyncio.SelectorEventLoop):
     "An event loop that remembers its transports, so that a socket can be cut in any state, authentication included."
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.transports: list[asyncio.Transport] = []
         # futures the client abandons are reported here; the session's end already carries the reason
@@ -91,7 +91,7 @@ class Connection:
         }
         self._closing, self._lock = False, threading.Lock()
         self._loop: Any = None
-        self._task: asyncio.Task | None = None
+        self._task: Any = None
         self._thread = threading.Thread(target=self._run, name="feed-connection", daemon=True)
 
     def open(self) -> "Connection":
@@ -149,12 +149,12 @@ class Connection:
             None, self._subscribe, client
         )  # connects and authenticates: the one call that blocks
         try:
-            await self._authenticated(loop, subscribing)
+            await self._authenticated(cast(_Loop, loop), subscribing)
             self.records.put(Opened(client.session_id or ""))
             client.start()
             await client.wait_for_close()
         finally:
-            await self._leave(loop, subscribing, client)
+            await self._leave(cast(_Loop, loop), subscribing, client)
         return "the gateway closed the session"
 
     def _subscribe(self, client) -> None:

@@ -40,6 +40,7 @@ class Intake:
             now,
         )
         self.step, self._timeframe = SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
+        through: Any
         through, last, contracts = position or (None, {}, {})
         self.closed_through: Any = through  # ns UTC, None before a live stream began
         self._last = dict(last)  # symbol -> start of its last bar

@@ -191,7 +191,7 @@ class Page:
         theme = "light" if "dark" in self.view.css_classes else "dark"
         self.view.css_classes = [theme]
         if pn.state.location:
-            pn.state.location.update_query(theme=theme)
+            pn.state.location.update_query(theme=theme)  # type: ignore[arg-type]  # its annotation is of all names at once
 
     def set_zone(self, zone: str) -> None:
         "Local times in the reader's zone from now on."

@@ -282,7 +282,7 @@ def feed_health(view: View, clocks: Clocks, now: int) -> Safe:
         (
             "Minutes of this session",
             number(received),
-            f"{100 * received / expected:.2f} % of {number(expected)}" if expected else "",
+            f"{100 * received / expected:.2f} % of {number(expected)}" if expected and received is not None else "",
         ),
         ("Minutes without a bar", number(_count(feed.get("gaps"))), "no trade, or lost"),
         ("Lag, median", _milliseconds(feed.get("lag_ms_p50")), ""),

@@ -290,7 +290,7 @@ def page(report: Report) -> str:
     )
     meanings = dict(Cause.table())
     causes = [{"cause": cause, "times": times, "meaning": meanings[cause]} for cause, times in report.causes.items()]
-    parts = [
+    parts: list[tuple[str, Any]] = [
         ("Counts", [report.counts]),
         ("Causes", causes),
         ("Money, dollars", report.pnl),

@@ -150,9 +150,10 @@ class Line:
     def replayed(self) -> list[dict[str, Signal]]:
         """Bar by bar over the bars as they were written, with the starts and reloads in their places; a bar that ended
         at the very moment of one counts before it, or after."""
-        return [{signal.id: signal for signal in self._replay(side)} for side in ("right", "left")]
+        sides: tuple[Literal["right"], Literal["left"]] = ("right", "left")
+        return [{signal.id: signal for signal in self._replay(side)} for side in sides]
 
-    def _replay(self, side: str) -> Iterator[Signal]:
+    def _replay(self, side: Literal["left", "right"]) -> Iterator[Signal]:
         runner = None
         for moments, begin, end, one, how, at in self._stretches(side):
             if runner is None or how != "sizing":
@@ -225,13 +226,9 @@ class Line:
         check.held |= {(self.name, contract): quantity for contract, quantity in held.items()}
         check.model |= expected
         check.bars |= bars
-        for identity, at in sorted(
-            {
-                i: s.bar_end if isinstance(s, Signal) else s["bar_end"]
-                for i, s in (*expected.items(), *self.live.items())
-            }.items(),
-            key=lambda pair: pair[1],
-        ):
+        ends = {identity: signal.bar_end for identity, signal in expected.items()}
+        ends |= {identity: row["bar_end"] for identity, row in self.live.items()}
+        for identity, at in sorted(ends.items(), key=lambda pair: pair[1]):
             check.checked += 1
             model, row = expected.get(identity), self.live.get(identity)
             if model and row and not (changes := _changes(model, row)):
