@@ -150,7 +150,6 @@ def bars_from_frame(
         contract=codes,
         contracts=names,
         **dict(zip(_PRICES, values)),
-        **dict(zip(_PRICES, values)),
     )
     if check:
         refuse_faults(bars, path)

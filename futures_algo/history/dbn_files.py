@@ -163,7 +163,6 @@ def _joined(symbol: str, schema: str, contracts: list[str], parts: list[list[np.
         contract=contract,
         contracts=tuple(contracts) or ("",),
         **dict(zip((*_PRICES, "volume"), values)),
-        **dict(zip((*_PRICES, "volume"), values)),
     )
 
 # %% ../../nbs/history/01_dbn_files.ipynb #03a_history_-010-4360

@@ -216,7 +216,6 @@ def _bars(frame: Any, symbol: str, timeframe: Timeframe) -> Bars:
         contract=codes.astype(np.int32),
         contracts=tuple(names) or ("",),
         **{name: frame[name].to_numpy(np.float64) for name in _PRICES},
-        **{name: frame[name].to_numpy(np.float64) for name in _PRICES},
     )
 
 

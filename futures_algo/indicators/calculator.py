@@ -84,7 +84,6 @@ def _as_bar(symbol: str, timeframe: Any, bar: Mapping) -> Bar:
         raise DataError("bar", dict(bar), f"must have {', '.join(missing)}", path=f"{symbol} {timeframe}")
     start, end = int(bar.get("start", 0)), int(bar.get("end", 0))
     open, high, low, close = (float(bar[name]) for name in ("open", "high", "low", "close"))
-    open, high, low, close = (float(bar[name]) for name in ("open", "high", "low", "close"))
     return Bar(
         symbol,
         timeframe,

@@ -224,7 +224,6 @@ def _leaks(part: dict[Any, np.ndarray], whole: dict[Any, np.ndarray]) -> Iterato
 def _leak(key: tuple[str, str, str], rows: list[tuple]) -> Difference:
     "The finding of one column over all cuts."
     kind, timeframe, name = key
-    kind, timeframe, name = key
     end, before, after, cut = rows[0]
     cause = (
         f"{name} of {timeframe} was {before!r} with the bars up to {_when(cut)} and became {after!r} with later ones"
