@@ -46,7 +46,7 @@ Json = typer.Option(False, "--json", help="Print one JSON object as the last lin
 def finish(
     document: dict[str, Any],  # what --json prints
     as_json: bool,
-    show: Callable[[dict], None] | None,  # prints it for a person
+    show: Callable[[dict], Any] | None,  # prints it for a person
     finding: bool = False,  # exit with 1
 ) -> None:
     "End a verb: print its result in the form asked for and leave with its exit code."

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class ByTimeframe(dict):
         return super().__getitem__(Timeframe(timeframe))
 
     def __contains__(self, timeframe: object) -> bool:
-        return super().__contains__(Timeframe(timeframe))
+        return super().__contains__(Timeframe(cast(str, timeframe)))
 
     def get(self, timeframe: int | str, default: Any = None) -> Any:
         return super().get(Timeframe(timeframe), default)
@@ -284,15 +284,18 @@ def as_bar(symbol: str, fields: Mapping[str, Any], timeframe: str = "1min") -> B
     if missing := [name for name in ("open", "high", "low", "close", "volume") if name not in fields]:
         raise InputError("bar", dict(fields), f"must have {', '.join(missing)}", "add them")
     start = to_nanos(start)
-    prices = (float(fields[name]) for name in ("open", "high", "low", "close"))
+    open, high, low, close = (float(fields[name]) for name in ("open", "high", "low", "close"))
     return Bar(
         symbol,
         Timeframe(timeframe),
         start,
         start + Timeframe(timeframe).nanos,
-        *prices,
-        int(fields["volume"]),
-        fields.get("contract", ""),
+        open,
+        high,
+        low,
+        close,
+        volume=int(fields["volume"]),
+        contract=fields.get("contract", ""),
     )
 
 
@@ -326,8 +329,11 @@ def aggregate(
             timeframe,
             *(getattr(bars, n)[:0] for n in ("start", "end", "open", "high", "low", "close", "volume")),
         )
-    *columns, contract, partial, cut = _grouped(bars, timeframe, calendar or SessionCalendar.of(bars.symbol))
-    made = Bars(bars.symbol, timeframe, *columns, contract, bars.contracts, partial)
+    start, end, *values, contract, partial, cut = _grouped(bars, timeframe, calendar or SessionCalendar.of(bars.symbol))
+    columns = dict(zip(("open", "high", "low", "close", "volume"), values, strict=True))
+    made = Bars(
+        bars.symbol, timeframe, start, end, contract=contract, contracts=bars.contracts, partial=partial, **columns
+    )
     done = cut | (made.end <= (bars.end[-1] if through is None else through))
     return made if done.all() else made[done]
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -180,15 +181,13 @@ def _quickest(bars: Bars, table) -> tuple[str, int]:
     engine, some = "rust" if is_rust_available() else "numba", _pairs(table)[: max(CHUNKS)]
     columns_of(bars, averages(bars, FAST[:1] + SLOW[:1]), some[:1], engine)  # compiles
     made = averages(bars, FAST + SLOW)
-    seconds = {
-        chunk: _seconds(
-            lambda chunk=chunk: [
-                columns_of(bars, made, some[at : at + chunk], engine) for at in range(0, len(some), chunk)
-            ]
-        )
-        for chunk in CHUNKS
-    }
-    return engine, min(seconds, key=seconds.get)
+
+    def in_chunks(chunk: int) -> None:
+        for at in range(0, len(some), chunk):
+            columns_of(bars, made, some[at : at + chunk], engine)
+
+    seconds = {chunk: _seconds(partial(in_chunks, chunk)) for chunk in CHUNKS}
+    return engine, min(seconds, key=lambda rows: seconds[rows])
 
 
 def _best(bars: Bars, table, engine: str, chunk: int) -> float:
@@ -314,7 +313,7 @@ def peak_memory() -> float:
     from pathlib import Path
 
     if (status := Path("/proc/self/status")).exists():
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+        return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
 
 

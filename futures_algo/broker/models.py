@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from ..core.contracts import Contract
 from ..core.types import BrokerError
@@ -75,7 +75,7 @@ def word(value: Any) -> str:
 
 # %% ../../nbs/broker/00_models.ipynb #daf14d6b
 @cache
-def _wire_fields(model: "type[Model]") -> tuple[list[Field], frozenset[str]]:
+def _wire_fields(model: Any) -> tuple[list[Field[Any]], frozenset[str]]:
     "The fields a model reads, and every name on the wire it knows."
     wanted = [item for item in fields(model) if "names" in item.metadata]
     return wanted, frozenset({"success", *(name.split(".")[0] for item in wanted for name in item.metadata["names"])})
@@ -94,12 +94,12 @@ class Model:
             raise UnreadableAnswer(
                 f"{cls.__name__} was {type(row).__name__} {str(row)[:80]!r}; a JSON object was expected"
             )
-        wanted, known = _wire_fields(cls)
+        wanted, known = _wire_fields(cast(Any, cls))
         values = {item.name: value for item in wanted if (value := cls._read(item, row)) is not MISSING}
         return cls(extra={key: value for key, value in row.items() if key not in known}, **values)
 
     @classmethod
-    def _read(cls, item: Any, row: Mapping) -> Any:
+    def _read(cls, item: Any, row: Mapping[str, Any]) -> Any:
         "The field's value, or MISSING when its default applies."
         for name in item.metadata["names"]:
             if (value := look(row, name)) is None:

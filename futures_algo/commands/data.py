@@ -112,7 +112,7 @@ def fetch(
     from futures_algo.config.files import environment
     from futures_algo.core.types import InputError
     from futures_algo.history import BarStore, export_range, historical_client
-    from futures_algo.history import fetch as fetch_bars
+    from futures_algo.history.fetch import fetch as fetch_bars
 
     key = environment(Path("config")).get("DATABENTO_API_KEY", "").strip()
     if not key:

@@ -133,7 +133,7 @@ def send(journal: Path, as_json: bool, verb: str, **args: str) -> None:
         raise FuturesAlgoError(f"There is no journal at {journal}; start the engine, or name another with --journal")
     with Journal(journal) as book:
         identity, deadline = book.command(verb, getpass.getuser(), **args), time.monotonic() + 10
-        while (row := book.one("commands", "id", identity))["state"] == "new" and time.monotonic() < deadline:
+        while (row := book.one("commands", "id", identity) or {})["state"] == "new" and time.monotonic() < deadline:
             time.sleep(0.05)
         if row["state"] == "new":
             book.acknowledge(identity, "refused", "no engine answered within 10 s")

@@ -1,6 +1,7 @@
 """`walk-forward`, `optimize`: parameters that hold on bars they were not chosen on."""
 
 import json as json_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,11 @@ import typer
 
 from futures_algo.cli import Json, app, finish
 from futures_algo.commands import options
+
+
+def _said_of(name: str, say: Callable[[str], None], text: str) -> None:
+    "What is told of one symbol's walk."
+    say(f"{name}: {text}")
 
 
 @app.command()
@@ -143,9 +149,9 @@ def walk_forward(
             metric=metric,
             limits=held,
             search=partial(sweep, store=store, cluster=cluster),
-            progress=lambda text, name=name: say(f"{name}: {text}"),
+            progress=partial(_said_of, name, say),
         )
-    document = {
+    document: dict[str, Any] = {
         "passed": all(result.passed for result in results.values()),
         "symbols": {name: result.as_dict() for name, result in results.items()},
     }

@@ -27,14 +27,14 @@ def backtest(
     json: bool = Json,
 ) -> None:
     "What a strategy would have made of recorded bars, in dollars."
+    from futures_algo.research.backtest import BacktestResults, bars_of_sessions
     from futures_algo.research.backtest import backtest as run
-    from futures_algo.research.backtest import bars_of_sessions
     from futures_algo.research.trades import Costs
 
     costs, subject = Costs(commission, slippage_ticks), options.strategy_of(strategy, parameters)
     bars = [bars_of_sessions(found, start, end) for found in options.bars_of(data, sample, symbol, tz).values()]
     results = run(subject, bars, costs, quantity, engine)
-    result = next(iter(results)) if len(results) == 1 else results
+    result = next(iter(results)) if isinstance(results, BacktestResults) and len(results) == 1 else results
     if html:
         result.tearsheet(html)
     finish(_document(results, html), json, lambda _: typer.echo(str(result)))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def _path_to(wanted: Any, content: Any, path: str = "") -> str | None:
     "Where in the content this very object stands."
     if content is wanted:
         return path
-    parts = enumerate(content) if isinstance(content, list) else ()
+    parts: Any = enumerate(content) if isinstance(content, list) else ()
     if isinstance(content, dict):
         parts = content.items()
     return next((found for key, part in parts if (found := _path_to(wanted, part, f"{path}{key}.")) is not None), None)
@@ -33,7 +34,8 @@ def _path_to(wanted: Any, content: Any, path: str = "") -> str | None:
 
 def read_json(path: "str | Path") -> dict:
     "The file as a dictionary; a missing file, bad JSON or a repeated key is a `ConfigError` that says where."
-    path, repeated = Path(path), []
+    path = Path(path)
+    repeated: list[Any] = []
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: _object(pairs, repeated))
     except FileNotFoundError:
@@ -74,7 +76,7 @@ def environment(folder: Path) -> dict[str, str]:
     return read(folder.resolve().parent / ".env") | read(folder / ".env") | dict(os.environ)
 
 
-def resolve_variables(content: Any, variables: dict[str, str], path: str = "") -> Any:
+def resolve_variables(content: Any, variables: Mapping[str, str], path: str = "") -> Any:
     "The same content with every ${VARIABLE} replaced."
     if isinstance(content, dict):
         return {k: resolve_variables(v, variables, f"{path}.{k}".lstrip(".")) for k, v in content.items()}

@@ -18,9 +18,10 @@ def with_scenarios(content: dict, folder: Path) -> dict:
     """The same content; strategies that name a scenario file have what it says in their entries. Those that have it
     already stay as they are."""
     strategies = content.get("strategies") if isinstance(content, dict) else None
+    strategies = strategies if isinstance(strategies, dict) else {}
     named = {
         name: entry
-        for name, entry in (strategies if isinstance(strategies, dict) else {}).items()
+        for name, entry in strategies.items()
         if isinstance(entry, dict) and isinstance(entry.get("scenario"), str)
     }
     if not named:
@@ -69,7 +70,7 @@ def parse_config(
     try:
         return LiveConfig.model_validate(resolved)
     except ValidationError as error:
-        raise ConfigErrors([explained(d) for d in error.errors()], source) from None
+        raise ConfigErrors([explained(dict(d)) for d in error.errors()], source) from None
 
 
 def load_config(

@@ -54,7 +54,8 @@ def _field_names(path: tuple) -> list[str]:
 
 def _field(path: tuple) -> Any:
     "The field a path leads to, None inside what is not modelled."
-    model, field = LiveConfig, None
+    model: Any = LiveConfig
+    field: Any = None
     for step in path:
         if model is StrategyConfig and field is None:
             field = model

@@ -142,7 +142,7 @@ def _full_year(digits: str, month: int, near: dt.date) -> int:
     "The year that one, two or four digits mean, near a date."
     if len(digits) == 4:
         return int(digits)
-    span = 10 ** len(digits)
+    span = int(10 ** len(digits))
     oldest = near.year * 12 + near.month - 1 - (_MONTHS_AFTER_EXPIRY if span == 10 else 600)
     year = int(digits) + (oldest // 12 // span) * span
     while year * 12 + month - 1 < oldest:

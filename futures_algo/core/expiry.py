@@ -7,6 +7,7 @@ __all__ = ['is_business_day', 'business_days_from', 'last_day', 'expiry', 'front
 
 # %% ../../nbs/core/03_expiry.ipynb #02a_expiry-003-062f
 import datetime as dt
+from collections.abc import Callable
 from functools import cache
 
 from .contracts import MONTH_CODES, Contract, product
@@ -81,7 +82,7 @@ def _last_friday(c: Contract) -> dt.date:
     return business_days_from(_weekday_of(c.year, c.month, 4, -1), 0)
 
 
-def _third_wednesday(before: int):
+def _third_wednesday(before: int) -> Callable[[Contract], dt.date]:
     return lambda c: business_days_from(_weekday_of(c.year, c.month, 2, 3), -before)
 
 
@@ -89,15 +90,15 @@ def _month_before(c: Contract) -> dt.date:
     return dt.date(c.year, c.month, 1) - _ONE_DAY
 
 
-def _crude(before: int):
+def _crude(before: int) -> Callable[[Contract], dt.date]:
     return lambda c: business_days_from(business_days_from(_month_before(c).replace(day=25), 0), -before)
 
 
-def _before_month(count: int):
+def _before_month(count: int) -> Callable[[Contract], dt.date]:
     return lambda c: business_days_from(dt.date(c.year, c.month, 1), -count)
 
 
-def _last_days(count: int):
+def _last_days(count: int) -> Callable[[Contract], dt.date]:
     return lambda c: business_days_from(_month_end(c.year, c.month) + _ONE_DAY, -count)
 
 

@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 from bisect import bisect_right
 from functools import cache, cached_property, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -189,7 +189,11 @@ class SessionCalendar:
 
     def session_close(self, when: int) -> int:
         "Last close of the session that is open at `when`, or of the next one, halts inside it passed over."
-        return self.session_bounds(self.session_date(when))[1]
+        return self.session_span(when)[1]
+
+    def session_span(self, when: int) -> tuple[int, int]:
+        "First open and last close of the session that is open at `when`, or of the next one."
+        return cast(tuple[int, int], self.session_bounds(self.session_date(when)))  # a date of the table has bounds
 
     def minutes_expected(self, start: int, end: int) -> int:
         "Whole minutes of trading time in `[start, end)`."

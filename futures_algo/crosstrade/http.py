@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,14 +20,13 @@ from futures_algo.broker.outcomes import (
     NotFound,
     NotSent,
     Outcome,
-    QueryError,
     RateLimited,
     Refused,
     RefusedQuery,
     Unauthorized,
     Unreachable,
 )
-from futures_algo.core.types import ConfigError, InputError
+from futures_algo.core.types import BrokerError, ConfigError, InputError
 from futures_algo.crosstrade.rate_limit import Priority, TokenBucket
 
 TOKEN_VARIABLES = ("XTRADE_TOKEN", "CROSSTRADE_API_KEY")  # environment, first set wins
@@ -164,7 +163,7 @@ def _is_refusal(reply: Reply) -> bool:
 
 def outcome_of(reply: Reply, method: str, path: str, parse: Callable[[Any], _T]) -> Outcome[_T]:
     "What a reply to a mutation means."
-    base = dict(
+    base: dict[str, Any] = dict(
         method=method, path=path, status=reply.status, sent_at=reply.sent_at, latency=reply.latency, answer=reply.text
     )
     if reply.failure == "not_sent":
@@ -189,7 +188,7 @@ def _is_unknown(reason: str, detail: str) -> bool:
     return "not found" in text or _NO_SUCH_COMMAND in text or reason.startswith("No position")
 
 
-def error_of(reply: Reply, where: str) -> QueryError | None:
+def error_of(reply: Reply, where: str) -> BrokerError | None:
     "The error a reply to a query stands for, None when it is an answer."
     reason, detail = _error_words(reply)
     if reply.failure in ("not_sent", "lost"):
@@ -358,6 +357,7 @@ class Core:
         extra = self.headers() if callable(self.headers) else self.headers
         content = None if body is None else json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
         sent_at, started = time.time_ns(), time.perf_counter_ns()
+        failure: tuple[str, str] | None = None
         try:
             answer = await self.transport.send(method, self.base_url + path, content=content, headers=extra)
         except httpx.HTTPError as error:
@@ -365,8 +365,6 @@ class Core:
                 "not_sent" if isinstance(error, _NEVER_SENT) else "lost",
                 f"{type(error).__name__}: {error}".rstrip(": "),
             )
-        else:
-            failure = None
         latency = time.perf_counter_ns() - started
         if failure:
             return Reply(
@@ -376,7 +374,7 @@ class Core:
 
     def _heard(self, reply: Reply) -> Reply:
         if reply.status == 429:
-            self.bucket.pause(reply.retry_after)
+            self.bucket.pause(cast(float, reply.retry_after))  # a 429 always has it
         return reply
 
     async def query(

@@ -31,7 +31,7 @@ from futures_algo.broker.models import (
 def _unwrap(payload: Any) -> Any:
     "The object inside `data`, for the server-side endpoints that wrap it."
     inside = payload.get("data") if isinstance(payload, Mapping) else None
-    return inside | {"success": payload.get("success")} if isinstance(inside, Mapping) else payload
+    return {**inside, "success": payload.get("success")} if isinstance(inside, Mapping) else payload
 
 
 def read_list(

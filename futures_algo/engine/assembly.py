@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.broker.opening import BrokerSettings, open_broker
@@ -89,7 +89,7 @@ def build_engine(
         on_turn=on_turn,
         handlers=handlers,
         saved=saved,
-        history=None if saved or not data.warmup_days else lambda: warmup_bars(data, start),
+        history=None if saved or not data.warmup_days else lambda: warmup_bars(data, cast(int, start)),
         on_start=config.engine.on_start,
         on_stop=config.engine.on_stop,
     )
@@ -109,7 +109,7 @@ def _reloader(path: Path, runners: list[StrategyRunner]) -> Any:
 class OwnedEngine(Engine):
     "An engine that closes the client and the logs it was built with."
 
-    def __init__(self, *args, handlers: list, **kwargs):
+    def __init__(self, *args: Any, handlers: list[Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._handlers_of_logs = handlers
 

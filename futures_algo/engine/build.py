@@ -4,7 +4,7 @@ Every mistake is named by its path before anything is connected.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.config.classes import import_class
 from futures_algo.config.model import LiveConfig, StrategyConfig
@@ -66,7 +66,7 @@ def _refuse_changed_code(name: str, entry: StrategyConfig) -> None:
     "A scenario's parameters belong to the code they were found with."
     from futures_algo.config.scenario import check_code
 
-    check_code(name, entry.class_, entry.scenario["code"])
+    check_code(name, entry.class_, cast(dict[str, Any], entry.scenario)["code"])
 
 
 def build_runners(config: LiveConfig) -> list[StrategyRunner]:
@@ -132,18 +132,21 @@ def note_scenarios(config: LiveConfig, journal: Journal, at: int) -> None:
         journal.add_event(at, "info" if record["passed"] else "warning", "scenario", name, message, **record)
 
 
+def _hidden(name: str, value: Any) -> Any:
+    "A field's value, covered where it is a key; an alert's URL holds its token."
+    if name.endswith("api_key") or name in ("alert_urls", "alerts"):
+        return _covered(value)
+    return without_secrets(value)
+
+
 def _covered(value: Any) -> Any:
-    "A secret as stars, its ${NAME} as it is; each of a list."
     if isinstance(value, (list, tuple)):
         return list(map(_covered, value))
-    return "***" if isinstance(value, str) and not value.startswith("${") else value
+    return value if not isinstance(value, str) or value.startswith("${") else "***"
 
 
 def without_secrets(content: Any) -> Any:
     "The content as it may be kept: keys and tokens as their ${NAMES} or not at all."
-    hidden = lambda name, value: (
-        _covered(value) if name.endswith("api_key") or name in ("alert_urls", "alerts") else without_secrets(value)
-    )  # an alert's URL holds its token
     if isinstance(content, Mapping):
-        return {name: hidden(name, value) for name, value in content.items()}
+        return {name: _hidden(name, value) for name, value in content.items()}
     return list(map(without_secrets, content)) if isinstance(content, (list, tuple)) else content

@@ -20,6 +20,7 @@ from futures_algo.engine.strategy_guard import Guarded
 from futures_algo.execution.orders import instrument_of
 from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
+from futures_algo.strategies.live import StrategyRunner
 
 scanner = logging.getLogger("futures_algo.scanner")  # what the strategies found: logs/scanner.log
 
@@ -42,11 +43,11 @@ class Engine:
 
     def __init__(
         self,
-        feed,  # DatabentoLiveFeed
+        feed: Any,  # DatabentoLiveFeed
         pipeline: BarPipeline,
-        runners: list,  # StrategyRunner, one per strategy and symbol
-        executor,  # CrossTradeExecutor
-        journal,  # Journal, writable
+        runners: list[StrategyRunner],  # StrategyRunner, one per strategy and symbol
+        executor: Any,  # CrossTradeExecutor
+        journal: Any,  # Journal, writable
         *,
         clock: Clock,  # WallClock live, DataClock over recorded bars
         mode: str,  # dry_run, live or simulation
@@ -62,7 +63,7 @@ class Engine:
         ) = None,  # one-minute bars before the feed's first, to warm up with when nothing was saved
         on_start: str = "flat",  # flat, adopt or align: see `handover`
         on_stop: str = "leave",  # leave, flatten or protect open positions
-    ):
+    ) -> None:
         self.feed, self.pipeline, self.runners, self.executor, self.journal, self.clock = (
             feed,
             pipeline,
@@ -78,7 +79,7 @@ class Engine:
             tuple[str, str], int
         ] = {}  # end of the newest bar in the journal, by symbol and timeframe
         self.follow(runners)
-        self.counts: Counter = Counter()  # bars_in, signals, and completed bars by timeframe
+        self.counts: Counter[str] = Counter()  # bars_in, signals, and completed bars by timeframe
         self.feed_state = FeedState("connecting", "", 0)
         self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
         self._poll_every, self._reconcile_every = int(poll_seconds * SECOND), int(reconcile_seconds * SECOND)
@@ -95,7 +96,7 @@ class Engine:
             "FUTURES_ALGO_SUPERVISOR", ""
         )  # who starts this process again; "lost" when that one died
         executor.client.before_request(self.beat)
-        self._handlers = {
+        self._handlers: dict[type, Callable[[Any], Any]] = {
             Bar: self._on_bar,
             IntervalEnd: self._on_interval_end,
             ContractMapped: self._on_contract,
@@ -157,21 +158,22 @@ class Engine:
         "Ask the loop to end; safe from a signal handler or another thread."
         self.stop_reason = self.stop_reason or reason
 
-    def follow(self, runners: list) -> None:
+    def follow(self, runners: list[StrategyRunner]) -> None:
         "Ask these from now on; one that broke stays switched off until it is replaced."
-        known = {id(one.runner): one for one in self.generator.strategies}
+        asked: list[Any] = self.generator.strategies
+        known = {id(one.runner): one for one in asked}
         self.runners = list(runners)
-        self.generator.strategies = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
-        for one in self.generator.strategies:
-            if id(one.runner) not in known:
-                one.silent_through = self.acted().get(
-                    one.symbol, 0
-                )  # an engine before this one decided there, by what held then
+        guarded: list[Any] = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
+        for one in guarded:
+            if id(one.runner) not in known:  # an engine before this one decided there, by what held then
+                one.silent_through = self.acted().get(one.symbol, 0)
+        self.generator.strategies = guarded
 
-    def is_broken(self, runner) -> bool:
-        return any(one.is_broken for one in self.generator.strategies if one.runner is runner)
+    def is_broken(self, runner: Any) -> bool:
+        asked: list[Any] = self.generator.strategies
+        return any(one.is_broken for one in asked if one.runner is runner)
 
-    def _switch_off(self, runner, error: Exception) -> None:
+    def _switch_off(self, runner: Any, error: Exception) -> None:
         "A strategy's code raised: no exit of its would come, so what it holds is closed, as when it leaves the config."
         keeps = self.reloader is not None and self.reloader.loader.running.config.engine.on_remove == "keep"
         self.journal.add_event(
@@ -216,7 +218,7 @@ class Engine:
         if not (self.stop_reason or heard and self._is_recorded):
             self._due()
 
-    def _is_look(self, event) -> bool:
+    def _is_look(self, event: Any) -> bool:
         """Whether to look up behind this event. Over recorded bars that is a matter of their time: behind an interval's
         end, and not in what an engine before this one has seen."""
         if not self._is_recorded:
@@ -343,7 +345,7 @@ class Engine:
             self._noted[key] = end
             self._note(runner)
 
-    def _note(self, runner) -> None:
+    def _note(self, runner: Any) -> None:
         self.journal.put(
             "evaluations",
             strategy=runner.name,

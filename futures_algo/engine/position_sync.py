@@ -11,6 +11,7 @@ at the broker.
 """
 
 import time
+from typing import Any
 
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract, product, root_of
@@ -21,7 +22,7 @@ LEAVE_SECONDS = 10.0  # that closing at the end may take
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 
 
-def settle(engine, policy: str) -> None:
+def settle(engine: Any, policy: str) -> None:
     "Compare, say and act, once for every strategy and symbol; then name ledgers whose strategy is not in the config."
     _withdraw_protection(engine)
     for runner in engine.runners:
@@ -37,7 +38,7 @@ def settle(engine, policy: str) -> None:
             )
 
 
-def _settle_one(engine, runner, policy: str) -> None:
+def _settle_one(engine: Any, runner: Any, policy: str) -> None:
     if engine.is_broken(runner):
         return
     model, held = _SIGNS[runner.position], _held(engine, runner)
@@ -51,7 +52,7 @@ def _settle_one(engine, runner, policy: str) -> None:
         _enter(engine, runner, name, policy if not held else "flat")
 
 
-def _held(engine, runner) -> dict[str, int]:
+def _held(engine: Any, runner: Any) -> dict[str, int]:
     "Contracts by instrument in this strategy's ledgers of the symbol's product."
     return {
         instrument: ledger.quantity
@@ -60,7 +61,7 @@ def _held(engine, runner) -> dict[str, int]:
     }
 
 
-def entering(engine, runner) -> set[str]:
+def entering(engine: Any, runner: Any) -> set[str]:
     "Instruments of this strategy and symbol with an entry under way, which may fill yet."
     return {
         order.instrument
@@ -71,7 +72,7 @@ def entering(engine, runner) -> set[str]:
     }
 
 
-def _enter(engine, runner, name: str, policy: str) -> None:
+def _enter(engine: Any, runner: Any, name: str, policy: str) -> None:
     "A strategy that would hold a position and holds none."
     if policy == "align":
         decision = engine.executor.submit_signal(_alignment(engine, runner))
@@ -89,7 +90,7 @@ def _enter(engine, runner, name: str, policy: str) -> None:
     _say(engine, "info", name, f"would hold {runner.position} and holds nothing: waiting for its next entry ({policy})")
 
 
-def _alignment(engine, runner) -> Signal:
+def _alignment(engine: Any, runner: Any) -> Signal:
     "An entry of its own, decided now: the strategy's entry is too old to be sent."
     now, (contract, price) = engine.clock.now(), engine.latest(runner.symbol)
     action, config_hash = f"{runner.position}_ENTRY", runner.strategy.config_hash()
@@ -109,10 +110,11 @@ def _alignment(engine, runner) -> Signal:
     )
 
 
-def _adopted(engine, runner) -> int:
+def _adopted(engine: Any, runner: Any) -> int:
     "Contracts taken over from the account, when what nobody owns there lies on the strategy's side."
     try:
-        return engine.executor.adopt(engine.latest(runner.symbol)[0], "on_start", runner.name, _SIGNS[runner.position])
+        here = engine.latest(runner.symbol)[0]
+        return int(engine.executor.adopt(here, "on_start", runner.name, _SIGNS[runner.position]))
     except InputError:
         return 0
     except BrokerError as error:
@@ -120,7 +122,7 @@ def _adopted(engine, runner) -> int:
         return 0
 
 
-def _withdraw_protection(engine) -> None:
+def _withdraw_protection(engine: Any) -> None:
     "The stops an earlier run left at the broker: the strategy looks after its position again."
     if engine.executor.books.dry_run:
         return
@@ -133,7 +135,7 @@ def _withdraw_protection(engine) -> None:
         engine.executor.orders.cancel(order)
 
 
-def leave(engine, policy: str) -> None:
+def leave(engine: Any, policy: str) -> None:
     "What `on_stop` asks for, said in the journal for every open position. No entry follows any more."
     engine.executor.withdraw_entries("the engine stops")
     engine.executor.poll()
@@ -145,7 +147,7 @@ def leave(engine, policy: str) -> None:
         _say(engine, level, f"{strategy} {instrument}", f"on_stop {policy}: {done}")
 
 
-def _left(engine, strategy: str, ledger, policy: str) -> tuple[str, str]:
+def _left(engine: Any, strategy: str, ledger: Any, policy: str) -> tuple[str, str]:
     "What became of one position, and how grave that is."
     if not ledger.quantity:
         return "info", "closed"
@@ -154,7 +156,7 @@ def _left(engine, strategy: str, ledger, policy: str) -> tuple[str, str]:
     return ("alarm" if policy == "flatten" else "warning"), f"{ledger.quantity:+d} left"
 
 
-def _flatten(engine) -> None:
+def _flatten(engine: Any) -> None:
     "Close everything and follow the orders to their end."
     executor, deadline = engine.executor, time.monotonic() + LEAVE_SECONDS
     executor.flatten("account")
@@ -163,7 +165,7 @@ def _flatten(engine) -> None:
         executor.poll()
 
 
-def _protect(engine, strategy: str, ledger) -> tuple[str, str]:
+def _protect(engine: Any, strategy: str, ledger: Any) -> tuple[str, str]:
     "A stop at the broker where the strategy declares one, and where none rests yet: two would turn the position round."
     resting = next(
         (
@@ -208,5 +210,5 @@ def _protect(engine, strategy: str, ledger) -> tuple[str, str]:
     ), f"{ledger.quantity:+d} left with a stop at {price:g}: {order.state}"
 
 
-def _say(engine, level: str, name: str, message: str) -> None:
+def _say(engine: Any, level: str, name: str, message: str) -> None:
     engine.journal.add_event(engine.clock.now(), level, "present", name, message)

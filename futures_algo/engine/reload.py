@@ -9,7 +9,7 @@ exits that position was opened with.
 """
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.config.loading import config_hash
 from futures_algo.config.mistakes import ConfigErrors
@@ -24,17 +24,15 @@ from futures_algo.execution.gate import Limits
 class Reloader:
     "What the engine asks between events: has the config changed?"
 
-    def __init__(self, loader: StrategyLoader):
-        self.loader, self._next_look = (
-            loader,
-            (0.0, 0.0),
-        )  # seconds, by the engine's time and by the wall's: recorded time may stand still
+    def __init__(self, loader: StrategyLoader) -> None:
+        self.loader = loader
+        self._next_look = (0.0, 0.0)  # seconds, by the engine's time and by the wall's: recorded time may stand still
         self._checked = self._applied = 0  # ns UTC, wall
         self._lines: list[str] = []  # the latest change
         self._told: list[str] = []  # errors that were said
         self._late = LateHistory()
 
-    def follow(self, engine) -> None:
+    def follow(self, engine: Any) -> None:
         "Look at the file when its time has come; apply what is valid, and take over history that has come."
         self._late.take(engine)
         now, every = (engine.elapsed(), time.monotonic()), self.loader.running.config.engine.reload_seconds
@@ -44,13 +42,13 @@ class Reloader:
         if self.loader.look():
             self._act(engine)
 
-    def now(self, engine) -> str:
+    def now(self, engine: Any) -> str:
         "The `reload` command: what was changed, in words; what is wrong is raised."
         self._checked = time.time_ns()
         self.loader.look_now()
         applied = self._act(engine)
         if self.loader.errors:
-            raise ConfigErrors(self.loader.errors, self.loader.path.name)
+            raise ConfigErrors(cast(Any, self.loader.errors), self.loader.path.name)
         return "\n".join(applied.lines()) if applied else "the file equals the running config"
 
     def document(self) -> dict[str, Any]:
@@ -67,13 +65,13 @@ class Reloader:
 
     # --- one change
 
-    def _act(self, engine) -> Changes | None:
+    def _act(self, engine: Any) -> Changes | None:
         "Apply what waits, or say what is wrong with it."
         applied = self._apply(engine) if self.loader.next else None
         self._tell(engine)
         return applied
 
-    def _tell(self, engine) -> None:
+    def _tell(self, engine: Any) -> None:
         "Each mistake once, and once that there is none any more."
         at, name = engine.clock.now(), self.loader.path.name
         errors = [str(error) for error in self.loader.errors]
@@ -86,8 +84,8 @@ class Reloader:
             engine.journal.add_event(at, "info", "config", name, "the file is valid again")
         self._told = errors
 
-    def _apply(self, engine) -> Changes | None:
-        loaded, before = self.loader.next[0], list(engine.runners)
+    def _apply(self, engine: Any) -> Changes | None:
+        loaded, before = cast(Any, self.loader.next)[0], list(engine.runners)
         past = _Past(engine)
         try:
             past.extend(needed_timeframes(loaded))
@@ -108,7 +106,7 @@ class Reloader:
         _settle(engine, before)
         return changes
 
-    def _ask_history(self, engine, loaded: Loaded, before: list, past: "_Past") -> None:
+    def _ask_history(self, engine: Any, loaded: Loaded, before: list[Any], past: "_Past") -> None:
         "For runners that the journal could not warm, where the config allows history and the journal holds less of it."
         config, knew = loaded.config.databento, {(runner.name, runner.symbol) for runner in before}
         for runner in engine.runners:
@@ -123,7 +121,7 @@ class _Past:
     """The journal's closed bars up to where the engine's stream stands; later ones, of a run before a restart, it will
     see again."""
 
-    def __init__(self, engine):
+    def __init__(self, engine: Any) -> None:
         self.engine, self.through = engine, engine.pipeline.minutes.reached()
         self._told: list[tuple[str, str, int]] = []  # subject, message, where its bars end
 
@@ -132,9 +130,9 @@ class _Past:
 
     def bars(self, symbol: str, timeframe: Timeframe, limit: int = LONGEST_PAST) -> list[Bar]:
         "The latest closed bars of a series, oldest first."
-        return self.engine.journal.bars(symbol, timeframe, self.through.get(symbol, -1), limit)
+        return list(self.engine.journal.bars(symbol, timeframe, self.through.get(symbol, -1), limit))
 
-    def extend(self, timeframes) -> None:
+    def extend(self, timeframes: Any) -> None:
         """Build more timeframes; what has closed of them goes into the journal, where strategies are warmed from and
         charts are drawn from."""
         journal, now, known = self.engine.journal, self.engine.clock.now(), {}
@@ -145,7 +143,7 @@ class _Past:
             if bar.end not in known[key]:
                 journal.add_bar(bar, now)
 
-    def warm(self, runner) -> int:
+    def warm(self, runner: Any) -> int:
         past = [bar for timeframe in runner.timeframes for bar in self.bars(runner.symbol, timeframe)]
         try:
             seen = warm(runner, past)
@@ -175,7 +173,7 @@ class _Past:
             )
 
 
-def _install(engine, loaded: Loaded, runners: list) -> None:
+def _install(engine: Any, loaded: Loaded, runners: list[Any]) -> None:
     "Everything that runs by the config, from its new content."
     from futures_algo.engine.build import translator_of
 
@@ -194,7 +192,7 @@ def _install(engine, loaded: Loaded, runners: list) -> None:
     engine.on_start, engine.on_stop = config.engine.on_start, config.engine.on_stop
 
 
-def _record(engine, loaded: Loaded, changes: Changes, name: str) -> None:
+def _record(engine: Any, loaded: Loaded, changes: Changes, name: str) -> None:
     "The new content and its hash, with what changed."
     from futures_algo.engine.build import note_scenarios, without_secrets
 
@@ -216,7 +214,7 @@ def _record(engine, loaded: Loaded, changes: Changes, name: str) -> None:
         note_scenarios(loaded.config, engine.journal, at)
 
 
-def _hand_over(engine, before: list, on_remove: str) -> None:
+def _hand_over(engine: Any, before: list[Any], on_remove: str) -> None:
     "What strategies that left still hold is closed, or kept and said."
     stay = {(runner.name, runner.symbol) for runner in engine.runners}
     for runner in before:
@@ -238,7 +236,7 @@ def _hand_over(engine, before: list, on_remove: str) -> None:
                 engine.executor.close((runner.name, instrument), "on_remove")
 
 
-def _settle(engine, before: list) -> None:
+def _settle(engine: Any, before: list[Any]) -> None:
     "A strategy that joins while the stream is at the present is compared with its ledger, as at a start."
     knew = {(runner.name, runner.symbol) for runner in before}
     for runner in engine.runners:

@@ -24,7 +24,7 @@ MOMENT_SECONDS = 60.0  # that an engine may take to start again; older commands 
 _OF_THE_MOMENT = ("resume", "enable", "stop", "adopt", "unlock", "give_up")
 
 
-def save(engine) -> None:
+def save(engine: Any) -> None:
     "Keep what the engine knows now; nothing before the feed has a position."
     position = engine.feed.position
     if position is None:
@@ -39,30 +39,29 @@ def save(engine) -> None:
     engine.journal.put("snapshots", key="engine", at=engine.clock.now(), content=content)
 
 
-def last_moment(saved: dict[str, Any], journal) -> int:
+def last_moment(saved: dict[str, Any], journal: Any) -> int:
     "ns UTC up to which the engine before this one had come: time over recorded bars does not run backwards."
     decided = (
         journal.rows(table, order=f"{column} DESC", limit=1)
         for table, column in (("signals", "bar_end"), ("intents", "at"), ("order_events", "at"))
     )
-    return max(
-        [
-            saved["position"][0],
-            *journal.ends().values(),
-            *(max(row.get("bar_end", 0), row["at"]) for rows in decided for row in rows),
-        ]
-    )
+    moments: list[int] = [
+        saved["position"][0],
+        *journal.ends().values(),
+        *(max(row.get("bar_end", 0), row["at"]) for rows in decided for row in rows),
+    ]
+    return max(moments)
 
 
 def load(
-    journal,
+    journal: Any,
     oldest: int = 0,  # ns UTC: a feed replays no further back
     symbols: Iterable[str] = (),  # of the feed
 ) -> dict[str, Any] | None:
     """The journal's snapshot; None when there is none, or when more traded since than the feed replays. A weekend in
     which nothing traded is passed over."""
     row = journal.one("snapshots", "key", "engine")
-    content = row and json.loads(row["content"])
+    content: dict[str, Any] | None = json.loads(row["content"]) if row else None
     if not content or content["position"][0] >= oldest:
         return content
     stopped, last, _ = content["position"]
@@ -76,7 +75,7 @@ def position_of(saved: dict[str, Any]) -> Position:
     return Position(*saved["position"])
 
 
-def restore(engine, saved: dict[str, Any]) -> None:
+def restore(engine: Any, saved: dict[str, Any]) -> None:
     "Put a new engine where the saved one was; what is new since then is built from the journal's minutes."
     through, aggregator = saved["position"][0], engine.pipeline.minutes
     minutes = {
@@ -87,13 +86,11 @@ def restore(engine, saved: dict[str, Any]) -> None:
     engine.generator.last_actions.update(
         {(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]}
     )
-    past = lambda symbol, timeframes: [
-        bar
-        for moment in closed(
-            minutes.get(symbol, []), timeframes, saved["pipeline"]["minutes"].get(symbol, {}).get("clock", 0)
-        )
-        for bar in moment
-    ]
+
+    def past(symbol: str, timeframes: Any) -> list[Bar]:
+        clock = saved["pipeline"]["minutes"].get(symbol, {}).get("clock", 0)
+        return [bar for moment in closed(minutes.get(symbol, []), timeframes, clock) for bar in moment]
+
     for symbol in minutes:
         aggregator.remember(past(symbol, aggregator.get_available_timeframes()))
     for one in engine.generator.strategies:
@@ -108,7 +105,7 @@ def restore(engine, saved: dict[str, Any]) -> None:
 
 
 def _restore_runner(
-    engine,
+    engine: Any,
     runner: StrategyRunner,
     saved: dict[str, Any] | None,
     past: Callable[[str, Iterable[str]], list[Bar]],
@@ -141,7 +138,7 @@ def _restore_runner(
         return False
 
 
-def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
+def fetched(engine: Any, history: Callable[[], Iterable[Bar]]) -> Iterator[Bar]:
     """The history's bars. Its first one takes as long as the fetching does: the engine goes on beating, and stops
     waiting when it is told to stop."""
     from futures_algo.engine.warmup import in_background
@@ -158,7 +155,7 @@ def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
     yield from bars
 
 
-def warm_up(engine, minutes: Iterable[Bar]) -> None:
+def warm_up(engine: Any, minutes: Iterable[Bar]) -> None:
     """Let pipeline and strategies see the minutes before the feed's first bar; their signals are the past's and go
     nowhere."""
     seen, pipeline = 0, engine.pipeline
@@ -181,7 +178,7 @@ def _key(runner: StrategyRunner) -> str:
     return f"{runner.name}:{runner.symbol}"
 
 
-def remember_commands(engine) -> None:
+def remember_commands(engine: Any) -> None:
     """What people decided stays decided: the trading state, and which strategies are disabled. What they asked an
     engine that was not there is carried out only where it makes safer."""
     for command in engine.journal.new_commands():

@@ -14,7 +14,7 @@ class Guarded:
         self,
         runner: StrategyRunner,
         failed: Callable[[StrategyRunner, Exception], None],  # told once
-    ):
+    ) -> None:
         self.runner, self.name, self.symbol, self.timeframes = runner, runner.name, runner.symbol, runner.timeframes
         self.is_broken, self._failed = False, failed
         self.silent_through = 0  # ns UTC: what it finds on bars that end by then is the past's and goes nowhere

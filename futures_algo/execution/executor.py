@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from futures_algo.broker.outcomes import is_already_ended
+from futures_algo.broker.outcomes import is_already_ended, why_not
 from futures_algo.core.contracts import Contract
 from futures_algo.core.types import SECOND, BrokerError, Clock, InputError, Signal, signal_id
 from futures_algo.execution.gate import Denial, Gate
@@ -15,6 +15,7 @@ from futures_algo.execution.orders import instrument_of
 from futures_algo.execution.reconcile import Bookkeeper
 from futures_algo.execution.tracking import ENDED, NOT_SENT, UNKNOWN, Fill, Tracked
 from futures_algo.execution.translator import SignalTranslator
+from futures_algo.journal.journal import Journal
 
 execution_log = logging.getLogger("futures_algo.executions")  # the engine attaches logs/executions.log to it
 
@@ -47,8 +48,8 @@ class CrossTradeExecutor(Bookkeeper):
 
     def __init__(
         self,
-        client,  # CrossTradeClient
-        journal,  # Journal, writable
+        client: Any,  # CrossTradeClient
+        journal: Journal,  # Journal, writable
         gate: Gate | None = None,
         *,
         account: str,  # NT8 account Name
@@ -66,7 +67,9 @@ class CrossTradeExecutor(Bookkeeper):
             inline,
             reverse,
         )
-        self.warm = lambda signal: True  # the engine sets it: have this strategy's indicators converged?
+        self.warm: Callable[[Signal], bool] = lambda signal: (
+            True
+        )  # the engine sets it: have this strategy's indicators converged?
         self.last_trade = last_trade  # instrument -> ns of its last trading, None when not known
         self._waiting: dict[tuple[str, str], list[Waiting]] = {}
         self._seen = {row["id"] for row in journal.rows("signals")}
@@ -183,7 +186,7 @@ class CrossTradeExecutor(Bookkeeper):
         self._lock(
             order.instrument,
             "exit",
-            f"orders of {order.strategy} cannot be cancelled ({outcome.reason}), and its exit waits for that; look at"
+            f"orders of {order.strategy} cannot be cancelled ({why_not(outcome)}), and its exit waits for that; look at"
             " NinjaTrader",
         )
 
@@ -194,8 +197,9 @@ class CrossTradeExecutor(Bookkeeper):
 
     def _outcome(self, signal: Signal) -> Decision:
         "What became meanwhile of a signal that had to wait."
-        row = self.journal.one("signals", "id", signal.id)
-        order = next(iter(self.journal.rows("intents", "signal_id = ?", signal.id, order="rowid DESC", limit=1)), {})
+        row = self.journal.one("signals", "id", signal.id) or {}
+        orders = self.journal.rows("intents", "signal_id = ?", signal.id, order="rowid DESC", limit=1)
+        order = orders[0] if orders else {}
         return Decision(row["verdict"], row["denial"], order.get("state") or row["detail"], order.get("order_id", ""))
 
     # --- sending
@@ -475,7 +479,10 @@ class CrossTradeExecutor(Bookkeeper):
         if scope not in ("strategy", "instrument", "account"):
             raise InputError("flatten scope", scope, "must be strategy, instrument or account")
         wanted = instrument_of(name, self.clock.now()) if scope == "instrument" else name
-        inside = lambda key: scope == "account" or key[0 if scope == "strategy" else 1] == wanted
+
+        def inside(key: tuple[str, str]) -> bool:
+            return scope == "account" or key[0 if scope == "strategy" else 1] == wanted
+
         self.withdraw_entries(f"flatten {scope} {name}".rstrip(), inside)
         for key in {(order.strategy, order.instrument) for order in self.orders.open.values()}:
             if inside(key) and not self.books.dry_run:

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import takewhile
@@ -84,13 +84,12 @@ class Limits:
                     "write null for no limit",
                     f"{path}.{name}",
                 )
-        readers = {"trading_windows": _window, "blackouts": _blackout}
-        return cls(
-            **{
-                name: tuple(readers[name](pair, f"{path}.{name}") for pair in value) if name in readers else value
-                for name, value in given.items()
-            }
-        )
+        readers: dict[str, Callable[[Any, str], tuple[Any, Any]]] = {"trading_windows": _window, "blackouts": _blackout}
+        values: dict[str, Any] = {
+            name: tuple(readers[name](pair, f"{path}.{name}") for pair in value) if name in readers else value
+            for name, value in given.items()
+        }
+        return cls(**values)
 
 
 def _is_limit(value: Any, kind: str) -> bool:
@@ -106,17 +105,21 @@ def _is_limit(value: Any, kind: str) -> bool:
 def _pair(pair: Any, subject: str, path: str) -> tuple[Any, Any]:
     if isinstance(pair, str) or not isinstance(pair, Iterable) or len(pair := tuple(pair)) != 2:
         raise InputError(subject, pair, "must be a pair of start and end", "", path)
-    return pair
+    return pair[0], pair[1]
 
 
 def _window(pair: Any, path: str) -> tuple[str, str]:
     "Two times of day, HH:MM."
-    times = _pair(pair, "trading window", path)
+    opens, closes = _pair(pair, "trading window", path)
     try:
-        return tuple(dt.time.fromisoformat(text).strftime("%H:%M") for text in times)
+        return dt.time.fromisoformat(opens).strftime("%H:%M"), dt.time.fromisoformat(closes).strftime("%H:%M")
     except (TypeError, ValueError):
         raise InputError(
-            "trading window", times, "must be two times of day", 'write ["08:30", "15:00"], exchange time', path
+            "trading window",
+            (opens, closes),
+            "must be two times of day",
+            'write ["08:30", "15:00"], exchange time',
+            path,
         ) from None
 
 
@@ -146,7 +149,7 @@ class Books:
     day_best_usd: float = 0.0
     last_loss: dict[str, int] = field(default_factory=dict)  # strategy -> ns of its last losing exit
     stop_streak: dict[str, int] = field(default_factory=dict)
-    entries: deque = field(default_factory=lambda: deque(maxlen=10_000))  # ns of entries sent
+    entries: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))  # ns of entries sent
 
     def halt(self, reason: str) -> None:
         self.trading, self.trading_reason = "HALTED", reason
@@ -182,7 +185,8 @@ class Gate:
         if not signal.is_entry:
             return self._judge_exit(signal, books, instrument)
         try:
-            return next(self._denials(signal, books, now, instrument, quantity, warm, last_trade, reversing), None)
+            found = iter(self._denials(signal, books, now, instrument, quantity, warm, last_trade, reversing))
+            return next(found, None)
         except (
             ArithmeticError,
             LookupError,
@@ -260,10 +264,13 @@ class Gate:
         own = (signal.strategy, instrument)
         if not reversing and (books.by_ledger.get(own, 0) or own in books.under_way):
             yield Denial.POSITION_OPEN, f"ledger holds {books.by_ledger.get(own, 0)}"
-        total = lambda wanted: (
-            quantity
-            + sum(abs(held) for key, held in books.by_ledger.items() if wanted(*key) and not (reversing and key == own))
-        )
+
+        def total(wanted: Callable[[str, str], bool]) -> int:
+            others = [
+                abs(held) for key, held in books.by_ledger.items() if wanted(*key) and not (reversing and key == own)
+            ]
+            return quantity + sum(others)
+
         for denial, limit, wanted in (
             (
                 Denial.MAX_POSITION_CONTRACT,

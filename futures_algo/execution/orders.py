@@ -81,10 +81,10 @@ class OrderManager(Tracker):
             )
         now = self.clock.now()
         order = Tracked(
-            request.order_id,
+            str(request.order_id),
             signal.id if signal else "",
             signal.strategy if signal else strategy,
-            request.instrument,
+            str(request.instrument),
             request.action,
             request.quantity,
             purpose,
@@ -148,7 +148,7 @@ class OrderManager(Tracker):
         "Journal the order, send it once, and journal what came back."
         return self.send(self.prepare(request, signal, purpose, **about), request)
 
-    def _take_outcome(self, order: Tracked, outcome: Outcome) -> None:
+    def _take_outcome(self, order: Tracked, outcome: Outcome[Any]) -> None:
         "What the answer to a placement means for the order."
         match outcome:
             case Answered():
@@ -282,23 +282,25 @@ class OrderManager(Tracker):
         row = self.journal.one("intents", "order_id", order_id)
         if row is None:
             raise BrokerError(f"Order {order_id!r} is not in the journal; use an id that submit returned")
-        return row["state"]
+        return str(row["state"])
 
     # --- changing and ending
 
-    def cancel(self, order: Tracked) -> Outcome:
+    def cancel(self, order: Tracked) -> Outcome[Any]:
         "Ask for an order's end; it is over when the broker says so, not when it is asked."
         self._refuse_dry_run(f"cancel {order.order_id}")
-        outcome = self.client.cancel_order(order.broker_id or order.order_id, self.account)
+        outcome: Outcome[Any] = self.client.cancel_order(order.broker_id or order.order_id, self.account)
         self._journal_request(order, outcome)
         if outcome.ok:
             self._set_state(order, "CancelPending", "cancel")
         return outcome
 
-    def change(self, order: Tracked, **changes: Any) -> Outcome:
+    def change(self, order: Tracked, **changes: Any) -> Outcome[Any]:
         "Change quantity, `limit_price` or `stop_price` of a working order."
         self._refuse_dry_run(f"change {order.order_id}")
-        outcome = self.client.change_order(order.broker_id or order.order_id, account=self.account, **changes)
+        outcome: Outcome[Any] = self.client.change_order(
+            order.broker_id or order.order_id, account=self.account, **changes
+        )
         self._journal_request(order, outcome)
         if outcome.ok:
             order.quantity = changes.get("quantity", order.quantity)
@@ -306,7 +308,7 @@ class OrderManager(Tracker):
             self._set_state(order, "ChangePending", "change")
         return outcome
 
-    def _journal_request(self, order: Tracked, outcome: Outcome) -> None:
+    def _journal_request(self, order: Tracked, outcome: Outcome[Any]) -> None:
         self.journal.add(
             "requests",
             order_id=order.order_id,
@@ -320,11 +322,12 @@ class OrderManager(Tracker):
             outcome=type(outcome).__name__,
         )
 
-    def flatten_position(self, instrument: str) -> Outcome:
+    def flatten_position(self, instrument: str) -> Outcome[Any]:
         """Close the whole position of the account in one contract and cancel its orders: every strategy's share of it,
         and what was traded by hand."""
         self._refuse_dry_run(f"flatten {instrument}")
-        return self.client.flatten(instrument, self.account)
+        outcome: Outcome[Any] = self.client.flatten(instrument, self.account)
+        return outcome
 
     def give_up(self, order: Tracked, who: str) -> None:
         "A person's word that an order of unknown outcome does not exist; reconciliation finds out if it does."

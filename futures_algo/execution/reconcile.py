@@ -11,6 +11,7 @@ from futures_algo.execution.gate import Books
 from futures_algo.execution.ledgers import DayResult, Difference, Ledger, compare, trading_day
 from futures_algo.execution.orders import OURS, OrderManager, instrument_of
 from futures_algo.execution.tracking import ENDED, UNKNOWN, Fill
+from futures_algo.journal.journal import Journal
 
 _STOPS = ("stop", "trail")
 
@@ -20,8 +21,8 @@ class Bookkeeper:
 
     def __init__(
         self,
-        client,  # CrossTradeClient
-        journal,  # Journal, writable
+        client: Any,  # CrossTradeClient
+        journal: Journal,  # Journal, writable
         *,
         account: str,  # NT8 account Name
         clock: Clock | None = None,
@@ -179,7 +180,7 @@ class Bookkeeper:
                 self._unlock(name, "books")
         return {difference.instrument: (difference.ours, difference.theirs) for difference in differ}
 
-    def _unread(self, error: BrokerError) -> dict:
+    def _unread(self, error: BrokerError) -> dict[str, Any]:
         if self.broker_state[0] != "down" or self.books.reconciled:
             self.journal.add_event(
                 self.clock.now(), "alarm", "reconcile", self.account, f"the broker's books could not be read: {error}"

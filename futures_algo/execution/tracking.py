@@ -4,11 +4,12 @@ instead of guessing."""
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from futures_algo.broker.models import ORDER_STATES, TERMINAL_STATES, Execution, Order
 from futures_algo.broker.outcomes import NotFound
 from futures_algo.core.types import SECOND, Clock
+from futures_algo.journal.journal import Journal
 
 JOURNALED, NOT_SENT, UNKNOWN = "Journaled", "NotSent", "Unknown"
 ENDED = TERMINAL_STATES | {NOT_SENT}
@@ -139,8 +140,8 @@ class Tracker:
 
     def __init__(
         self,
-        client,  # CrossTradeClient
-        journal,  # Journal, writable
+        client: Any,  # CrossTradeClient
+        journal: Journal,  # Journal, writable
         clock: Clock,
         account: str,  # NT8 account Name
         grace_s: float = 10.0,  # how long an order may stay invisible before it counts as never arrived
@@ -248,7 +249,7 @@ class Tracker:
         "The broker's row of an order, wherever its id stands in it."
         for name in order.names if listed is None else ():
             try:
-                return self.client.get_order(name, self.account)
+                return cast(Order, self.client.get_order(name, self.account))
             except NotFound:
                 continue
         if listed is None:
@@ -367,7 +368,7 @@ class Tracker:
         not have been sent.
 
         So is one that ended with fills we did not book: a process may die between the two."""
-        booked: Counter = Counter()
+        booked: Counter[str] = Counter()
         for fill in self.journal.rows("fills"):
             booked[fill["order_id"]] += fill["quantity"]
         said = {event["order_id"]: event for event in self.journal.rows("order_events")}  # the last of each order

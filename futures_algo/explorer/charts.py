@@ -18,7 +18,7 @@ def trade_columns(
     run: BacktestResult,
     first: int,  # row of the first bar shown
     after: int,  # row after the last one
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     "The trades that touch a stretch, one a row."
     trades = run.trades
     keep = np.flatnonzero((trades.entry_row < after) & (trades.exit_row >= first))

@@ -4,12 +4,12 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from futures_algo.core.types import Bars, DataError, InputError, Timeframe, did_you_mean
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Parameter
 from futures_algo.research.backtest import BacktestResult, backtest
 from futures_algo.research.trades import Costs
 from futures_algo.strategies.base import BaseStrategy
@@ -31,13 +31,14 @@ class Slider(NamedTuple):
     most: float = math.inf
 
 
-def slider_of(param: Param) -> Slider | None:
+def slider_of(param: Parameter) -> Slider | None:
     "The slider of a number; None for a choice or a yes or no."
     if param.choices or isinstance(param.default, bool):
         return None
+    start: Any = param.default
     whole, reach = (
-        isinstance(param.default, int),
-        4 * abs(param.default) if abs(param.default) > 1 else _REACH.get(param.unit, 200),
+        isinstance(start, int),
+        4 * abs(start) if abs(start) > 1 else _REACH.get(param.unit, 200),
     )
     least, most = -math.inf if param.low is None else param.low, math.inf if param.high is None else param.high
     bottom = -reach if least < -1 else min(least, 0)  # from nought where the least is above it
@@ -59,7 +60,7 @@ def round_step(least: float, whole: bool) -> float:
     return int(step) if whole else step
 
 
-def choices_of(param: Param, market: Market) -> tuple[str, ...]:
+def choices_of(param: Parameter, market: Market) -> tuple[str, ...]:
     "The choices of a parameter; of timeframes only those the market's bars can make."
     try:
         frames = [Timeframe(choice) for choice in param.choices]
@@ -124,7 +125,7 @@ class Exploration:
         self._given: dict[type, dict[str, Any]] = (
             {} if isinstance(strategy, type) else {kind: changed_parameters(strategy)}
         )
-        self.result: BacktestResult | None = None
+        self.result: Any = None  # a `BacktestResult`, once something was run
         self.seconds = 0.0  # the last run took
 
     @property
@@ -160,7 +161,7 @@ class Exploration:
     def evaluate(self) -> BacktestResult:
         "Backtest what is set now and keep the result."
         began = time.perf_counter()
-        result = backtest(self.strategy, self.market, self.costs, self.quantity)
+        result = cast(BacktestResult, backtest(self.strategy, self.market, self.costs, self.quantity))
         _ = result.stats  # calculated now, so that a mistake is found here
         self.result, self.seconds = result, time.perf_counter() - began
         self.market.trim(_MEMORY)
@@ -190,7 +191,8 @@ def stretch_of(result: BacktestResult, market: Market, first: int, count: int) -
 
 def panes_of(strategy: BaseStrategy) -> tuple[list[str], dict[str, list[str]]]:
     "Names of the outputs drawn over the price, and of those under it by pane."
-    over, panes = [], {}
+    over: list[Any] = []
+    panes: dict[str, Any] = {}
     for timeframe, found in strategy.plan.items():
         for one in found:
             if one.overlay:

@@ -9,13 +9,13 @@ from futures_algo.core.types import FuturesAlgoError
 from futures_algo.explorer.charts import EquityChart, RunChart
 from futures_algo.explorer.model import Exploration, choices_of, slider_of
 from futures_algo.explorer.widget import MISTAKES, STYLE, statistics_html
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Parameter
 from futures_algo.monitor.serving import PageServer
 from futures_algo.strategies.base import BaseStrategy
 from futures_algo.strategies.library import STRATEGIES
 
 
-def _control(name: str, param: Param, value: Any, choices: tuple[str, ...]) -> pn.widgets.Widget:
+def _control(name: str, param: Parameter, value: Any, choices: tuple[str, ...]) -> pn.widgets.Widget:
     "Panel's control for a parameter; a slider's value may be typed."
     label = f"{name.replace('_', ' ')} ({param.unit})" if param.unit else name.replace("_", " ")
     if choices:
@@ -51,7 +51,9 @@ class ExplorerPage:
             pn.pane.HTML("", sizing_mode="stretch_width"),
             pn.pane.Bokeh(None, sizing_mode="stretch_width"),
         )
-        self.equity_chart, self.chart, self._chart_of = EquityChart(), None, None
+        self.equity_chart = EquityChart()
+        self.chart: RunChart | None = None
+        self._chart_of: tuple | None = None
         self.equity_chart.on_pick(self._go_to)
         right = pn.Column(
             self.message,

@@ -17,7 +17,7 @@ from bokeh.plotting import figure
 from futures_algo.core.types import FuturesAlgoError, InputError
 from futures_algo.explorer.bokeh_widget import BokehWidget
 from futures_algo.explorer.model import Exploration, round_step, slider_of
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Parameter
 from futures_algo.monitor.chart import style_figure
 from futures_algo.research.performance import written
 from futures_algo.research.sweep import LOWER_IS_BETTER, sweep, values_of
@@ -28,7 +28,7 @@ MOST_COMBINATIONS = 2500  # a page's sweep; more is work for `futures-algo sweep
 
 def axis_values(
     text: str,  # "10:60:10" or "10, 20, 40"
-    param: Param,
+    param: Parameter,
     name: str,
 ) -> list[Any]:
     "The values a text stands for; too many are refused before they are made."
@@ -44,7 +44,7 @@ def axis_values(
     return values_of(text, param, name)
 
 
-def offered_values(param: Param) -> str:
+def offered_values(param: Parameter) -> str:
     "About ten values around the default, as a text for `values_of`."
     if (offer := slider_of(param)) is None:
         return ", ".join(param.choices or ("false", "true"))
@@ -233,7 +233,8 @@ class SweepTab(w.VBox):
         exploration: Exploration,
         show: Callable[[dict[str, Any]], Any],  # called with the parameters of the combination chosen
     ):
-        self.exploration, self._show, self.grid, self._running, self._listing = exploration, show, None, False, False
+        self.exploration, self._show, self._running, self._listing = exploration, show, False, False
+        self.grid: Grid | None = None
         self.names = [w.Dropdown(layout=w.Layout(width="190px")) for _ in range(2)]
         self.texts = [
             w.Text(placeholder="10:60:10 or 10, 20, 40", continuous_update=False, layout=w.Layout(width="190px"))
@@ -395,7 +396,8 @@ class SweepTab(w.VBox):
         )
         button.add_class("fx-rank")
         button.on_click(lambda _: self.pick(row))
-        found, chosen = self.grid.figures[row], self.grid.combinations[row]
+        found: Any = self.grid.figures[row]
+        chosen = self.grid.combinations[row]
         text = ", ".join(
             (
                 f"{name.replace('_', ' ')} {value:g}"

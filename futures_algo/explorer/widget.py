@@ -16,7 +16,7 @@ from futures_algo.explorer.charts import EquityChart, RunChart
 from futures_algo.explorer.model import Exploration, choices_of, slider_of
 from futures_algo.explorer.save import SaveTab
 from futures_algo.explorer.sweep_tab import SweepTab
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Param, Parameter
 from futures_algo.research.backtest import BacktestResult
 from futures_algo.research.performance import FIGURES, written
 from futures_algo.research.trades import Costs
@@ -30,13 +30,15 @@ class ParameterRow(w.VBox):
     def __init__(
         self,
         name: str,
-        param: Param,
+        param: Parameter,
         value: Any,
         changed: Callable[[str, Any], Any],  # called with name and value
         choices: tuple[str, ...] = (),  # those of the parameter's that make sense here
     ):
         self.name, self._changed, self._quiet = name, changed, False
         title = w.HTML(f"<b>{escape(name.replace('_', ' '))}</b> <span>{escape(param.unit)}</span>")
+        self.slider: Any
+        self.box: Any
         self.slider, self.box = (
             (_choice(choices, value), None) if (offer := slider_of(param)) is None else _number(offer, value)
         )
@@ -131,9 +133,8 @@ def statistics_html(
     before: dict[str, float] | None = None,  # of the run before
 ) -> str:
     "The figures as cards."
-    return (
-        f"<div class='fx-figures'>{''.join(_card(name, stats[name], before and before[name]) for name in SHOWN)}</div>"
-    )
+    cards = (_card(name, stats[name], before[name] if before else None) for name in SHOWN)
+    return f"<div class='fx-figures'>{''.join(cards)}</div>"
 
 
 def _card(name: str, value: float, before: float | None) -> str:
@@ -151,7 +152,8 @@ class Debounced:
     "Calls `do` once things have been quiet; at once where no event loop runs."
 
     def __init__(self, do: Callable[[], Any], seconds: float = 0.12):
-        self._do, self._seconds, self._waiting = do, seconds, None
+        self._do, self._seconds = do, seconds
+        self._waiting: asyncio.TimerHandle | None = None
 
     def __call__(self) -> None:
         try:
@@ -194,7 +196,9 @@ class Explorer(w.VBox):
     ):
         self._config = config
         self.exploration = Exploration(bars, strategy, costs, quantity, strategies)
-        self.redraw, self._row, self._chart_of = Debounced(self._draw), None, None
+        self.redraw = Debounced(self._draw)
+        self._row: int | None = None
+        self._chart_of: tuple | None = None
         super().__init__(
             [
                 w.HTML(STYLE),
@@ -389,7 +393,7 @@ class Explorer(w.VBox):
 
     def _go_to(self, moment: int) -> None:
         self._go(
-            int(min(np.searchsorted(self.exploration.result.base.end, moment), len(self.exploration.result.base) - 1))
+            min(int(np.searchsorted(self.exploration.result.base.end, moment)), len(self.exploration.result.base) - 1)
         )
 
     def _step(self, move: int) -> None:

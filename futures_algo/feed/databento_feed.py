@@ -63,7 +63,7 @@ class DatabentoLiveFeed:
         self._intake = Intake(schema, symbols, begin, end, self._clock.now)
         for symbol in symbols if expected_open is None else ():
             product(symbol)  # an unknown one has no calendar: say so now
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "key": getattr(api_key, "get_secret_value", lambda: api_key)(),
             "gateway": gateway,
             "port": port,
@@ -71,10 +71,16 @@ class DatabentoLiveFeed:
         }
         self.expected_open, self._patience = expected_open or self._market_open, patience or Patience()
         self._watchdog = Watchdog(self._patience, SCHEMA_STEP[schema] / SECOND, self.expected_open)
-        self._read = self._intake.readers | {Opened: self._on_opened, Ended: self._on_ended, Wake: lambda _: None}
+        own: dict[type, Callable[[Any], Any]] = {
+            Opened: self._on_opened,
+            Ended: self._on_ended,
+            Wake: lambda _: None,
+        }
+        self._read = self._intake.readers | own
         self._connection: Connection | None = None
         self._ending: list[Connection] = []  # given up, perhaps still closing
-        self._stopping, self._lock, self._fatal = threading.Event(), threading.Lock(), None
+        self._stopping, self._lock = threading.Event(), threading.Lock()
+        self._fatal: FeedError | None = None
         self._delay, self._retry_at = self._patience.retry, 0.0
         self.sessions = 0  # ever authenticated
 

@@ -3,7 +3,7 @@ belongs to."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from futures_algo.core.dbn import PRICE_SCALE, SCHEMA_STEP
 from futures_algo.core.types import DAY, SECOND, Bar, Timeframe
@@ -41,7 +41,9 @@ class Intake:
             now,
         )
         self.step, self._timeframe = SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
-        self.closed_through, last, contracts = position or (None, {}, {})  # ns UTC, None before a live stream began
+        through: Any
+        through, last, contracts = position or (None, {}, {})
+        self.closed_through: Any = through  # ns UTC, None before a live stream began
         self._last = dict(last)  # symbol -> start of its last bar
         self._before = -1 if position is None else self.closed_through - 1  # the same for a symbol without a bar yet
         # symbol -> contract, and the UTC day (since 1970) for which it is known
@@ -151,7 +153,8 @@ class Intake:
         if start % self.step:
             return Demand("retry", f"a bar that starts at {start} ns: the stream cannot be decoded any more")
         if not named:
-            return self.say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps")
+            self.say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps")
+            return None
         if start >= self._boundary:
             return self._change_date()
         self._fresh = True

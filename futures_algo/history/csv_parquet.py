@@ -142,7 +142,14 @@ def bars_from_frame(
     codes, names = _contract_codes(frame, found, contract)
     start = times - (timeframe.nanos if stamp == "close" else 0)
     bars = Bars(
-        symbol, timeframe, start, start + timeframe.nanos, *values, _whole(volume, found["volume"], path), codes, names
+        symbol,
+        timeframe,
+        start,
+        start + timeframe.nanos,
+        volume=_whole(volume, found["volume"], path),
+        contract=codes,
+        contracts=names,
+        **dict(zip(_PRICES, values)),
     )
     if check:
         refuse_faults(bars, path)

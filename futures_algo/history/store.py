@@ -212,10 +212,10 @@ def _bars(frame: Any, symbol: str, timeframe: Timeframe) -> Bars:
         timeframe,
         start,
         start + timeframe.nanos,
-        *(frame[name].to_numpy(np.float64) for name in _PRICES),
-        frame["volume"].to_numpy(np.int64),
-        codes.astype(np.int32),
-        tuple(names) or ("",),
+        volume=frame["volume"].to_numpy(np.int64),
+        contract=codes.astype(np.int32),
+        contracts=tuple(names) or ("",),
+        **{name: frame[name].to_numpy(np.float64) for name in _PRICES},
     )
 
 

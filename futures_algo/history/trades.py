@@ -129,15 +129,18 @@ class DataAdapter:
                 "pass symbols={id: symbol} or the mapping records first",
             )
         step = _STEP_OF_RTYPE[int(record.rtype)]
-        prices = (value / PRICE_SCALE for value in (record.open, record.high, record.low, record.close))
+        open, high, low, close = (value / PRICE_SCALE for value in (record.open, record.high, record.low, record.close))
         return Bar(
             self.symbols[record.instrument_id],
             str(Timeframe(f"{step // SECOND}s")),
             record.ts_event,
             record.ts_event + step,
-            *prices,
-            record.volume,
-            self.contracts.get(record.instrument_id, ""),
+            open,
+            high,
+            low,
+            close,
+            volume=record.volume,
+            contract=self.contracts.get(record.instrument_id, ""),
         )
 
     def bars(self, records: Iterable[Any]) -> dict[str, Bars]:

@@ -3,7 +3,7 @@ a restart bit for bit."""
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -84,13 +84,17 @@ def _as_bar(symbol: str, timeframe: Any, bar: Mapping) -> Bar:
     if missing:
         raise DataError("bar", dict(bar), f"must have {', '.join(missing)}", path=f"{symbol} {timeframe}")
     start, end = int(bar.get("start", 0)), int(bar.get("end", 0))
+    open, high, low, close = (float(bar[name]) for name in ("open", "high", "low", "close"))
     return Bar(
         symbol,
         timeframe,
         start,
         end,
-        *(float(bar[name]) for name in ("open", "high", "low", "close")),
-        int(bar.get("volume", 0)),
+        open,
+        high,
+        low,
+        close,
+        volume=int(bar.get("volume", 0)),
     )
 
 
@@ -163,7 +167,7 @@ class VBTIndicatorCalculator:
         bar: "Bar | Mapping",  # the closed bar
     ) -> dict[str, float]:  # by output name; NaN until there is a value
         "Take in one closed bar and return the timeframe's latest values."
-        bank = self._banks.get(timeframe) or self._bank(timeframe)
+        bank = self._banks.get(cast(Timeframe, timeframe)) or self._bank(timeframe)
         return bank.step(bar if isinstance(bar, Bar) else _as_bar(self.symbol, timeframe, bar))
 
     def get_indicators(self, timeframe: "Timeframe | int | str") -> dict[str, float]:

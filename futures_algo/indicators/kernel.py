@@ -51,7 +51,7 @@ compiled = numba.njit(error_model="numpy", nogil=True, forceinline=True)  # for 
 @compiled
 def units(price: float) -> int:
     "A price in billionths of a point."
-    return np.int64(np.rint(price * UNITS))
+    return np.int64(np.rint(price * UNITS))  # type: ignore[return-value]  # compiled: an int64
 
 
 @compiled
@@ -128,11 +128,11 @@ def _reached(function: FunctionType, seen: dict) -> dict:
     seen[function] = _code_parts(function.__code__)
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
-        if hasattr(value, "py_func"):
+        if value is not None and hasattr(value, "py_func"):
             _reached(value.py_func, seen)
         elif isinstance(value, (int, float, str, tuple)):
             seen[name] = repr(value)
-        elif hasattr(value, "_fields"):
+        elif value is not None and hasattr(value, "_fields"):
             seen[name] = repr(value._fields)
     return seen
 
@@ -213,7 +213,7 @@ class Step(NamedTuple):
     label: str  # for the names of the cache's files
 
 
-def _around(template: FunctionType, step: Step) -> FunctionType:
+def _around(template: Callable, step: Step) -> Any:
     "The template around a step, under a name that identifies both."
     own = {
         "step": compiled(step.function),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.core.runtime import _nrt_python, rtsys
 
-from ..core.types import MINUTE, Bars, DataError, to_nanos
+from ..core.types import MINUTE, Bars, DataError, Timeframe, to_nanos
 from .base import Indicator
 
 # %% ../../nbs/indicators/08_laws.ipynb #06h_indicato-005-c375
@@ -186,7 +186,7 @@ def random_walk(rows: int, tick: float = 0.01, seed: int = 1) -> Bars:
     high, low = ticks + draw.integers(0, 9, rows), ticks - draw.integers(0, 9, rows)
     return Bars(
         "CL.c.0",
-        "1min",
+        Timeframe("1min"),
         start,
         start + MINUTE,
         price(draw.integers(low, high + 1)),

@@ -61,7 +61,7 @@ def absolute_deviation(i, at: int, length: int) -> int:
     ring, mean, deviation = i[at + RING : at + RING + length], total(i, at), np.int64(0)
     for k in range(length):
         deviation += abs(length * ring[k] - mean)
-    return deviation
+    return deviation  # type: ignore[return-value]  # compiled: an int64
 
 
 class CCI(Indicator):

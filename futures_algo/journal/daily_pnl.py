@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def point_value(instrument: str) -> float:
         return float("nan")
 
 
-def signed(row: Mapping) -> int:
+def signed(row: Mapping[str, Any]) -> int:
     "A fill's quantity, negative for a sale."
     return int(row["quantity"]) if str(row["side"]).upper().startswith("B") else -int(row["quantity"])
 
@@ -137,11 +137,11 @@ def session_start(bars: Mapping[str, Sequence[Bar]]) -> int:
     if last is None:
         return 0
     calendar = SessionCalendar.of(symbol)
-    return calendar.session_bounds(calendar.session_date(last.start))[0]
+    return calendar.session_span(last.start)[0]
 
 
 def day_of(
-    fills: Sequence[Mapping],  # journal rows, any order; those before `start` tell nothing and are left out
+    fills: Sequence[Mapping[str, Any]],  # journal rows, any order; those before `start` tell nothing and are left out
     bars: Mapping[str, Sequence[Bar]],  # feed symbol -> one-minute bars in order
     positions: Mapping[tuple[str, str], int],  # (strategy, contract code) -> contracts now, from the ledger
     start: int,  # ns UTC, session open
@@ -149,7 +149,9 @@ def day_of(
     "The day's lines and its equity at each bar."
     prices = prices_by_contract(bars)
     grid = np.unique(np.concatenate([p.ends[p.ends > start] for p in prices.values()] or [np.zeros(0, np.int64)]))
-    groups: dict[tuple[str, str], list[Mapping]] = {key: [] for key, quantity in positions.items() if quantity}
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {
+        key: [] for key, quantity in positions.items() if quantity
+    }
     for row in sorted((r for r in fills if r["at"] >= start), key=lambda r: r["at"]):
         groups.setdefault((row["strategy"] or "", contract_code(row["instrument"])), []).append(row)
     parts = [
@@ -160,7 +162,12 @@ def day_of(
 
 
 def _line(
-    key: tuple[str, str], fills: list[Mapping], now: int | None, prices: "_Prices | None", start: int, grid: np.ndarray
+    key: tuple[str, str],
+    fills: list[Mapping[str, Any]],
+    now: int | None,
+    prices: "_Prices | None",
+    start: int,
+    grid: np.ndarray,
 ) -> tuple[DayLine, np.ndarray]:
     "One line and its equity along the grid."
     quantities, fill_prices = np.array([signed(r) for r in fills], float), np.array([r["price"] for r in fills], float)
@@ -193,7 +200,7 @@ def _line(
 
 def _equity(
     value: float,
-    fills: list[Mapping],
+    fills: list[Mapping[str, Any]],
     quantities: np.ndarray,
     fill_prices: np.ndarray,
     fees: np.ndarray,
@@ -204,10 +211,14 @@ def _equity(
 ) -> np.ndarray:
     "Dollars made at each moment of the grid."
     done = np.searchsorted(np.array([r["at"] for r in fills], np.int64), grid, "right")
-    running = lambda column: np.concatenate([[0.0], np.cumsum(column)])[done]
+
+    def running(column: np.ndarray) -> np.ndarray:
+        return np.concatenate([[0.0], np.cumsum(column)])[done]
+
     held, mark = carried + running(quantities), prices.at(grid)
     mark = np.where(np.isnan(mark), opening, mark)
-    return value * (held * mark - carried * opening - running(quantities * fill_prices)) - running(fees)
+    paid = running(quantities * fill_prices)
+    return cast(np.ndarray, value * (held * mark - carried * opening - paid) - running(fees))
 
 
 def ledger_positions(view: View) -> dict[tuple[str, str], int]:

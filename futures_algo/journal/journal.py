@@ -8,15 +8,15 @@ evaluations go in groups.
 
 import json
 import logging
-import os
 import secrets
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from futures_algo.core.types import Bar, FuturesAlgoError, InputError, Signal, Timeframe, did_you_mean
 from futures_algo.journal.schema import DURABLE, INDEXES, SCHEMA_VERSION, TABLES
@@ -57,10 +57,10 @@ class Journal:
         if not readonly:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._waiting: list[tuple[str, tuple]] = []  # statements of the group under way
+        self._waiting: list[tuple[str, tuple[Any, ...]]] = []  # statements of the group under way
         self._since = 0.0
         self._together, self._together_full = 0, False
-        self._held = None
+        self._held: TextIO | None = None
         self._connection = connect(self.path, readonly)
         self._full = False
         if not readonly:
@@ -70,7 +70,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- opening and closing
@@ -154,7 +154,7 @@ class Journal:
                 raise
             self._connection.execute("COMMIT")
 
-    def _write(self, table: str, sql: str, values: tuple, durable: bool = False) -> None:
+    def _write(self, table: str, sql: str, values: tuple[Any, ...], durable: bool = False) -> None:
         "Commit now, with everything buffered before, when the row must be durable; else join the group."
         durable = durable or table in DURABLE
         with self._lock:
@@ -295,7 +295,8 @@ class Journal:
     def last(self, table: str) -> int:
         "The newest row number of a table, 0 when it is empty."
         with self._lock:
-            return self._connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {_known(table)}").fetchone()[0]
+            row = self._connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {_known(table)}").fetchone()
+            return int(row[0])
 
     def tally(self, table: str, column: str) -> dict[str, int]:
         "How many rows have each value of a column."
@@ -325,7 +326,7 @@ class Journal:
         with self._lock:
             if self._waiting:
                 self.flush()
-            return self._connection.execute(f"SELECT count(*) FROM {_known(table)}").fetchone()[0]
+            return int(self._connection.execute(f"SELECT count(*) FROM {_known(table)}").fetchone()[0])
 
     def bars(self, symbol: str, timeframe: str, through: int, limit: int) -> list[Bar]:
         "The latest closed bars of a series that end by `through` (ns UTC), oldest first."
@@ -339,8 +340,9 @@ class Journal:
             limit=limit,
         )
         fields = ("start", "end", "open", "high", "low", "close", "volume", "contract")
+        name = Timeframe(timeframe)
         return [
-            Bar(symbol, Timeframe(timeframe), *(row[name] for name in fields), True, bool(row["partial"]))
+            Bar._make((symbol, name, *(row[field] for field in fields), True, bool(row["partial"])))
             for row in reversed(found)
         ]
 
@@ -390,14 +392,14 @@ def _known(table: str) -> str:
     return table
 
 
-def _values(fields: dict[str, Any]) -> tuple:
+def _values(fields: dict[str, Any]) -> tuple[Any, ...]:
     "Dictionaries and lists are stored as JSON."
     return tuple(
         json.dumps(value, default=str) if isinstance(value, (dict, list, tuple)) else value for value in fields.values()
     )
 
 
-_statements: dict[tuple, str] = {}
+_statements: dict[tuple[str, tuple[str, ...], str], str] = {}
 
 
 def _insert(table: str, names: tuple[str, ...], verb: str) -> str:
@@ -428,7 +430,7 @@ _ADD_BAR = _insert(
 )
 
 
-def _claims(file) -> bool:
+def _claims(file: TextIO) -> bool:
     "Whether the lock was free. Who asks `is_held` holds it for a moment, so one refusal says nothing."
     deadline = time.monotonic() + CLAIM_SECONDS
     while True:
@@ -442,9 +444,9 @@ def _claims(file) -> bool:
             return True
 
 
-def _lock_file(file) -> None:
+def _lock_file(file: TextIO) -> None:
     "An exclusive lock the operating system drops with the process, however it ends."
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

@@ -132,7 +132,8 @@ def convert_config(
     ],  # old contents, ${VARIABLES} still in them: the main file first, one with order settings after it
 ) -> Conversion:
     "The present shape of older config files."
-    result, content = Conversion(), {}
+    result = Conversion()
+    content: dict[str, Any] = {}
     for old in files:
         _gather(result, content, old)
     _databento(result, content.get("databento", {}))
@@ -300,7 +301,8 @@ def _class_path(result: Conversion, old: Any, path: str) -> Any:
 def _declared(new: Mapping[str, Any]) -> tuple[str, ...] | None:
     "Parameters of the entry's class; None when it cannot be imported here."
     try:
-        return tuple(import_class(str(new.get("class", ""))).params)
+        kind: Any = import_class(str(new.get("class", "")))
+        return tuple(kind.params)
     except (InputError, AttributeError):
         return None
 
@@ -319,7 +321,8 @@ def _place_timeframe(result: Conversion, new: dict, timeframe: Any, path: str) -
 
 def _split(result: Conversion, name: str, new: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     "One entry, or one a symbol where parameters were given by symbol."
-    given = new.get("parameters") if isinstance(new.get("parameters"), Mapping) else {}
+    parameters = new.get("parameters")
+    given = parameters if isinstance(parameters, Mapping) else {}
     by_symbol = {key: value for key, value in given.items() if "." in key and isinstance(value, Mapping)}
     common = {key: value for key, value in given.items() if key not in by_symbol}
     declared, path = _declared(new), f"strategies.{name}"

@@ -34,7 +34,7 @@ class Recording(NamedTuple):
     bars: dict[str, Bars]  # by feed symbol
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]  # of bars; nobody counts fields
         return sum(map(len, self.bars.values()))
 
     @property

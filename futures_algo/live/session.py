@@ -122,11 +122,9 @@ def start_engine(
     ]
     if simulation:
         command += ["--simulation", simulation]
-    detached = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        if sys.platform == "win32"
-        else {"start_new_session": True}
-    )
+    detached: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     console = _console(config_path)
     console.parent.mkdir(parents=True, exist_ok=True)
     with console.open("ab") as output:
@@ -260,7 +258,8 @@ def run_session(
         return {"said": said, "notebook": None, "report": None}
     folder = output or config_path.parent.parent / "reports"
     folder.mkdir(parents=True, exist_ok=True)
-    date = session_at(symbols_of(config_path), time.time_ns() if now is None else now).date
+    found: Any = session_at(symbols_of(config_path), time.time_ns() if now is None else now)  # it ends, so it is one
+    date = found.date
     notebook, report = folder / f"session_{date}.ipynb", folder / f"session_{date}.html"
     import papermill
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from futures_algo.journal.journal import Journal, JournalError
 from futures_algo.live.shutdown import on_signals
@@ -51,7 +52,8 @@ class Supervisor:
             pause,
             by_journal,
         )
-        self.restarts, self.process = 0, None
+        self.restarts = 0
+        self.process: Any = None  # of the engine that runs now
         self._stopping = 0.0  # monotonic seconds
         self._name, self._last_beat, self._quiet = (
             "",

@@ -125,7 +125,7 @@ class LiveTradingSystem:
 
     def _listen_for_the_end(self) -> None:
         "Signals, a console that closes, and a supervisor that dies."
-        if self._engine.supervisor:
+        if self._engine and self._engine.supervisor:
             when_alone(self._go_on_alone)
         if threading.current_thread() is not threading.main_thread():
             return
@@ -136,7 +136,8 @@ class LiveTradingSystem:
         "The supervisor died, and with it what it told and served: the engine does that itself now."
         if not self._ended.is_set():
             self._open.enter_context(Watch(self.config.engine.journal, self.config.watch))
-        self._engine.go_on_alone()
+        if self._engine:
+            self._engine.go_on_alone()
 
     def on_bar(self, symbol: str, bar: Mapping[str, Any]) -> None:
         "Feed one bar by hand, as the seeds' orchestrator did; the running feed does this itself."

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from bokeh.core.properties import value
@@ -70,7 +70,16 @@ def style_figure(fig: figure) -> None:
 
 
 class _Panes:
-    "Builds the figures of a chart."
+    "Builds the figures of a chart, which has the sources."
+
+    source: ColumnDataSource
+    sessions: ColumnDataSource
+    levels: ColumnDataSource
+    marks: ColumnDataSource
+    x_range: Range1d
+    _tick: float
+    _zone: Any
+    _zone_name: Any
 
     def _figure(self, height: int, y_range: Range1d, **kw) -> figure:
         "One pane on the common time axis."
@@ -394,7 +403,10 @@ def random_bars(
             "1min",
             start + i * MINUTE,
             start + (i + 1) * MINUTE,
-            *map(float, (opens[i], high[i], low[i], closes[i])),
+            float(opens[i]),
+            float(high[i]),
+            float(low[i]),
+            float(closes[i]),
             int(volume[i]),
             "ESZ5",
         )

@@ -67,7 +67,7 @@ class IndicatorLines:
 
     def step(self, bars: list[Bar]) -> dict[str, list[float]]:
         "One value a bar and output."
-        rows = {name: [] for names in self.names.values() for name in names}
+        rows: dict[str, list] = {name: [] for names in self.names.values() for name in names}
         for bar in bars:
             for one, state in self.live:
                 for name, value in zip(self.names[id(one)], state.step(bar)):
@@ -138,7 +138,7 @@ def session_opens(symbol: str, bars: list[Bar]) -> list[int]:
         return []
     calendar = SessionCalendar.of(symbol)
     segments = calendar.segments(bars[0].start, bars[-1].end)
-    return [calendar.session_bounds(session)[0] for session in dict.fromkeys(s.session for s in segments)]
+    return list(dict.fromkeys(calendar.session_span(segment.open)[0] for segment in segments))
 
 
 _MOVE = asset("monitor", "chart_move.js")
@@ -172,7 +172,10 @@ class ChartPanel:
         )
         self.view = pn.Column(empty, sizing_mode="stretch_width", margin=0, stylesheets=[CHART_CSS])
         self.chart: CandleChart | None = None
-        self._height, self._shown, self._seq, self._versions = height, (), 0, ()
+        self._height, self._seq = height, 0
+        self._shown: tuple = ()
+        self._versions: tuple = ()
+        self._marked: set = set()
         self._looked: View | None = None
 
     def update(self, view: View) -> None:

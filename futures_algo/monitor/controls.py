@@ -159,10 +159,13 @@ class Controls:
         look, self._apply = _button("Compare config file"), _button("Apply it", "primary", visible=False)
         self.difference = Words("", stylesheets=[_SAID_CSS], margin=0, sizing_mode="stretch_width")
         look.on_click(lambda _: self._compare())
-        self._apply.on_click(
-            lambda _: (self.ask("reload"), self._apply.param.update(visible=False), self.difference.say(""))
-        )
+        self._apply.on_click(lambda _: self._apply_it())
         return pn.Column(_row("Config", look, self._apply), self.difference, sizing_mode="stretch_width", margin=0)
+
+    def _apply_it(self) -> None:
+        self.ask("reload")
+        self._apply.visible = False
+        self.difference.say("")
 
     def _compare(self) -> None:
         "The difference between the running config and the file, or why there is none to show."

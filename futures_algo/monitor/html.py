@@ -98,7 +98,7 @@ class Clocks:
             self.local = dt.UTC
         self.exchange = EXCHANGE_ZONE
 
-    def at(self, nanos: int, zone: dt.tzinfo) -> dt.datetime:
+    def at(self, nanos: int, zone: dt.tzinfo | None) -> dt.datetime:
         return dt.datetime.fromtimestamp(nanos // SECOND, zone)
 
     def show(self, nanos: int | None) -> Safe:

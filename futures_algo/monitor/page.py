@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import panel as pn
 from bokeh.document import Document
@@ -46,7 +47,8 @@ class JournalViews:
     "One reader and the HTML of its panels, made once for all pages that look at it."
 
     def __init__(self, path: "str | Path"):
-        self.reader, self._made = JournalReader(path), {}
+        self.reader = JournalReader(path)
+        self._made: dict[Any, Any] = {}
         self._made_day: tuple = ((), 0, 0, 0.0, None)  # what it was made from, its number, when, the day
         self._lock = threading.Lock()
 
@@ -136,9 +138,11 @@ class Page:
         theme: str = "",  # dark, light, or "" for the system's
     ):
         self.views, self.clocks = views, Clocks(zone)
-        self._told, self._painted = None, 0  # the view in the panels, and since when (ns)
+        self._told: View | None = None  # the view in the panels
+        self._painted = 0  # since when (ns)
         self.panes = {name: _pane() for name in (*_NOW, *_PARTS)}
-        self.chart, self.controls, self._send, self._config = ChartPanel(), None, send, config_path
+        self.chart, self._send, self._config = ChartPanel(), send, config_path
+        self.controls: Controls | None = None
         self.actions = pn.Column(sizing_mode="stretch_width", margin=0)
         self.view = pn.Column(
             sizing_mode="stretch_width", margin=0, stylesheets=[ROOT_CSS], css_classes=[theme] if theme else []
@@ -192,7 +196,8 @@ class Page:
         theme = "light" if "dark" in self.view.css_classes else "dark"
         self.view.css_classes = [theme]
         if pn.state.location:
-            pn.state.location.update_query(theme=theme)
+            query: dict[str, Any] = {"theme": theme}
+            pn.state.location.update_query(**query)
 
     def set_zone(self, zone: str) -> None:
         "Local times in the reader's zone from now on."

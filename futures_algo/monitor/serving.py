@@ -22,12 +22,14 @@ class PageServer:
         build: Callable[[], Any],
         address: str,
         port: int,
-        tls: "tuple[str, str] | None",
+        tls: "tuple[str | Path, str | Path] | None",
         options: dict[str, Any],
         on_stop: Callable[[], None],
     ):
         self._build, self._bind, self._tls, self._options, self._on_stop = build, (address, port), tls, options, on_stop
-        self._ready, self._error, self._loop = threading.Event(), None, None
+        self._ready = threading.Event()
+        self._error: OSError | None = None
+        self._loop: Any = None  # tornado's
         self.url, self.port = "", 0
         self._thread = threading.Thread(target=self._run, name="monitor server", daemon=True)
 
@@ -62,7 +64,7 @@ class PageServer:
         import panel as pn
 
         address, port = self._bind
-        context = {}
+        context: dict[str, Any] = {}
         if self._tls:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             tls.load_cert_chain(*self._tls)
@@ -110,7 +112,7 @@ def serve(
     role: str = "trader",  # of everybody, where there is no login
     users: "Users | str | Path | None" = None,  # logins with hashed passwords and roles, or the file they are in
     oauth: "dict[str, Any] | None" = None,  # Panel's oauth_provider, oauth_key, oauth_secret, ...
-    tls: "tuple[str, str] | None" = None,  # certificate and key files
+    tls: "tuple[str | Path, str | Path] | None" = None,  # certificate and key files
     behind_proxy: bool = False,  # a proxy in front encrypts
     origins: Sequence[str] = (),  # host:port the page is opened under, where not the address itself
     config_path: "str | Path | None" = None,

@@ -263,7 +263,7 @@ def feed_health(view: View, clocks: Clocks, now: int) -> Safe:
         (
             "Minutes of this session",
             number(received),
-            f"{100 * received / expected:.2f} % of {number(expected)}" if expected else "",
+            f"{100 * received / expected:.2f} % of {number(expected)}" if expected and received is not None else "",
         ),
         ("Minutes without a bar", number(_count(feed.get("gaps"))), "no trade, or lost"),
         ("Lag, median", _milliseconds(feed.get("lag_ms_p50")), ""),
@@ -292,7 +292,7 @@ def minute_health(view: View) -> dict[str, Any]:
         if timeframe != "1min" or series.last is None:
             continue
         calendar, end = SessionCalendar.of(symbol), series.last.end
-        opened = calendar.session_bounds(calendar.session_date(series.last.start))[0]
+        opened = calendar.session_span(series.last.start)[0]
         bars = (known := series.bars())[bisect_left(known, opened, key=attrgetter("start")) :]
         expected, received, last = (
             expected + calendar.minutes_expected(bars[0].start, end),

@@ -8,6 +8,7 @@ __all__ = ['BOOKS_CSS', 'sparkline', 'result', 'positions', 'evaluation_of', 'wa
 
 # %% ../../nbs/monitor/05_trading_panels.ipynb #a37aaae8
 import json
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def _books_note(view: View) -> tuple[Safe, ...]:
         "pending": ("warn", "▲ being compared"),
         "locked": ("down", "✖ books differ"),
     }
-    return (tag("span", words[state][1], cls=words[state][0]),) if state in words else ("not compared yet",)
+    return (tag("span", words[state][1], cls=words[state][0]),) if state in words else (Safe("not compared yet"),)
 
 
 def _broker(view: View) -> dict[str, dict]:
@@ -135,7 +136,7 @@ def _contract_rows(
     held = row["quantity"] if row else 0
     if view.document("broker").get("state") == "down":
         held = None
-    mark = lines[0].mark if lines else row and row["mark"]
+    mark: Any = lines[0].mark if lines else row and row["mark"]
     head = (
         Safe(tag("b", code) + tag("i", f" {price(mark, code)}")),
         "unknown" if held is None else number(held, sign=True),

@@ -43,9 +43,9 @@ def read_recording(data: "Path | str | dict[str, Bars] | None", facts: Facts) ->
     if data is None:
         return {}
     if not isinstance(data, dict):
-        from futures_algo.history import read_dbn
+        from futures_algo.history.dbn_files import read_dbn
 
-        data = read_dbn(Path(data))
+        return read_recording(read_dbn(Path(data)), facts)
     found: dict[str, Bars] = {}
     for symbol, bars in data.items():
         name = (
@@ -125,7 +125,7 @@ def _doubled(facts: Facts, received: int) -> Cause:
 def _late(check: BarCheck, facts: Facts, symbol: str, opens: int, closes: int, limit: int) -> None:
     "One-minute bars known long after their end, replayed ones aside."
     bars, received = facts.bars[symbol].get(MINUTE_BARS), facts.received.get(symbol)
-    if bars is None:
+    if bars is None or received is None:
         return
     rows = np.flatnonzero((bars.end > opens) & (bars.end <= closes))
     check.checked += len(rows)

@@ -258,7 +258,9 @@ def _inside(bars: Bars, start: int, end: int) -> np.ndarray:
 
 def _read_bars(journal: Journal, symbols: list[str], start: int, end: int) -> tuple[dict, dict, list[BarRow]]:
     "Every bar up to the session's end, each once, and the repeats inside it."
-    bars, received, repeats = {}, {}, []
+    bars: dict[str, dict[Timeframe, Bars]] = {}
+    received: dict[str, np.ndarray] = {}
+    repeats: list[BarRow] = []
     for symbol in symbols:
         FeedSymbol.parse(symbol)
         names = [
@@ -293,7 +295,10 @@ def _columns(symbol: str, timeframe: Timeframe, rows: list) -> Bars:
         timeframe,
         pick(0, np.int64),
         pick(1, np.int64),
-        *(pick(at, np.float64) for at in range(2, 6)),
+        pick(2, np.float64),
+        pick(3, np.float64),
+        pick(4, np.float64),
+        pick(5, np.float64),
         pick(6, np.int64),
         contract,
         names,
@@ -487,7 +492,7 @@ def _joined(versions: list[Version]) -> list[Version]:
             one.quantity,
             one.strategy.config_hash(),
         )
-        if same:
+        if last and same:
             found[-1] = last._replace(until=one.until)
         else:
             found.append(one)

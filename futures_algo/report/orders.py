@@ -380,7 +380,8 @@ class Desk:
 
     def _broker(self) -> None:
         "The broker's last word on an instrument, when it came after our last fill."
-        ours, after = Counter(), Counter()  # at the close; and with what the session's orders filled after it
+        ours: Counter[str] = Counter()
+        after: Counter[str] = Counter()  # at the close; and with what the session's orders filled after it
         for (_, instrument), ledger in self.ledgers().items():
             ours[instrument] += ledger.quantity
         for (_, instrument), ledger in self.ledgers(later=True).items():

@@ -12,7 +12,7 @@ import numpy as np
 
 from futures_algo.core.paths import asset
 from futures_algo.core.types import MINUTE, Bars, to_timestamp
-from futures_algo.report.bars import BarCheck, check_bars, difference, read_recording
+from futures_algo.report.bars import MINUTE_BARS, BarCheck, check_bars, difference, read_recording
 from futures_algo.report.causes import Cause
 from futures_algo.report.facts import Facts, read_facts
 from futures_algo.report.orders import Desk
@@ -135,7 +135,7 @@ def _lost_money(facts: Facts, pnl: list[dict[str, Any]], known: list[Difference]
 
 
 def _counts(facts: Facts, bars: BarCheck, duplicates: int) -> dict[str, int]:
-    minutes = {symbol: frames.get("1min") for symbol, frames in facts.bars.items()}
+    minutes = {symbol: frames.get(MINUTE_BARS) for symbol, frames in facts.bars.items()}
     inside = sum(int((found.end > facts.start).sum()) for found in minutes.values() if found is not None)
     return {
         "bars": inside,
@@ -166,7 +166,7 @@ def _latency(facts: Facts) -> dict[str, dict[str, float]]:
     bars = [
         int(known - end)
         for symbol, received in facts.received.items()
-        for end, known in zip(facts.bars[symbol]["1min"].end, received)
+        for end, known in zip(facts.bars[symbol][MINUTE_BARS].end, received)
         if end > facts.start and known - end < 5 * MINUTE and known >= end
     ]
     begun = {row["order_id"]: row["at"] for row in facts.tables["intents"]}
@@ -280,7 +280,7 @@ def page(report: Report) -> str:
         verdict = f"<span class='good'>{'every one has a cause' if report.differences else 'nothing to explain'}</span>"
     meanings = dict(Cause.table())
     causes = [{"cause": cause, "times": times, "meaning": meanings[cause]} for cause, times in report.causes.items()]
-    parts = [
+    parts: list[tuple[str, Any]] = [
         ("Counts", [report.counts]),
         ("Causes", causes),
         ("Money, dollars", report.pnl),

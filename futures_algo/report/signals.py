@@ -4,7 +4,7 @@ the engine's starts and reloads in their places."""
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -108,7 +108,9 @@ class Line:
     def over(self, market: Market) -> tuple[dict[str, Signal], dict[str, Bars], dict[str, int]]:
         "Research over a market: signals of the session by id, their base bars, and the contracts held when it began."
         opens, closes = self.facts.bounds(self.symbol)
-        found, bars, held = {}, {}, {}
+        found: dict[str, Signal] = {}
+        bars: dict[str, Bars] = {}
+        held: dict[str, int] = {}
         for one in self.versions:
             base = market.bars(one.strategy.base_timeframe)
             for signal in signals_of(
@@ -148,10 +150,12 @@ class Line:
     def replayed(self) -> list[dict[str, Signal]]:
         """Bar by bar over the bars as they were written, with the starts and reloads in their places; a bar that ended
         at the very moment of one counts before it, or after."""
-        return [{signal.id: signal for signal in self._replay(side)} for side in ("right", "left")]
+        sides: tuple[Literal["right"], Literal["left"]] = ("right", "left")
+        return [{signal.id: signal for signal in self._replay(side)} for side in sides]
 
-    def _replay(self, side: str) -> Iterator[Signal]:
-        runner, kept = None, {}  # the state it had where the next one is taken over from
+    def _replay(self, side: Literal["left", "right"]) -> Iterator[Signal]:
+        runner: StrategyRunner | None = None
+        kept: dict[str, Any] = {}  # the state it had where the next one is taken over from
         for moments, begin, end, one, how, at, stands, keep in self._stretches(side):
             if runner is None or how != "sizing":
                 runner = self._begin(kept, one, how, moments, begin, at, stands)
@@ -181,13 +185,15 @@ class Line:
             runner.on_bars(moment)
         return runner
 
-    def _stretches(self, side: str) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int, int, int]]:
+    def _stretches(
+        self, side: Literal["left", "right"]
+    ) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int, int, int]]:
         """Between two breaks: the moments of the version in force, from which to which, how it began and when, where
         the stream stood then, and up to which it will have come for the next one."""
         breaks = {one.of(self.symbol): one for one in self.breaks if one.how != "told"}
         cuts = {one.since: self._how_begun(one) for one in self.versions} | {at: one.how for at, one in breaks.items()}
-        stood = {
-            at: min(at, breaks[at].stands) if at in breaks and breaks[at].stands is not None else at for at in cuts
+        stood = {at: at for at in cuts} | {
+            at: min(at, one.stands) for at, one in breaks.items() if at in cuts and one.stands is not None
         }
         sides = {at: "right" if at in breaks and breaks[at].through else side for at in cuts} | {
             1 << 62: side
@@ -238,13 +244,9 @@ class Line:
         check.held |= {(self.name, contract): quantity for contract, quantity in held.items()}
         check.model |= expected
         check.bars |= bars
-        for identity, at in sorted(
-            {
-                i: s.bar_end if isinstance(s, Signal) else s["bar_end"]
-                for i, s in (*expected.items(), *self.live.items())
-            }.items(),
-            key=lambda pair: pair[1],
-        ):
+        ends = {identity: signal.bar_end for identity, signal in expected.items()}
+        ends |= {identity: row["bar_end"] for identity, row in self.live.items()}
+        for identity, at in sorted(ends.items(), key=lambda pair: pair[1]):
             check.checked += 1
             model, row = expected.get(identity), self.live.get(identity)
             if model and row and not (changes := _changes(model, row)):
@@ -253,7 +255,7 @@ class Line:
             if model and row:
                 what = "changed"
             cause, why = self._explain(identity, model, row, at) if not failure else (Cause.CODE_CHANGE, failure)
-            told = model._asdict() if model else row
+            told = cast(dict, model._asdict() if model else row)  # one of the two is there
             detail = {"strategy": self.name, "symbol": self.symbol, "action": told["action"], "why": why} | (
                 {"changes": changes} if what == "changed" else {}
             )
@@ -282,8 +284,9 @@ class Line:
     def _code_then(self, at: int) -> str:
         """Identity of the code at a moment, as the reloads of the journal tell it; empty where they do not, or
         contradict each other (it was changed while no engine ran)."""
-        told = [one for one in self.breaks if one.code]
-        before, after = [one.code[1] for one in told if one.at < at], [one.code[0] for one in told if one.at >= at]
+        told = [(one.at, *one.code) for one in self.breaks if one.code]
+        before = [new for moment, _, new in told if moment < at]
+        after = [old for moment, old, _ in told if moment >= at]
         known = {*before[-1:], *after[:1]}
         return known.pop() if len(known) == 1 else ""
 
@@ -321,7 +324,7 @@ class Line:
         before = [fault for fault in self.faults if self.ours.source.end[0] <= fault[0] <= at]
         if before:
             return before[-1][1], f"the bar that ended {difference('', '', before[-1][0], Cause.UNEXPLAINED).at}"
-        if self.theirs.source.end[0] < self.ours.source.end[0]:
+        if self.theirs and self.theirs.source.end[0] < self.ours.source.end[0]:
             return Cause.WARM_UP, "the recording begins before the journal"
         return Cause.UNEXPLAINED, "the bars are equal and research differs over them"
 
@@ -373,4 +376,6 @@ def _changes(model: Signal, row: dict[str, Any]) -> dict[str, list]:
 
 
 def _same(model: "Signal | None", row: "dict | None") -> bool:
-    return (model is None) == (row is None) and (model is None or not _changes(model, row))
+    if model is None or row is None:
+        return model is row
+    return not _changes(model, row)

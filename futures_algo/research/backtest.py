@@ -1,6 +1,7 @@
 """What a strategy would have made of recorded bars: trades in dollars, equity, figures, pictures."""
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,7 +124,7 @@ def _by_vectorbt(strategy: BaseStrategy, markets: "list[Market]", runs: list, co
 def _decided(strategy: BaseStrategy, market: Market, quantity: Any, engine: str) -> tuple[Bars, np.ndarray, Any]:
     "Base bars, the decision on each, and contracts of the entries."
     size = quantity.get(market.symbol) if isinstance(quantity, Mapping) else quantity
-    if not isinstance(size, Sizing) and not (isinstance(size, Integral) and size > 0):
+    if not isinstance(size, Sizing) and not (isinstance(size, Integral) and int(size) > 0):
         raise InputError(
             f"quantity of {market.symbol}",
             size,
@@ -207,10 +208,20 @@ def decisions_of(base: Bars, signals: Sequence[Signal]) -> np.ndarray:
     return out
 
 
-class _Judged:
+class _Judged(ABC):
     "What one symbol's result and several together have in common: figures and pictures of a `record`."
 
-    record: Record
+    strategy: BaseStrategy
+
+    @property
+    @abstractmethod
+    def record(self) -> Record: ...
+
+    @abstractmethod
+    def by_symbol(self) -> "list[BacktestResult]": ...
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]: ...
 
     @cached_property
     def stats(self) -> dict[str, float]:

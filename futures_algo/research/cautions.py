@@ -10,7 +10,7 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,10 +23,13 @@ from ..core.sessions import EXCHANGE_ZONE, SessionCalendar
 class Run(Protocol):
     "What is asked of a result: `BacktestResult` is one."
 
-    symbol: str
+    strategy: Any
     base: Bars
     trades: Trades
     calendar: SessionCalendar
+
+    @property
+    def symbol(self) -> str: ...
 
 # %% ../../nbs/research/10_cautions.ipynb #088cfaf5
 @dataclass(frozen=True)
@@ -90,10 +93,8 @@ def _facts(result: "Run", thresholds: Thresholds) -> _Facts:
 
 
 def _joined(facts: "Sequence[_Facts]") -> _Facts:
-    return _Facts(
-        *(np.concatenate([getattr(one, name) for one in facts]) for name in _Facts._fields[:-1]),
-        sum(one.tick_fills for one in facts),
-    )
+    columns = [np.concatenate([getattr(one, name) for one in facts]) for name in _Facts._fields[:-1]]
+    return _Facts._make([*columns, sum(one.tick_fills for one in facts)])
 
 # %% ../../nbs/research/10_cautions.ipynb #b6345c3b
 def remarks(

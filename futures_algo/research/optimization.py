@@ -97,7 +97,8 @@ def plan_of(
     "The plan for a strategy of the live config; a scenario it has is where the search starts."
     path = entry.get("class") or class_in_file(folder / str(entry.get("scenario")), name)
     given = flat_parameters({"parameters": {}, **entry}) or _former(name, entry, folder)
-    strategy = import_class(path).from_config(name, {"parameters": given})
+    kind: Any = import_class(path)
+    strategy = kind.from_config(name, {"parameters": given})
     fixed = {parameter: [value] for parameter, value in given.items() if value != strategy.params[parameter].default}
     chosen = {**fixed, **checked_grid(type(strategy), grid)} if grid else default_grid(strategy)
     return Plan(name, path, list(entry.get("symbols") or feed), chosen, int(entry.get("quantity", 1)))
@@ -354,6 +355,6 @@ def plot_plateau(found: Optimization) -> Any:
     chosen = [
         list(axis).index(getattr(found.strategy, axis.name)) if axis.name else 0 for axis in (view.columns, view.index)
     ]
-    axes.scatter(*chosen, s=260, marker="s", facecolors="none", edgecolors="white", linewidths=2)
+    axes.scatter(chosen[0], chosen[1], s=260, marker="s", facecolors="none", edgecolors="white", linewidths=2)
     figure.colorbar(shown, ax=axes)
     return figure

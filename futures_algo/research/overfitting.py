@@ -181,7 +181,7 @@ def plateau_of(
     mean, worst = (float(around.mean()), float(around.min())) if len(around) else (math.nan, math.nan)
     return Plateau(
         best,
-        {name: grid[name][place] for name, place in zip(grid, at)},
+        {name: grid[name][int(place)] for name, place in zip(grid, at)},
         len(around),
         mean,
         worst,
@@ -227,7 +227,8 @@ def heat_map(table: "pd.DataFrame", grid: Mapping[str, Sequence], metric: str = 
     figure = Figure(figsize=(6.4, 1.8 + 0.4 * values.shape[0]), layout="constrained")
     axes = figure.subplots()
     figure.colorbar(axes.imshow(values, cmap="viridis", aspect="auto"), ax=axes, label=metric)
-    for name, ticks, labels in zip(varied, (axes.set_yticks, axes.set_xticks), (axes.set_ylabel, axes.set_xlabel)):
+    sides: list[Any] = [(axes.set_yticks, axes.set_ylabel), (axes.set_xticks, axes.set_xlabel)]
+    for name, (ticks, labels) in zip(varied, sides):
         ticks(range(len(grid[name])), [str(value) for value in grid[name]])
         labels(name)
     if len(varied) == 1:

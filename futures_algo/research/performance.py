@@ -223,11 +223,13 @@ def together(
     rows = [np.searchsorted(one.time, time, "right") - 1 for one in records]  # the last bar known
     seen = lambda name, start: [np.where(row >= 0, getattr(one, name)[row], start) for one, row in zip(records, rows)]
     order = np.argsort(np.concatenate(exits), kind="stable")
-    of_trades = (np.concatenate([getattr(one, name) for one in records])[order] for name in ("side", "pnl_usd", "held"))
+    of_trades: Any = (
+        np.concatenate([getattr(one, name) for one in records])[order] for name in ("side", "pnl_usd", "held")
+    )
     dates = sorted({date for one in records for date in one.sessions})
     by_date = [dict(zip(one.sessions, one.session_usd)) for one in records]
     profits = np.array([sum(found.get(date, 0.0) for found in by_date) for date in dates])
-    money = (
+    money: Any = (
         sum(getattr(one, name) for one in records) for name in ("commission_usd", "slippage_usd", "open_profit_usd")
     )
     return Record(

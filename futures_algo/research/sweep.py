@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from futures_algo.core.types import Bars, InputError, did_you_mean
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Parameter
 from futures_algo.research.sweep_columns import SharedColumns, run
 from futures_algo.research.sweep_kernel import METRICS
 from futures_algo.research.trades import Costs
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def values_of(
     text: str,  # "10:40:5" (low:high:step, both ends) or "10,20,40"
-    param: Param,
+    param: Parameter,
     name: str,
 ) -> list[Any]:
     "The values a text stands for, checked."
@@ -120,9 +120,11 @@ class SweepPlan:
 
 def _parts_of(needs: Sequence[Mapping[Any, int]], memory: int) -> list[tuple[int, int]]:
     "First and stop of each part: few enough combinations that their indicators fit, and that a kill costs little."
-    most, parts, first, known = max(1, min(PART, -(-len(needs) // 4))), [], 0, {}
+    most, first = max(1, min(PART, -(-len(needs) // 4))), 0
+    parts: list[tuple[int, int]] = []
+    known: dict[Any, int] = {}
     for row, own in enumerate(needs):
-        if row > first and (row - first == most or sum((known | own).values()) > memory):
+        if row > first and (row - first == most or sum({**known, **own}.values()) > memory):
             parts.append((first, row))
             first, known = row, {}
         known |= own

@@ -118,9 +118,9 @@ class SharedColumns:
             if (key := (base, before >= 0)) not in self._rows:
                 self._rows[key] = self._make_rows(own, before >= 0)
             rows = self._rows[key]
-            if (key := (base, before)) not in self._watched:
-                self._watched[key] = own.rolled | (rows[:, TO_CLOSE] >= -before) if before >= 0 else own.rolled
-        return rows, self._watched[key]
+            if (watched := (base, before)) not in self._watched:
+                self._watched[watched] = own.rolled | (rows[:, TO_CLOSE] >= -before) if before >= 0 else own.rolled
+        return rows, self._watched[watched]
 
     def _make_rows(self, own: BaseColumns, sessions: bool) -> np.ndarray:
         "`sweep_kernel.OPEN` and its neighbours; the session's close only where somebody leaves before it."

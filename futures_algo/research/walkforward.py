@@ -269,7 +269,7 @@ def walk_forward(
         raise InputError("metric", metric, "must be a figure of the sweep", did_you_mean(metric, METRICS))
     kept = checked_grid(strategy_class, grid)
     _, chosen, skipped = combinations_of(strategy_class, kept)
-    how = dict(folds=folds, train=train, anchored=anchored, purge=purge, embargo=embargo)
+    how: dict[str, Any] = dict(folds=folds, train=train, anchored=anchored, purge=purge, embargo=embargo)
     cut = folds_of(market.source, **how, calendar=market.calendar)
     done = []
     for fold in cut:

@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from futures_algo.core.types import (
@@ -26,7 +26,7 @@ class Runner(Protocol):
 
     name: str
     symbol: str
-    timeframes: Iterable[str]
+    timeframes: Sequence[str]
 
     def on_bars(self, completed: list[Bar]) -> list[Signal]: ...
 
@@ -122,7 +122,7 @@ class SignalGenerator:
         if strategy.timeframes and timeframe != strategy.timeframes[0]:
             return []
         action = as_action(
-            strategy.check_conditions(dict.fromkeys(strategy.outputs, math.nan) | known), strategy.get_position()
+            strategy.check_conditions({**dict.fromkeys(strategy.outputs, math.nan), **known}), strategy.get_position()
         )
         if action is None:
             return []

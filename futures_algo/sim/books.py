@@ -118,7 +118,12 @@ class Books(Matching):
         limit, stop = (
             None if fields.get(name) is None else float(fields[name]) for name in ("limitPrice", "stopPrice")
         )
-        if not sound or ("LIMIT" in kind and not limit) or (kind.startswith("STOP") and not stop):
+        if (
+            not sound
+            or not isinstance(quantity, int)
+            or ("LIMIT" in kind and not limit)
+            or (kind.startswith("STOP") and not stop)
+        ):
             raise invalid("Invalid request")
         return PaperOrder(
             self.new_id(),

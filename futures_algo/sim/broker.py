@@ -69,7 +69,8 @@ class PaperBroker:
             self.faults,
         )
         self.requests: deque[Seen] = deque(maxlen=100_000)
-        self._throttle, self._late = 0.0, []  # ns UTC -> requests on their way
+        self._throttle = 0.0
+        self._late: list[Any] = []  # ns UTC -> requests on their way
         self._server = LoopServer(self._answer, host, port)
         self.stream = StreamHub(self.books, token)
         self._server.upgrade = self.stream.serve

@@ -83,11 +83,12 @@ class Session:
         door: str,
     ):
         self.gateway, self.reader, self.writer, self.door = gateway, reader, writer, door
-        self.id, self.handler, self.pump = "", asyncio.current_task(), None
+        self.id, self.handler = "", asyncio.current_task()
+        self.pump: asyncio.Task[None] | None = None
         self.subscriptions: list[dict[str, str]] = []
         self.streams: dict[str, Stream] = {}
         self.started = self.ts_out = self.stalled = self.muted = False
-        self.deflate = None
+        self.deflate: zstandard.ZstdCompressionObj | None = None
 
     async def run(self) -> None:
         "Serve the client until either side closes."

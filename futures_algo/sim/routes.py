@@ -49,7 +49,7 @@ def dispatch(books: Books, request: Request) -> Any:
     for method, pattern, _, handler in _ROUTES:
         if method != request.method or not (match := pattern.match(path)):
             continue
-        arguments = {name: unquote(text) for name, text in match.groupdict().items()}
+        arguments: dict[str, Any] = {name: unquote(text) for name, text in match.groupdict().items()}
         if "account" in arguments:
             arguments["account"] = books.account(arguments["account"])
         return handler(books, request, **arguments)

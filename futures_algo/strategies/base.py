@@ -7,13 +7,13 @@ import numpy as np
 
 from futures_algo.core.contracts import product
 from futures_algo.core.types import ConfigError, InputError, Timeframe, content_hash, did_you_mean
-from futures_algo.indicators.base import Indicator, Param
+from futures_algo.indicators.base import Indicator, Param, Parameter
 from futures_algo.indicators.calculator import indicators_by_timeframe
 from futures_algo.strategies.position import ExitRules
 from futures_algo.strategies.values import FIELDS, Known, Values, all_there
 
 
-def _declared(cls: type, inherited: Mapping[str, Param]) -> dict[str, Param]:
+def _declared(cls: type, inherited: Mapping[str, Parameter]) -> dict[str, Parameter]:
     "The parameters a class body declares, new ones and new defaults for inherited ones."
     body, found = vars(cls), {}
     for name, kind in body.get("__annotations__", {}).items():
@@ -28,13 +28,15 @@ def _declared(cls: type, inherited: Mapping[str, Param]) -> dict[str, Param]:
     return found | changed
 
 
-def _parameter(subject: str, kind: Any, value: Any, inherited: Param | None) -> Param:
-    if isinstance(value, Param):
+def _parameter(subject: str, kind: Any, value: Any, inherited: Parameter | None) -> Parameter:
+    if isinstance(value, Parameter):
         return value
     if inherited:
-        return Param(inherited.check(value, subject), inherited.low, inherited.high, inherited.unit, inherited.choices)
+        return Parameter(
+            inherited.check(value, subject), inherited.low, inherited.high, inherited.unit, inherited.choices
+        )
     if isinstance(value, (int, float)):
-        return Param(float(value) if kind in (float, "float") else value)
+        return Parameter(float(value) if kind in (float, "float") else value)
     raise InputError(
         subject,
         value,
@@ -82,7 +84,8 @@ class BaseStrategy:
     exit_before_close: int = Param(
         -1, low=-1, high=1440, unit="minutes"
     )  # leave so long before the session's close; -1 never
-    params: ClassVar[dict[str, Param]] = {}
+    params: ClassVar[dict[str, Parameter]] = {}
+    _identity: ClassVar[str] = ""  # the pinned name of a shipped class, its own alone
     exit_params: ClassVar[tuple[str, ...]] = (
         "bars_held",
         "stop_ticks",
@@ -105,7 +108,8 @@ class BaseStrategy:
         config: Mapping[str, Any] | None = None,  # parameters, flat or as a config entry has them
         **parameters,  # parameters by name; they go over the config's
     ):
-        self.symbol, self._side, self._seen = symbol, "FLAT", None
+        self.symbol, self._side = symbol, "FLAT"
+        self._seen: Known | None = None
         self._set(
             {**flat_parameters(config or {}), **parameters},
             {name: param.default for name, param in self.params.items()},

@@ -9,7 +9,8 @@ __all__ = ['Path', 'Fills', 'Difference', 'Report', 'replay', 'parity', 'lookahe
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def parity(
 ) -> Report:
     "Equal signals from the sweep, the replay and the given paths; `checked` counts signals of the sweep times paths."
     reference = evaluate(deepcopy(strategy), name, bars, calendar=calendar)
-    ways: dict[str, Path] = {"replay": lambda *given: replay(*given, calendar), **(paths or {})}
+    ways: dict[str, Path] = {"replay": partial(replay, calendar=calendar), **(paths or {})}
     report = Report(len(reference) * len(ways))
     for way, signals in ways.items():
         report.differences += _compared(reference, signals(deepcopy(strategy), name, bars), way)
@@ -104,7 +105,8 @@ def _compared(expected: list[Signal], found: list[Signal], way: str) -> list[Dif
         if b is None:
             kind, signal = "missing", a
         detail = {"path": way, "sweep": a and a._asdict(), way: b and b._asdict()}
-        rows.append((signal.bar_end, Difference(kind, identity, _when(signal.bar_end), elsewhere, detail)))
+        end = cast(Signal, signal).bar_end  # one of the two is there
+        rows.append((end, Difference(kind, identity, _when(end), elsewhere, detail)))
     if not rows and len(found) != len(theirs):
         rows.append((0, Difference("extra", way, "", "the path repeats signals", {"path": way})))
     return [difference for _, difference in sorted(rows, key=lambda row: row[0])]
@@ -166,7 +168,8 @@ def lookahead(
     "What leaks: bars, values by timeframe, conditions and fills that later bars change."
     make = strategy if not isinstance(strategy, BaseStrategy) else lambda _: deepcopy(strategy)
     see = lambda part: _snapshot(make(part), Market(prepare(part) if prepare else part, calendar))
-    whole, found, checked = see(bars), {}, 0
+    whole, checked = see(bars), 0
+    found: dict[tuple[str, str, str], list[tuple]] = {}
     for cut in _cut_rows(len(bars), cuts):
         part = see(bars[:cut])
         checked += len(part["end"])
@@ -175,7 +178,7 @@ def lookahead(
     found = {
         key: rows for key, rows in found.items() if key[0] != "condition"
     } or found  # a leaking value explains the conditions that read it
-    differences = [_leak(*key, rows) for key, rows in found.items()]
+    differences = [_leak(key, rows) for key, rows in found.items()]
     if fills:
         differences += _leaking_fills(make(bars), Market(bars, calendar), fills)
     return Report(checked, differences)
@@ -220,8 +223,9 @@ def _leaks(part: dict[Any, np.ndarray], whole: dict[Any, np.ndarray]) -> Iterato
             yield (*key, int(part["end"][at[0]]), column[at[0]].item(), later[at[0]].item())
 
 
-def _leak(kind: str, timeframe: str, name: str, rows: list[tuple]) -> Difference:
+def _leak(key: tuple[str, str, str], rows: list[tuple]) -> Difference:
     "The finding of one column over all cuts."
+    kind, timeframe, name = key
     end, before, after, cut = rows[0]
     cause = (
         f"{name} of {timeframe} was {before!r} with the bars up to {_when(cut)} and became {after!r} with later ones"

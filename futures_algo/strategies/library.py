@@ -198,7 +198,7 @@ class VWAPReversion(BaseStrategy):
         return x.close <= x.vwap
 
 # %% ../../nbs/strategies/07_library.ipynb #07g_strategy-014-0816
-STRATEGIES = (
+STRATEGIES: tuple[type[BaseStrategy], ...] = (
     MACDCCIStrategy,
     SimpleBullishCCIStrategy,
     RSIStrategy,

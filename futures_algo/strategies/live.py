@@ -86,11 +86,9 @@ class StrategyRunner:
         self.calculator = VBTIndicatorCalculator(self.symbol, plan, calendar=self.calendar)
         self._state, self._out = new_state(), np.zeros(4, np.int64)
         own = {timeframe: nothing([o for one in plan[timeframe] for o in one.outputs]) for timeframe in self.timeframes}
-        self._frames: dict[Timeframe, Known] = {
-            timeframe: known._replace(prev=known) for timeframe, known in own.items()
-        }
+        self._frames: dict[str, Known] = {timeframe: known._replace(prev=known) for timeframe, known in own.items()}
         self._outputs = dict.fromkeys(self.strategy.outputs, np.float64(np.nan))
-        self._previous = Known(own[self._base].values | self._outputs, dict(self._frames))
+        self._previous = Known({**own[self._base].values, **self._outputs}, dict(self._frames))
         self._codes: dict[str, int] = {}  # dated contract -> number in the position's state
         self._closes = (0, 0)  # end of the open segment, last close of its session
         self._held = 0  # contracts the open position was entered with
@@ -141,7 +139,7 @@ class StrategyRunner:
         return self._decide(base) if base is not None else []
 
     def _decide(self, bar: Bar) -> list[Signal]:
-        known = Known(self._frames[self._base].values | self._outputs, dict(self._frames), self._previous)
+        known = Known({**self._frames[self._base].values, **self._outputs}, dict(self._frames), self._previous)
         self._previous = Known(known.values, known.frames)
         decide = self.strategy.conditions(Values(known))
         last_close, atr = float(self._state[1][LAST_CLOSE]), float(self._outputs.get("atr", np.nan))
