@@ -144,10 +144,10 @@ def test_all_tables_are_of_one_moment(tmp_path, monkeypatch):
     day = Day(tmp_path / "live.db").run(40)
     reader, positions = JournalReader(day.journal.path), JournalReader._positions
 
-    def meanwhile(self, old):
+    def meanwhile(self, connection, old):
         day.book("ES.c.0", "ledger", day.strategy, 7)
         day.journal.flush()
-        return positions(self, old)
+        return positions(self, connection, old)
 
     monkeypatch.setattr(JournalReader, "_positions", meanwhile)
     assert 7 not in [row["quantity"] for row in reader.look().tables["positions"]]
