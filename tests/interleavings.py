@@ -102,10 +102,11 @@ class Schedule:
                 stream.append(self._endless(feed, real))
             left = self.chance.randint(1, self.longest)
             while left > 0 or feed.state == "closed":  # what a closed feed still had to say comes with it
+                self._act()  # the event before has been handled, and the next one is not taken yet
                 event, left = next(stream[0], None), left - 1
                 if event is None:
                     return
-                self._before(event)
+                self.count += isinstance(event, Bar | IntervalEnd)
                 yield event
 
         feed.events = events
@@ -119,10 +120,7 @@ class Schedule:
             if time.monotonic() > deadline:
                 raise Hung(f"nothing came for {SILENCE:g} s: {feed}")
 
-    def _before(self, event: FeedEvent) -> None:
-        if not isinstance(event, Bar | IntervalEnd):
-            return
-        self.count += 1
+    def _act(self) -> None:
         while self._acts and self._acts[0][0] <= self.count:
             _, _, name, act = heapq.heappop(self._acts)
             self.done.append((self.count, name))

@@ -84,7 +84,7 @@ class Engine:
         self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
         self._poll_every, self._reconcile_every = int(poll_seconds * SECOND), int(reconcile_seconds * SECOND)
         self._next_poll = self._next_reconcile = self._compared = 0
-        self._is_recorded, self._next_look = isinstance(clock, DataClock), 0
+        self._is_recorded, self._next_look, self._is_whole = isinstance(clock, DataClock), 0, False
         self._next_status, self._next_snapshot = 0.0, self._snapshot_after()
         self._latest: dict[str, Bar] = {}  # the last closed bar of each symbol
         self._noted: dict[tuple[str, str], int] = {}  # (strategy, symbol) -> end of the evaluation in the journal
@@ -151,6 +151,9 @@ class Engine:
         elif self._history:
             self._enter("warming up")
             engine_state.warm_up(self, engine_state.fetched(self, self._history))
+        self._is_whole = (
+            not self.stop_reason
+        )  # stopped in the middle of history it has seen half of it, which nobody shall go on from
         self.save()  # whatever comes, the next engine goes on from a moment this one has stood at
         self._enter("ready")
 
@@ -251,7 +254,8 @@ class Engine:
 
     def save(self) -> None:
         "Take a snapshot for a successor."
-        engine_state.save(self)
+        if self._is_whole:
+            engine_state.save(self)
         self._next_snapshot = self._snapshot_after()
 
     def elapsed(self) -> float:
@@ -320,8 +324,14 @@ class Engine:
         """End (ns UTC) of what was acted on of each symbol, by this engine or one before it: a change that is made now
         holds for what ends later."""
         reached = self.pipeline.minutes.reached()
-        before = {symbol: end for (symbol, timeframe), end in self._journaled.items() if timeframe == "1min"}
-        return {symbol: max(before.get(symbol, 0), reached.get(symbol, 0)) for symbol in {**before, **reached}}
+        ends = [
+            *self._journaled.items(),
+            *(((symbol, ""), end) for symbol, end in reached.items()),
+        ]  # a longer bar may close behind the last minute that traded
+        return {
+            symbol: max(end for (name, _), end in ends if name == symbol)
+            for symbol in dict.fromkeys(name for (name, _), _ in ends)
+        }
 
     def journal_bar(self, bar: Bar, received: int) -> None:
         "Write a bar unless an engine before this one has."

@@ -192,7 +192,11 @@ class Tracker:
             )
             if order.filled >= order.quantity:
                 self._set_state(order, "Filled", "executions")
-        self._tell(fill)
+            self._tell(
+                fill
+                # what the ledger holds then is written with it, or a death between the two leaves books that contradict
+                # each other
+            )
 
     def _add_fill(
         self, order: Tracked, execution_id: str, quantity: int, price: float, commission: float, at: int
@@ -338,7 +342,8 @@ class Tracker:
             order.looks += 1
             if order.looks < self.patience or not (price := self._price_of_rest(order, missing)):
                 return
-            self._tell(self._add_fill(order, f"{order.order_id}-rest", missing, price, 0.0, self.clock.now()))
+            with self.journal.together():
+                self._tell(self._add_fill(order, f"{order.order_id}-rest", missing, price, 0.0, self.clock.now()))
         del self.open[order.order_id]
         self.ended.append(order)
 

@@ -332,25 +332,32 @@ def _configs(journal: Journal, events: list[dict], given: dict | None) -> list[d
         return [{"at": 0, "hash": "given", "content": given, "through": {}}]
     known = {row["hash"]: json.loads(row["content"]) for row in journal.rows("configs")}
     of_run = {row["run_id"]: row["config_hash"] for row in journal.rows("runs")}
+    stood = {
+        event["subject"]: _through(event)
+        for event in events
+        if event["kind"] == "engine" and event["message"] == "ready"
+    }  # with what was restored
+    begun = lambda event: of_run.get(event["subject"], "") if event["message"] == "recovering" else ""
+    named = (
+        (event, begun(event) if event["kind"] == "engine" else _hash_in(event) if event["kind"] == "config" else "")
+        for event in events
+    )
     found = [
-        (event["at"], of_run[event["subject"]], _through(event))
-        for event in events
-        if event["kind"] == "engine" and event["message"] == "recovering" and event["subject"] in of_run
-    ]
-    found += [
-        (event["at"], identity, _through(event))
-        for event in events
-        if event["kind"] == "config" and (identity := _hash_in(event)) in known
-    ]
-    told = {
-        identity for _, identity, _ in found
-    }  # a row says when its content was first read, which is not when it came into force
-    found += [(row["at"], row["hash"], {}) for row in journal.rows("configs") if not told]
+        (
+            event["at"],
+            identity,
+            stood.get(event["subject"], _through(event)) if event["kind"] == "engine" else _through(event),
+        )
+        for event, identity in named
+        if identity in known
+    ]  # as they were written: a start may follow a reload at one moment
+    found = found or [
+        (row["at"], row["hash"], {}) for row in journal.rows("configs", order="at")
+    ]  # a row says when its content was first read, which is not when it came into force
     return _in_force(
         [
             {"at": at, "hash": identity, "content": known[identity], "through": through}
-            for at, identity, through in sorted(found, key=lambda one: one[0])
-            if identity in known
+            for at, identity, through in found
         ]
     )
 

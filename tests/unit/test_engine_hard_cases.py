@@ -273,6 +273,24 @@ def test_while_history_is_fetched_the_engine_beats_and_can_be_stopped(desk, monk
     released.set()
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_an_engine_stopped_in_the_middle_of_history_leaves_no_half_of_it_to_go_on_from(desk, stopped):  # noqa: F811
+    it = desk()
+
+    def history():
+        if stopped:
+            engine.stop("signal 15")
+        yield from ()
+
+    engine = engine_of(it, history=history)
+    engine.feed = DatabentoLiveFeed(
+        "db-" + "x" * 29, ["ES.c.0"], schema="ohlcv-1m", start=it.clock.now(), clock=it.clock
+    )
+    engine._begin()
+    engine.save()
+    assert (it.journal.one("snapshots", "key", "engine") is None) == stopped
+
+
 # over a weekend
 
 
