@@ -37,6 +37,12 @@ class Product(NamedTuple):
     calendar: str  # session calendar group: equity, energy, metals, fx, rates, grains, livestock, crypto
     months: str  # listed month codes, in order
     exchange: str = "CME"
+    currency: str = "USD"  # of a point's value
+
+    @property
+    def calendar_group(self) -> str:
+        "The group its calendar belongs to: equity of equity.nikkei."
+        return self.calendar.partition(".")[0]
 
     @property
     def tick_value(self) -> float:
