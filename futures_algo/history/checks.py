@@ -1,7 +1,7 @@
 """What is wrong with some bars, fault by fault and row by row."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -264,7 +264,17 @@ def _structural(bars: Bars, tick_size: float, item: Product) -> Iterator[tuple[s
     if tick_size:
         yield "tick", _off_grid(bars, tick_size)
     for kind, rows in implausible(bars, item).items():
-        yield kind, (rows, lambda row: f"{_row_prices(bars, row)} volume={int(bars.volume[row])}")
+        yield kind, (rows, _with_volume(bars))
+
+
+def refuse_impossible(bars: Bars, path: str = "", accept: tuple[str, ...] = ()) -> None:
+    "Raise on the first price that cannot be."
+    found = implausible(bars, product(bars.symbol))
+    _refuse(bars, {kind: (rows, _with_volume(bars)) for kind, rows in found.items()}.items(), path, accept)
+
+
+def _with_volume(bars: Bars) -> Callable[[int], str]:
+    return lambda row: f"{_row_prices(bars, row)} volume={int(bars.volume[row])}"
 
 
 def refuse_faults(
@@ -273,11 +283,16 @@ def refuse_faults(
     accept: tuple[str, ...] = (),  # kinds of impossible prices that are true here
 ) -> None:
     "Raise on the first structural fault, saying how many rows share it."
+    item = product(bars.symbol)
+    _refuse(bars, _structural(bars, item.tick_size, item), path, accept)
+
+
+def _refuse(bars: Bars, found: Iterable[tuple[str, _Found]], path: str, accept: tuple[str, ...]) -> None:
+    report = Report(bars.symbol, bars.timeframe, len(bars), [], path=path)
     for kind in accept:
         if kind not in IMPOSSIBLE:
             raise InputError("accept", kind, "must be a kind of price that cannot be", did_you_mean(kind, IMPOSSIBLE))
-    report, item = Report(bars.symbol, bars.timeframe, len(bars), [], path=path), product(bars.symbol)
-    for kind, (rows, show) in _structural(bars, item.tick_size, item):
+    for kind, (rows, show) in found:
         if not len(rows) or kind in accept:
             continue
         error = report.error(Fault(kind, int(rows[0]), int(bars.start[rows[0]]), show(int(rows[0]))))

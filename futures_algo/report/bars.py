@@ -43,9 +43,9 @@ def read_recording(data: "Path | str | dict[str, Bars] | None", facts: Facts) ->
     if data is None:
         return {}
     if not isinstance(data, dict):
-        from futures_algo.history import read_dbn
+        from futures_algo.history.sources import read_source
 
-        data = read_dbn(Path(data))
+        data = read_source(data)
     found: dict[str, Bars] = {}
     for symbol, bars in data.items():
         name = (
