@@ -45,6 +45,7 @@ MOURNING = {
 }
 
 
+_EVENINGS_KEPT = (dt.date(2018, 1, 2), dt.date(2022, 12, 27), dt.date(2023, 1, 3))
 NIGHT_OFF = "08:30"  # grains: the evening before did not exist, the session opens with the day's trading
 
 
@@ -66,22 +67,20 @@ def energy_close(day: dt.date, close: str) -> str:
 
 
 def fx_close(day: dt.date, close: str) -> str:
-    """FX: noon on a holiday before a weekend; 13:45 after Thanksgiving and 12:45 on Christmas Eve since 2025. LEAN's table
-    since 2025; recorded 6E bars of 2025-07-04 end at 12:00, those of 2025-11-28 go past 12:15. What 2024-11-29 kept is
-    not certain: the earlier 12:15 stands, so that nothing waits for a close that has passed."""
+    """FX: noon on a holiday before a weekend; 13:45 after Thanksgiving since 2025, 12:45 on Christmas Eve since 2024. The
+    exchange's trading-hours service by way of exchange-hours-rs; LEAN's table has 12:15 for 2024-12-24. Recorded 6E bars
+    of 2025-07-04 end at 12:00, those of 2025-11-28 go past 12:15."""
     if is_friday_holiday(day):
         return "12:00"
     if day.year >= 2025 and is_after_thanksgiving(day):
         return "13:45"
-    return "12:45" if day.year >= 2025 and is_christmas_eve(day) and close != CLOSED else close
+    return "12:45" if day.year >= 2024 and is_christmas_eve(day) and close != CLOSED else close
 
 
 def crypto_close(day: dt.date, close: str) -> str:
-    "Crypto: FX's holidays, 12:45 on Christmas Eve since 2024, no early close on July 3rd (LEAN's table; DTN's of 2024)."
+    "Crypto: FX's holidays, but no early close on July 3rd since 2023 (LEAN's table; DTN's holiday page of 2024)."
     if (day.month, day.day) == (7, 3) and day.year >= 2023 and not is_friday_holiday(day) and day.weekday() != 4:
         return "16:00"
-    if day.year >= 2024 and is_christmas_eve(day) and close != CLOSED:
-        return "12:45"
     return fx_close(day, close)
 
 
@@ -95,13 +94,14 @@ def grains_close(day: dt.date, close: str) -> str:
 
 
 def livestock_close(day: dt.date, close: str) -> str:
-    "Livestock: Juneteenth as the grains; 12:15 where LEAN's table says so and pandas_market_calendars 12:05 or nothing."
+    """Livestock: Juneteenth as the grains; 12:15 where the exchange's schedules say so and pandas_market_calendars 12:05 or
+    nothing. For 2026-12-24 its service has 12:05 and LEAN's table 12:15: the earlier one stands."""
     if is_juneteenth(day):
         return CLOSED
     if close != CLOSED and is_before_independence(day):
         return "12:15"
     later = (is_after_thanksgiving(day) and day.year in (2018, 2019)) or (
-        is_christmas_eve(day) and day.year in (2018, 2019, 2025, 2026)
+        is_christmas_eve(day) and day.year in (2018, 2019, 2024, 2025)
     )
     return "12:15" if later and close != CLOSED else close
 
@@ -133,8 +133,11 @@ def is_before_independence(day: dt.date) -> bool:
 
 def grains_open(day: dt.date) -> str:
     """The late opening of a session whose evening fell on Thanksgiving, Christmas, New Year or Independence Day: grains
-    reopen at 08:30 of the next morning (LEAN's table says so for 2018-07-05, 2019-07-05, 2026-01-02 and 2026-11-27; the
-    exchange's notices by way of kdhlradio.com). Other holidays keep their evening."""
+    reopen at 08:30 of the next morning (the exchange's holiday schedules and its trading-hours service by way of
+    exchange-hours-rs; LEAN's table says so for 2018-07-05, 2019-07-05, 2026-01-02 and 2026-11-27). Other holidays keep
+    their evening, and so did three that were kept on a Monday."""
+    if day in _EVENINGS_KEPT:
+        return ""
     evening = day - dt.timedelta(days=1)
     if day.weekday() == 0 or day.year < 2018:
         return ""

@@ -41,11 +41,13 @@ RTH = {
     "grains": ("08:30", "13:20"),
     "livestock": ("08:30", "13:05"),
 }
-# Groups that never close from the close of this date's session on. CME's crypto products: announced on 2026-02-19 for
-# Friday 2026-05-29, pending review; trading from Friday evening to Sunday evening, and on holidays, has the next business
-# day's date. Announced too, without its hour: at least two hours of maintenance every weekend, so a hole of that size on
-# a weekend is no fault of the data.
+# Groups that never close from the close of this date's session on. CME's crypto products (announced on 2026-02-19, filing
+# 26-114 by way of exchange-hours-rs): trading from Friday evening to Sunday evening, and on holidays, has the next
+# business day's date; maintenance on Saturdays from 02:00 to 04:00, longer on the days named. The pause from 16:00 to
+# 16:02 of every business day is left out: the sources differ on it, and a bar of those minutes is no fault.
 CONTINUOUS = {"crypto": dt.date(2026, 5, 29)}
+MAINTENANCE = ("02:00", "04:00")
+_LONGER = {dt.date(2026, 8, 1): "09:00", dt.date(2026, 8, 29): "06:00", dt.date(2026, 9, 19): "08:00"}
 _FIRST_YEAR, _LAST_YEAR = 2008, 2030
 
 
@@ -120,16 +122,23 @@ def _all_segments(group: str) -> list[Segment]:
         own = off.get(day.isoformat())
         if day.weekday() < 5 and not (own and own.close == CLOSED):
             if group in CONTINUOUS and day > CONTINUOUS[group]:
-                found.append(_continued(found[-1].close, group, day, own))
+                found += _continued(found[-1].close, group, day, own)
             else:
                 found += _segments_of(group, day, own)
         day += dt.timedelta(days=1)
     return found
 
 
-def _continued(open: int, group: str, day: dt.date, own: Hours | None) -> Segment:
-    "A session that begins where the one before it ended."
-    return Segment(open, _nanos(day, _clock(own.close if own else REGULAR[group][-1][1])), day.isoformat())
+def _continued(open: int, group: str, day: dt.date, own: Hours | None) -> list[Segment]:
+    "A session that begins where the one before it ended, cut by the maintenance of the Saturdays in it."
+    found, close = [], _nanos(day, _clock(own.close if own else REGULAR[group][-1][1]))
+    for back in range(7, 0, -1):
+        saturday = day - dt.timedelta(days=back)
+        if saturday.weekday() != 5 or _nanos(saturday, _clock(MAINTENANCE[0])) < open:
+            continue
+        found.append(Segment(open, _nanos(saturday, _clock(MAINTENANCE[0])), day.isoformat()))
+        open = _nanos(saturday, _clock(_LONGER.get(saturday, MAINTENANCE[1])))
+    return [*found, Segment(open, close, day.isoformat())]
 
 
 class SessionCalendar:

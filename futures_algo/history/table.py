@@ -222,7 +222,8 @@ def _on_the_grid(times: np.ndarray, timeframe: Timeframe, symbol: str) -> tuple[
     edges = SessionCalendar.of(symbol).edges
     at = np.searchsorted(edges, times, side="left")
     hit = (at < len(edges)) & (edges[np.minimum(at, len(edges) - 1)] == times)
-    return int((hit & (at % 2 == 1)).sum()), int((hit & (at % 2 == 0)).sum())
+    reopens = edges[np.minimum(at + 1, len(edges) - 1)] == times  # a session that begins where the last one ended
+    return int((hit & (at % 2 == 1) & ~reopens).sum()), int((hit & (at % 2 == 0)).sum())
 
 
 # -- numbers
