@@ -236,19 +236,35 @@ def fetch(
     finish(document, json, show)
 
 
+def _take_calendar(file: Path, as_json: bool) -> None:
+    from futures_algo.core.calendar_file import reviewed_until, take_calendar
+
+    kept, rows = take_calendar(file)
+    found = {"calendar": str(kept), "rows": rows, "until": reviewed_until().isoformat()}
+    finish(found, as_json, lambda document: typer.echo(f"{rows:,} sessions taken, kept in {kept}; known to {found['until']}"))
+
+
 @app.command()
 def sessions(
-    symbol: str = typer.Argument(help="ES, ES.c.0 or ESZ5"),
-    start: str = typer.Option(..., help="First date: 2025-11-24"),
+    symbol: str = typer.Argument("", help="ES, ES.c.0 or ESZ5"),
+    start: str = typer.Option("", help="First date: 2025-11-24"),
     end: str | None = typer.Option(None, help="Last date; the first when omitted."),
+    update: Path | None = typer.Option(
+        None, "--update", help="Take a newer calendar: CSV of group, session, open, close, over the shipped one."
+    ),
     json: bool = Json,
 ) -> None:
-    "Show when a product trades: segments of each session in exchange time."
+    "Show when a product trades: segments of each session in exchange time; or take a newer calendar."
     import datetime as dt
 
     from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
     from futures_algo.core.types import DAY, InputError
 
+    if update is not None:
+        _take_calendar(update, json)
+        return
+    if not symbol or not start:
+        raise InputError("sessions", symbol or "nothing", "must name a symbol and --start", "or --update FILE")
     try:
         days = [dt.date.fromisoformat(day) for day in (start, end or start)]
     except ValueError:

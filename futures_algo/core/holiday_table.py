@@ -190,8 +190,30 @@ def exceptions(group: str) -> Iterator[tuple[str, str, str, str]]:
             yield group, day.isoformat(), opens, close
 
 
+def ice_exceptions(group: str) -> Iterator[tuple[str, str, str, str]]:
+    """ICE Futures U.S.: soft commodities are closed on every exchange holiday, the dollar index on New Year's Day, Good
+    Friday and Christmas, and until 12:00 on the others. Not reviewed against another table: its early closes around
+    Thanksgiving and Christmas are not here."""
+    import pandas as pd
+
+    for day in pd.bdate_range(dt.date(2018, 1, 1), LAST).date:
+        if not is_holiday(day):
+            continue
+        shut = group != "ice_dollar" or day.month in (1, 12) and day.day < 3 or day.month == 12 or is_good_friday(day)
+        yield group, day.isoformat(), "", CLOSED if shut else "12:00"
+
+
+def is_good_friday(day: dt.date) -> bool:
+    from dateutil.easter import easter
+
+    return day == easter(day.year) - dt.timedelta(days=2)
+
+
 def rows() -> list[tuple[str, str, str, str]]:
-    return [row for group in SOURCES for row in exceptions(group)]
+    from futures_algo.core.sessions import REGULAR
+
+    ice = [row for group in REGULAR if group.startswith("ice_") for row in ice_exceptions(group)]
+    return [row for group in SOURCES for row in exceptions(group)] + ice
 
 
 def main() -> None:

@@ -25,6 +25,12 @@ REGULAR: dict[str, list[tuple[str, str]]] = {  # product group -> segments of a 
     "crypto": [("17:00", "16:00")],
     "grains": [("19:00", "07:45"), ("08:30", "13:20")],
     "livestock": [("08:30", "13:05")],
+    "ice_sugar": [("02:30", "12:00")],
+    "ice_coffee": [("03:15", "12:30")],
+    "ice_cocoa": [("03:45", "12:30")],
+    "ice_cotton": [("20:00", "13:20")],
+    "ice_juice": [("07:00", "13:00")],
+    "ice_dollar": [("19:00", "16:00")],
 }
 # Globex equity index futures paused 15:15-15:30 until the pause was removed with trade date 2021-06-28 (CME Globex
 # notice of 2021-06-21).
@@ -40,6 +46,12 @@ RTH = {
     "crypto": ("08:30", "15:00"),
     "grains": ("08:30", "13:20"),
     "livestock": ("08:30", "13:05"),
+    "ice_sugar": ("07:30", "12:00"),
+    "ice_coffee": ("07:30", "12:30"),
+    "ice_cocoa": ("07:30", "12:30"),
+    "ice_cotton": ("07:30", "13:20"),
+    "ice_juice": ("07:30", "13:00"),
+    "ice_dollar": ("07:00", "14:00"),
 }
 # Groups that never close from the close of this date's session on. CME's crypto products (announced on 2026-02-19, filing
 # 26-114 by way of exchange-hours-rs): trading from Friday evening to Sunday evening, and on holidays, has the next

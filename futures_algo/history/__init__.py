@@ -23,8 +23,10 @@ __all__, __getattr__, __dir__ = facade(
         "plausible": ("IMPOSSIBLE", "Judge"),
         "vendor_rolls": ("find_steps", "with_rolls"),
         "rolls": ("Roll", "continuous", "load_rolls", "roll_table", "save_rolls"),
+        "definitions": ("learn", "learn_file"),
+        "sources": ("read_source", "reading_of"),
         "store": ("BarStore",),
         "csv_parquet": ("bars_from_frame", "read_csv", "read_parquet"),
-        "trades": ("DataAdapter", "bars_from_trades", "read_trades"),
+        "trades": ("DataAdapter", "Trades", "bars_from_trades", "read_trades", "trades_of"),
     },
 )

@@ -18,6 +18,7 @@ from futures_algo.history.dbn_files import read_dbn, write_dbn
 from futures_algo.history.csv_parquet import TEXT_ENDINGS, Read, read_arrow, read_text
 from futures_algo.history.formats import Reading
 from futures_algo.history.table import WITHOUT_VOLUME
+from futures_algo.history.trades import WITH_TRADES, read_trades
 from futures_algo.history.vendor_rolls import with_rolls
 
 def name_contracts(
@@ -151,7 +152,7 @@ def read_file(path: "Path | str", symbol: str, reading: Reading, check: bool = T
     "One symbol's bars out of a file of any known kind, told by its name, with how it was understood."
     name = Path(path).name.lower()
     if name.endswith((".dbn", ".dbn.zst")):
-        bars = _only(read_dbn(path), symbol, path)
+        bars = _only(_dbn_bars(path, reading), symbol, path)
         if check:
             refuse_faults(bars, str(path), reading.accept)
         return Read(bars, ("Databento's own file",), None)
@@ -163,6 +164,16 @@ def read_file(path: "Path | str", symbol: str, reading: Reading, check: bool = T
         return read_text(path, symbol, reading, check)
     raise InputError("file", str(path), "must be .csv, .txt, .tsv (or .gz of it), .parquet, .dbn or .dbn.zst",
                      "rename it by what it holds")  # fmt: skip
+
+
+def _dbn_bars(path: "Path | str", reading: Reading) -> dict[str, Bars]:
+    "The bars of a DBN file, or those its trades make."
+    try:
+        return read_dbn(path)
+    except DataError as error:
+        if error.subject != "schema" or error.value not in WITH_TRADES:
+            raise
+    return read_trades(path, reading.timeframe or "1s")
 
 
 def _only(found: Mapping[str, Bars], symbol: str, path: "Path | str") -> Bars:

@@ -206,7 +206,7 @@ class Judge:
         "Another contract begins: its level is its own."
         self._level, self._doubted, self._times = None, None, 0
 
-    def judge(self, start: int, open: float, high: float, low: float, close: float, volume: int) -> Verdict | None:
+    def judge(self, open: float, high: float, low: float, close: float, volume: int) -> Verdict | None:
         "None for a bar that can be."
         prices = (open, high, low, close)
         value = f"open={open!r} high={high!r} low={low!r} close={close!r} volume={volume}"
