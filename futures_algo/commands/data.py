@@ -84,7 +84,9 @@ def _show_preview(found: dict[str, Any]) -> None:
 
     for note in found["notes"]:
         typer.echo(f"  {note}")
-    typer.echo(f"{'start UTC':<21}{'in Chicago':<25}" + "".join(f"{name:>12}" for name in (*_PRICES, "volume", "contract")))
+    typer.echo(
+        f"{'start UTC':<21}{'in Chicago':<25}" + "".join(f"{name:>12}" for name in (*_PRICES, "volume", "contract"))
+    )
     for row in found["first"]:
         cells = "".join(f"{row[name]!s:>12}" for name in (*_PRICES, "volume", "contract"))
         typer.echo(f"{row['start']:<21}{row['exchange']:<25}{cells}")
@@ -134,7 +136,9 @@ def _show_import(file: Path, found: dict[str, Any]) -> None:
             " validate-data"
         )
     if rolled := found["faults"].get("roll"):
-        typer.echo(f"{rolled:,} steps look like a vendor's roll: --rolls split names the contracts, --rolls adjust joins them")
+        typer.echo(
+            f"{rolled:,} steps look like a vendor's roll: --rolls split names the contracts, --rolls adjust joins them"
+        )
 
 
 @app.command("validate-data")
@@ -241,7 +245,11 @@ def _take_calendar(file: Path, as_json: bool) -> None:
 
     kept, rows = take_calendar(file)
     found = {"calendar": str(kept), "rows": rows, "until": reviewed_until().isoformat()}
-    finish(found, as_json, lambda document: typer.echo(f"{rows:,} sessions taken, kept in {kept}; known to {found['until']}"))
+    finish(
+        found,
+        as_json,
+        lambda document: typer.echo(f"{rows:,} sessions taken, kept in {kept}; known to {found['until']}"),
+    )
 
 
 @app.command()

@@ -38,7 +38,11 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="futures-algo-demo-") as temporary:
         home = folder or Path(temporary)
         home.mkdir(parents=True, exist_ok=True)
-        recording = recorded(all_of(data, reading_of(read, tz=tz)), Path(temporary)) if data else generated(Path(temporary), seed)
+        recording = (
+            recorded(all_of(data, reading_of(read, tz=tz)), Path(temporary))
+            if data
+            else generated(Path(temporary), seed)
+        )
         stays = not headless and not json and sys.stdin.isatty()
         player = Demo(recording, home, config, speed or math.inf, headless)
         with demo_progress(recording.count, quiet=json) as player.on_progress:

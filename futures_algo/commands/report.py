@@ -37,7 +37,9 @@ def report(
     from futures_algo.config.loading import read_config
     from futures_algo.report.report import session_report
 
-    found = session_report(journal, _recorded(data, tz, read), read_config(config) if config else None, session=session, late_s=late)
+    found = session_report(
+        journal, _recorded(data, tz, read), read_config(config) if config else None, session=session, late_s=late
+    )
     if html:
         html.write_text(found.html(), encoding="utf-8")
 

@@ -82,4 +82,6 @@ def calendar_warning(today: dt.date) -> str:
     left = (last - today).days
     if left >= WARN_DAYS:
         return ""
-    return f"the calendar was reviewed until {last} ({left} days from now): take a newer one with sessions --update FILE"
+    return (
+        f"the calendar was reviewed until {last} ({left} days from now): take a newer one with sessions --update FILE"
+    )

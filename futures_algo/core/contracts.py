@@ -96,9 +96,13 @@ def product_of(row: Mapping[str, Any], path: str = "") -> Product:
         if name not in Product._fields:
             raise InputError("product", name, "must be a known value", did_you_mean(name, Product._fields), path)
     if not re.fullmatch(r"[A-Z0-9]{1,3}", given["root"]):
-        raise InputError("root", given["root"], "must be up to three capital letters or digits", "as the exchange writes it", path)
+        raise InputError(
+            "root", given["root"], "must be up to three capital letters or digits", "as the exchange writes it", path
+        )
     if given["calendar"].partition(".")[0] not in CALENDARS:
-        raise InputError("calendar", given["calendar"], "must be a known one", did_you_mean(given["calendar"], CALENDARS), path)
+        raise InputError(
+            "calendar", given["calendar"], "must be a known one", did_you_mean(given["calendar"], CALENDARS), path
+        )
     if not given["months"] or set(given["months"]) - set(MONTH_CODES):
         raise InputError("months", given["months"], f"must be letters of {MONTH_CODES}, in order", "write HMUZ", path)
     numbers = {name: _positive(given[name], name, path) for name in ("tick_size", "point_value")}

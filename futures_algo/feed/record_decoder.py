@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from futures_algo.core.contracts import product
 from futures_algo.core.dbn import PRICE_SCALE, SCHEMA_STEP
@@ -31,6 +31,17 @@ class Demand(NamedTuple):
     # more
     action: str
     reason: str
+
+
+class _PerSymbol(dict):
+    "What is made for a symbol when it is first met: symbols may join a running feed."
+
+    def __init__(self, make: Callable[[str], Any]):
+        self._make = make
+
+    def __missing__(self, symbol: str) -> Any:
+        self[symbol] = self._make(symbol)
+        return self[symbol]
 
 
 class Intake:
@@ -63,8 +74,8 @@ class Intake:
         self._out: deque[FeedEvent] = deque()  # events ready for the consumer
         self.state, self.reason, self._flow = "down", "not connected yet", "live"
         self.bars = self.duplicates = self.quarantined = 0
-        self._judges = {symbol: Judge(product(symbol)) for symbol in symbols}
-        self._watches = {symbol: CalendarWatch(symbol) for symbol in symbols}
+        self._judges = _PerSymbol(lambda symbol: Judge(product(symbol)))
+        self._watches = _PerSymbol(CalendarWatch)
         self._everything = self._fresh = False  # ask for all the gateway keeps; data came since somebody looked
         self.readers = self._readers()
 

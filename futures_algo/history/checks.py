@@ -34,7 +34,10 @@ class Gap(NamedTuple):
 
 RULES = {  # kind -> (rule, remedy)
     "order": ("must be later than every row before it", "sort the rows by time"),
-    "duplicate": ("must be the only row of its time", "find out which of the rows is right; --dedupe exact keeps one of rows that are equal"),
+    "duplicate": (
+        "must be the only row of its time",
+        "find out which of the rows is right; --dedupe exact keeps one of rows that are equal",
+    ),
     "nan": ("must be a number", "complete the row or leave it out"),
     "ohlc": ("must have low <= open, close <= high", "fetch the row again from another source"),
     "volume": ("must be 0 or more contracts", "fetch the row again"),

@@ -53,7 +53,9 @@ def find_columns(
         if ours not in found and header:
             claims = [at for at, name in enumerate(names) if plain(name) in aliases and at not in taken]
             if len(claims) > 1 and ours in _SETTLED:
-                claims = sorted(claims, key=lambda at: aliases.index(plain(names[at])))[:1] if ours == "time" else claims
+                claims = (
+                    sorted(claims, key=lambda at: aliases.index(plain(names[at])))[:1] if ours == "time" else claims
+                )
             if len(claims) > 1 and ours not in ("date", "clock"):
                 _refuse_claims(ours, [names[at] for at in claims], path)
             if claims:

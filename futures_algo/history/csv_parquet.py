@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 
 from futures_algo.core.types import Bars, DataError
 from futures_algo.history.checks import refuse_faults
@@ -13,7 +12,19 @@ from futures_algo.history.detect import Layout, layout_of
 from futures_algo.history.formats import Reading
 from futures_algo.history.table import Table, bars_of_table
 
-TEXT_ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2", ".txt", ".txt.gz", ".tsv", ".tsv.gz", ".dat", ".asc", ".scid.txt")
+TEXT_ENDINGS = (
+    ".csv",
+    ".csv.gz",
+    ".csv.zst",
+    ".csv.bz2",
+    ".txt",
+    ".txt.gz",
+    ".tsv",
+    ".tsv.gz",
+    ".dat",
+    ".asc",
+    ".scid.txt",
+)
 
 
 class Read(NamedTuple):
@@ -116,7 +127,9 @@ def _load(path: "Path | str", layout: Layout, wanted: Any, rows: int | None = No
     except (pa.ArrowInvalid, UnicodeDecodeError, StopIteration, OSError) as error:
         text = str(error).strip().replace("\n", " ")[:300] or "it holds no rows"
         remedy = "name its encoding with --encoding" if "UTF" in text or "codec" in text else "correct the row it names"
-        raise DataError("file", Path(path).name, f"must be rows of {layout.cells} cells: {text}", remedy, str(path)) from None
+        raise DataError(
+            "file", Path(path).name, f"must be rows of {layout.cells} cells: {text}", remedy, str(path)
+        ) from None
     return {at: table.column(str(at)) for at in wanted}
 
 
@@ -129,7 +142,9 @@ def _spaced(path: "Path | str", layout: Layout, keep: list[str]) -> dict[int, An
     rows = [line.split() for line in lines if line.strip()]
     for row, cells in enumerate(rows):
         if len(cells) != layout.cells:
-            raise DataError("row", " ".join(cells)[:80], f"must have {layout.cells} cells", "correct the row", f"{path}: row {row}")
+            raise DataError(
+                "row", " ".join(cells)[:80], f"must have {layout.cells} cells", "correct the row", f"{path}: row {row}"
+            )
     return {int(at): pa.chunked_array([[cells[int(at)] for cells in rows]], pa.string()) for at in keep}
 
 
@@ -148,7 +163,9 @@ def read_arrow(path: "Path | str", symbol: str, reading: Reading, check: bool = 
     kept = frame.attrs.get("futures_algo") or _kept_facts(path)
     symbol = symbol or kept.get("symbol", "")
     if not symbol:
-        raise DataError("symbol", "none", "must be given for a file that does not name one", "write NQ.c.0=FILE", str(path))
+        raise DataError(
+            "symbol", "none", "must be given for a file that does not name one", "write NQ.c.0=FILE", str(path)
+        )
     if kept and reading.timeframe is None:
         reading = Reading.of(reading, timeframe=kept["timeframe"], stamp=reading.stamp or "start")
     return _of_frame(frame, symbol, reading, check, str(path))

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +53,9 @@ def layout_of(path: "Path | str", reading: Reading) -> Layout:
         raise DataError("file", Path(path).name, "must hold rows of bars", "it is empty", str(path))
     lead, told = _lead(lines)
     sep, reason = _separator(lines[lead:], reading, told, path)
-    rows = [(number, row) for number, row in enumerate(_split(lines, sep)) if number >= lead and any(map(str.strip, row))]
+    rows = [
+        (number, row) for number, row in enumerate(_split(lines, sep)) if number >= lead and any(map(str.strip, row))
+    ]
     return _with_columns(rows, lines, sep, encoding, reading, [*why, reason], path)  # fmt: skip
 
 
@@ -76,7 +79,9 @@ def _encoding(sample: bytes, reading: Reading, path: "Path | str") -> tuple[str,
         try:
             codecs.lookup(reading.encoding)
         except LookupError:
-            raise InputError("encoding", reading.encoding, "must be a known one", "such as utf-8, utf-16, cp1252") from None
+            raise InputError(
+                "encoding", reading.encoding, "must be a known one", "such as utf-8, utf-16, cp1252"
+            ) from None
         return reading.encoding, []
     for mark, name in _BOMS:
         if sample.startswith(mark):
@@ -114,7 +119,7 @@ def _lead(lines: Sequence[str]) -> tuple[int, str]:
 
 def _split(lines: Sequence[str], sep: str) -> list[list[str]]:
     if sep == " ":
-        return [line.split() for line in lines]
+        return [line.strip().split(" ") if "\t" in line else re.split(" +", line.strip()) for line in lines]
     return [next(csv.reader([line], delimiter=sep), []) for line in lines]
 
 
@@ -144,13 +149,12 @@ def _separator(lines: Sequence[str], reading: Reading, told: str, path: "Path | 
 def _fits(rows: list[list[str]]) -> bool:
     "Whether every row has as many cells as the others, and the last ones are a time and numbers."
     rows = [row for row in rows if any(map(str.strip, row))]
-    widths = {len(row) for row in rows[1:]} or {len(rows[0])}
-    if len(widths) > 2 or min(widths) < 5:
-        return False
     body = rows[1:] or rows
-    width = len(body[-1])
-    odd_first = len(rows[0]) not in (width, width - 1) and len(rows) > 1
-    return not odd_first and all(_is_data(row) for row in body[:20] if len(row) == width)
+    widths = Counter(len(row) for row in body)
+    width, count = widths.most_common(1)[0]
+    if width < 5 or count < 0.6 * len(body) or (len(rows) > 1 and len(rows[0]) not in (width, width - 1)):
+        return False
+    return all(_is_data(row) for row in body[:20] if len(row) == width)
 
 
 def _is_data(row: Sequence[str]) -> bool:

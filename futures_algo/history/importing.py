@@ -1,6 +1,5 @@
 """Any vendor's bars as one file of ours, DBN or Parquet, with the contract behind every row."""
 
-
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from futures_algo.history.formats import Reading
 from futures_algo.history.table import WITHOUT_VOLUME
 from futures_algo.history.trades import WITH_TRADES, read_trades
 from futures_algo.history.vendor_rolls import with_rolls
+
 
 def name_contracts(
     bars: Bars,
@@ -191,7 +191,9 @@ def _imported(report: Report, bars: Bars, out: "Path | str", source: str, notes:
     steps = {step: schema for schema, step in SCHEMA_STEP.items()}
     is_dbn = _kind_of(out) == "dbn"
     moment = lambda when: f"{np.datetime64(int(when), 'ns').astype('M8[s]')}Z"
-    counts = {kind: count for kind, count in report.counts.items() if kind != "no_volume" or WITHOUT_VOLUME not in notes}
+    counts = {
+        kind: count for kind, count in report.counts.items() if kind != "no_volume" or WITHOUT_VOLUME not in notes
+    }
     return Imported(
         str(out),
         bars.symbol,

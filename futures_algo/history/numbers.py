@@ -48,7 +48,9 @@ def _marked(column: Any) -> list[str]:
     import pyarrow.compute as pc
 
     odd = pc.filter(column, pc.match_substring_regex(column, rf"[,'’{_SPACES}]"))
-    return [text for text in pc.unique(pc.utf8_trim_whitespace(odd)).to_pylist() if re.search(rf"\d[,'’{_SPACES}]\d", text)]
+    return [
+        text for text in pc.unique(pc.utf8_trim_whitespace(odd)).to_pylist() if re.search(rf"\d[,'’{_SPACES}]\d", text)
+    ]
 
 
 def _candidates(texts: list[str], item: Product) -> list[Style]:
@@ -89,7 +91,9 @@ def _style_of_points(columns: list[Any], item: Product, path: str) -> Style:
         return PLAIN
     grouped = all(pc.all(pc.match_substring_regex(column, _GROUPS % (r"\.", ""))).as_py() for column in columns)
     text = columns[0][0].as_py()
-    zeros = all(pc.all(pc.ends_with(column, "000" if decimals_of(item.tick_size) == 0 else "0")).as_py() for column in columns)
+    zeros = all(
+        pc.all(pc.ends_with(column, "000" if decimals_of(item.tick_size) == 0 else "0")).as_py() for column in columns
+    )
     if not grouped or (zeros and text.count(".") == 1):
         return PLAIN
     if text.count(".") > 1:

@@ -155,7 +155,9 @@ def _walk(
         here = edge(run, near)
         ahead = runs[at + 1] if at + 1 < len(runs) else None
         continues = abs(here - level) <= float(np.maximum(_allowed(np.array(level), limit), limit.points))
-        returns = ahead is None or abs(edge(ahead, near) - level) < abs(here - level) / 2 or _is_power_of_ten(here, level)
+        returns = (
+            ahead is None or abs(edge(ahead, near) - level) < abs(here - level) / 2 or _is_power_of_ten(here, level)
+        )
         last = ahead is None and not _is_power_of_ten(here, level) and run[1] - run[0] > 3
         if continues or run[1] - run[0] > most or not returns or last:
             level = edge(run, far)

@@ -91,7 +91,7 @@ def _halves(texts: Any) -> tuple[Any, Any | None]:
         if pc.all(pc.match_substring_regex(pc.unique(dates), r"^[^T:]*$")).as_py():
             rests = pc.utf8_trim(pc.utf8_trim_whitespace(rests), "T")
             return dates, rests if lengths["max"] > at else None
-    halves = pc.extract_regex(texts, r"^(?P<date>[^:]*?)(?P<rest>[T ,]+\d{1,2}(:.*)|[T ]\d{4,6}|)$")
+    halves = pc.extract_regex(texts, r"^(?P<date>[^:]*?)(?P<rest>[T ,]+\d{1,2}(?::.*)|[T ]\d{4,6}|)$")
     dates, rests = (pc.struct_field(halves, [name]) for name in ("date", "rest"))
     dates = pc.if_else(pc.is_null(dates), texts, dates)
     rests = pc.fill_null(pc.utf8_trim_whitespace(pc.utf8_trim(rests, "T ,")), "")
@@ -124,7 +124,7 @@ def _days(dates: Any, rests: Any | None, clock: Clock) -> tuple[np.ndarray, str]
     names = [name for name in read[0] if all(name in one for one in read)] if read else []
     if read and not names:
         _refuse_dates(texts, read, clock)
-    chosen, note = _chosen(names, [text for text in texts], read, codes, clock)
+    chosen, note = _chosen(names, texts, read, codes, clock)
     return np.array([one[chosen] for one in read], np.int64)[codes], note
 
 
@@ -304,7 +304,9 @@ def localized(local: np.ndarray, clock: Clock) -> np.ndarray:
     try:
         stamps = pd.DatetimeIndex(local.view("M8[ns]")).tz_localize(clock.tz)
     except (ZoneInfoNotFoundError, KeyError, TypeError):
-        raise InputError("tz", clock.tz, "must be a zone of the tz database", "write it as 'America/New_York'") from None
+        raise InputError(
+            "tz", clock.tz, "must be a zone of the tz database", "write it as 'America/New_York'"
+        ) from None
     except ValueError as error:
         raise DataError("time", str(error).splitlines()[0], f"must mean one moment in {clock.tz}",
                         "export the data in UTC", clock.path) from None  # fmt: skip
@@ -377,4 +379,3 @@ def _serial(days: np.ndarray, texts: Any, clock: Clock) -> Moments:
 def shown(nanos: int) -> str:
     "A moment for a message."
     return f"{np.datetime64(int(nanos), 'ns').astype('M8[s]')}Z"
-

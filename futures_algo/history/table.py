@@ -76,7 +76,9 @@ def _of_symbol(table: Table, symbol: str, path: str) -> tuple[Table, list[str]]:
         raise DataError("symbol column", ", ".join(kinds[:8]), f"must hold {symbol}, or one symbol only",
                         "name one of them, or leave its column out with --columns", path)  # fmt: skip
     if kinds and not _same_product(kinds[0], symbol):
-        raise DataError("symbol column", kinds[0], f"must be of {root_of(symbol)}'s product", f"ask for {kinds[0]}", path)
+        raise DataError(
+            "symbol column", kinds[0], f"must be of {root_of(symbol)}'s product", f"ask for {kinds[0]}", path
+        )
     return Table(columns, names, table.texts), [f"the file calls it {kinds[0]}"] if kinds and kinds[0] != symbol else []
 
 
@@ -141,7 +143,9 @@ def _typed(column: Any, clock: Clock) -> Moments:
     if column.dtype.kind == "i":
         return read_moments(_texts(column), None, clock) if len(column) else Moments(np.empty(0, np.int64), "")
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return Moments(column.dt.tz_convert("UTC").dt.as_unit("ns").to_numpy("M8[ns]").astype(np.int64), "times with their zone")
+        return Moments(
+            column.dt.tz_convert("UTC").dt.as_unit("ns").to_numpy("M8[ns]").astype(np.int64), "times with their zone"
+        )
     local = column.dt.as_unit("ns").to_numpy("M8[ns]").astype(np.int64)
     return Moments(localized(local, clock), f"times on the clock of {clock.tz}")
 
@@ -156,7 +160,9 @@ def _texts(column: Any) -> Any:
         return pa.chunked_array([pa.array(column.dt.strftime("%Y-%m-%dT%H:%M:%S.%f%z"), pa.string())])
     if column.dtype.kind == "f":
         column = column.map("{:f}".format)
-    return pa.chunked_array([pa.array([None if one is None or one != one else str(one) for one in column], pa.string())])
+    return pa.chunked_array(
+        [pa.array([None if one is None or one != one else str(one) for one in column], pa.string())]
+    )
 
 
 def _in_order(columns: list[np.ndarray], reading: Reading, path: str) -> tuple[list[np.ndarray], str]:
@@ -264,7 +270,9 @@ def _typed_numbers(table: Table, ours: str, path: str) -> np.ndarray:
     numbers = pd.to_numeric(column, errors="coerce")
     odd = np.flatnonzero(numbers.isna() & column.notna())
     if len(odd):
-        raise DataError(table.name(ours), column.iloc[odd[0]], "must be a number", "correct the cell", f"{path}: row {odd[0]}")
+        raise DataError(
+            table.name(ours), column.iloc[odd[0]], "must be a number", "correct the cell", f"{path}: row {odd[0]}"
+        )
     return numbers.to_numpy(np.float64)
 
 
@@ -275,7 +283,9 @@ def _volume(table: Table, style: Style, path: str) -> tuple[np.ndarray, str]:
     if not parts:
         return np.zeros(count, np.int64), WITHOUT_VOLUME
     if parts == ["up"] or parts == ["down"]:
-        raise DataError("volume", table.name(parts[0]), "must come with its other half", "name the columns with --columns", path)
+        raise DataError(
+            "volume", table.name(parts[0]), "must come with its other half", "name the columns with --columns", path
+        )
     values = [_volume_numbers(table, name, style, path) for name in parts]
     whole = [_whole(numbers, table.name(name), path) for name, numbers in zip(parts, values)]
     return sum(whole[1:], whole[0]), "volume is up and down together" if len(parts) > 1 else ""
@@ -308,7 +318,9 @@ def _on_grid(prices: list[np.ndarray], item: Product) -> tuple[list[np.ndarray],
     if grid is None:
         return prices, _coarse(prices, item.tick_size)
     moved = int((grid != whole).sum())
-    return list(np.split(grid, 4)), f"{moved:,} prices rounded by their vendor put back on the tick grid of {item.tick_size}"
+    return list(
+        np.split(grid, 4)
+    ), f"{moved:,} prices rounded by their vendor put back on the tick grid of {item.tick_size}"
 
 
 def _coarse(prices: list[np.ndarray], tick: float) -> str:
@@ -319,7 +331,10 @@ def _coarse(prices: list[np.ndarray], tick: float) -> str:
     if any((np.abs(column - np.round(column, decimals)) > 1e-9 * np.maximum(1, np.abs(column))).any() or
            np.abs(column - np.round(column, decimals)).max(initial=0.0) > tick / 4 for column in prices):  # fmt: skip
         return ""
-    return f"no price uses the last of the {decimals + 1} decimals of the tick {tick:.10f}".rstrip("0") + ": they may be rounded"
+    return (
+        f"no price uses the last of the {decimals + 1} decimals of the tick {tick:.10f}".rstrip("0")
+        + ": they may be rounded"
+    )
 
 
 def _any_off(prices: list[np.ndarray], tick: float) -> bool:

@@ -87,9 +87,13 @@ def trades_of(path: "Path | str") -> dict[str, Trades]:
             "file", str(path), f"must be a file that can be read ({error.strerror})", "check the path"
         ) from None
     if str(store.schema) not in WITH_TRADES:
-        raise DataError("schema", str(store.schema), f"must be one of {', '.join(WITH_TRADES)}", "read_dbn reads bars", str(path))
+        raise DataError(
+            "schema", str(store.schema), f"must be one of {', '.join(WITH_TRADES)}", "read_dbn reads bars", str(path)
+        )
     records = store.to_ndarray()
-    records = records[records["action"] == b"T"]  # the fills (F) of an order book are the same trades seen by the other side
+    records = records[
+        records["action"] == b"T"
+    ]  # the fills (F) of an order book are the same trades seen by the other side
     found = {}
     for name, intervals in store.mappings.items():
         own = records[np.isin(records["instrument_id"], [int(interval["symbol"]) for interval in intervals])]
@@ -102,7 +106,9 @@ def trades_of(path: "Path | str") -> dict[str, Trades]:
 def _refuse_undefined(prices: np.ndarray, name: str, path: "Path | str") -> None:
     odd = np.flatnonzero(prices == 2**63 - 1)
     if len(odd):
-        raise DataError(f"{name} price", "undefined", "must be there in a trade", "fetch the range again", f"{path}: trade {odd[0]}")
+        raise DataError(
+            f"{name} price", "undefined", "must be there in a trade", "fetch the range again", f"{path}: trade {odd[0]}"
+        )
 
 
 def read_trades(
@@ -116,7 +122,9 @@ def read_trades(
     for name, trades in trades_of(path).items():
         renamed = (symbols or {}).get(name, name)
         contract = "" if "." in name else name
-        found[renamed] = bars_from_trades(trades.times, trades.prices, trades.sizes, renamed, timeframe, contract=contract)
+        found[renamed] = bars_from_trades(
+            trades.times, trades.prices, trades.sizes, renamed, timeframe, contract=contract
+        )
     return found
 
 

@@ -50,7 +50,9 @@ def _after_expiry(bars: Bars) -> _Found:
             if contract := _contract(name or (bars.symbol if "." not in bars.symbol else ""), near):
                 ends[code] = contract.code, _end_of(contract)
                 late |= (bars.contract == code) & (bars.start >= ends[code][1])
-    said = lambda row: f"{_text(bars.start[row])}, and {ends[int(bars.contract[row])][0]} ended {_text(ends[int(bars.contract[row])][1])}"
+    said = lambda row: (
+        f"{_text(bars.start[row])}, and {ends[int(bars.contract[row])][0]} ended {_text(ends[int(bars.contract[row])][1])}"
+    )
     return np.flatnonzero(late), said
 
 

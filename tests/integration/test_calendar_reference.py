@@ -37,7 +37,9 @@ def found(table) -> dict[str, dict[dt.date, tuple[str, str]]]:
 
 @pytest.fixture(scope="session")
 def recorded(shared_data) -> dict[str, Bars]:
-    return {root: read_parquet(shared_data / f"bars_5m/{root}_5m.parquet", f"{root}.v.0", tz="UTC") for root in RECORDED}
+    return {
+        root: read_parquet(shared_data / f"bars_5m/{root}_5m.parquet", f"{root}.v.0", tz="UTC") for root in RECORDED
+    }
 
 
 def listed() -> list[dict]:
