@@ -332,10 +332,10 @@ class Engine:
 
     def _on_feed_alarm(self, event: FeedAlarm) -> None:
         "A bar that cannot be, or one that contradicts the calendar: journaled and alarmed; no strategy sees it as a bar."
-        found = {"bar": list(event.bar[2:9])} if event.bar else {}
-        self.journal.add_event(
-            self.clock.now(), "alarm", "feed", event.symbol, event.text, kind=event.kind, at=event.at, **found
-        )
+        found = {"price_kind": event.kind, "data_time": event.at}
+        if event.bar:
+            found["bar"] = list(event.bar[2:9])
+        self.journal.add_event(self.clock.now(), "alarm", "feed", event.symbol, event.text, **found)
 
     def latest(self, symbol: str) -> tuple[str, float]:
         "Contract and last close of a symbol."

@@ -10,13 +10,14 @@ import numpy as np
 from futures_algo.core.contracts import Contract, Product
 from futures_algo.core.expiry import expiry, front_contract, last_day
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import DAY, HOUR, Bars, InputError, did_you_mean
+from futures_algo.core.types import DAY, HOUR, MINUTE, Bars, InputError, did_you_mean
 
 _Found = tuple[np.ndarray, Callable[[int], Any]]
 ROLLS = ("split", "adjust")  # what --rolls does with a roll that was found
 _WINDOW = {"equity": 16, "fx": 16, "rates": 40, "metals": 45, "grains": 40, "livestock": 40, "energy": 31, "crypto": 16}
 _SHARE = 0.0025  # of the price: smaller steps are no spread worth a word
 _TIMES = 15  # a step is a roll's when it is so many times what the series steps elsewhere at its 99th percentile
+_TOGETHER = 30 * MINUTE  # rows further apart may differ by what the market did meanwhile, which no rule can tell from a roll
 _STAYS = 12  # bars that the new level must hold
 
 
@@ -82,7 +83,7 @@ def find_steps(bars: Bars, item: Product) -> list[Step]:
     if len(bars) < 6 or bars.timeframe.nanos >= DAY:
         return []
     step = bars.open[1:] - bars.close[:-1]
-    same = (bars.contract[1:] == bars.contract[:-1]) & (bars.start[1:] - bars.end[:-1] <= 3 * HOUR)
+    same = (bars.contract[1:] == bars.contract[:-1]) & (bars.start[1:] - bars.end[:-1] <= _TOGETHER)
     finite = np.isfinite(step) & np.isfinite(bars.close[:-1])
     usual = np.abs(step[same & finite])
     if not len(usual):
