@@ -134,15 +134,20 @@ class Report:
 
 
 _PRICES = ("open", "high", "low", "close")
+_BLOCK = 1 << 17  # rows looked at together, so that long series take little memory
 _Found = tuple[np.ndarray, Callable[[int], Any]]  # rows, and what stands in one
 
 
 def _disorder(bars: Bars) -> _Found:
+    if (bars.start[1:] >= bars.start[:-1]).all():
+        return np.empty(0, np.int64), lambda row: ""
     latest = np.maximum.accumulate(bars.start)
     return np.flatnonzero(bars.start[1:] < latest[:-1]) + 1, lambda row: _stamp(bars.start[row])
 
 
 def _duplicates(bars: Bars) -> _Found:
+    if (bars.start[1:] > bars.start[:-1]).all():
+        return np.empty(0, np.int64), lambda row: ""
     order = np.argsort(bars.start, kind="stable")
     again = bars.start[order][1:] == bars.start[order][:-1]
     return np.sort(order[1:][again]), lambda row: _stamp(bars.start[row])
@@ -171,8 +176,9 @@ def _negative_volume(bars: Bars) -> _Found:
 def _off_grid(bars: Bars, tick_size: float) -> _Found:
     off = np.zeros(len(bars), bool)
     for name in _PRICES:
-        ticks = getattr(bars, name) / tick_size
-        off |= np.abs(ticks - np.round(ticks)) > 1e-6
+        for begin in range(0, len(bars), _BLOCK):
+            ticks = getattr(bars, name)[begin : begin + _BLOCK] / tick_size
+            off[begin : begin + _BLOCK] |= np.abs(ticks - np.round(ticks)) > 1e-6
     return np.flatnonzero(off), lambda row: _row_prices(bars, row)
 
 

@@ -1,13 +1,13 @@
 """Bars out of CSV and Parquet files, whatever their vendor calls things."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 
 from futures_algo.core.types import Bars, DataError
 from futures_algo.history.checks import refuse_faults
-from futures_algo.history.columns import find_columns, positions
+from futures_algo.history.columns import PRICES, find_columns, positions
 from futures_algo.history.detect import Layout, layout_of
 from futures_algo.history.formats import Reading
 from futures_algo.history.table import Table, bars_of_table
@@ -84,9 +84,35 @@ def read_text(path: "Path | str", symbol: str, reading: Reading, check: bool = T
     if "time" in where and "date" in given:
         given.pop("date"), given.pop("clock", None)
     found = find_columns(layout.names, given, layout.format, layout.header, str(path))
-    columns = _load(path, layout, sorted(set(found.values())))
-    table = Table({ours: columns[at] for ours, at in found.items()}, [layout.names[at] for at in found.values()], True)
+    table = Table(_columns(path, layout, found, reading), [layout.names[at] for at in found.values()], True)
     return _finish(table, symbol, reading, layout, check, str(path))
+
+
+def _columns(path: "Path | str", layout: Layout, found: Mapping[str, int], reading: Reading) -> dict[str, Any]:
+    "Columns by our names: plain numbers as such, which saves their texts, all others as they are written."
+    wanted = sorted(set(found.values()))
+    plain = {found[name] for name in (*PRICES, "volume") if name in found} if _is_plain(reading, layout) else set()
+    try:
+        columns = _load(path, layout, wanted, numbers=plain)
+        if plain and _could_be_grouped(columns[found["open"]]):
+            columns = _load(path, layout, wanted)
+    except DataError:
+        if not plain:
+            raise
+        columns = _load(path, layout, wanted)
+    return {ours: columns.pop(at) if list(found.values()).count(at) == 1 else columns[at] for ours, at in found.items()}
+
+
+def _is_plain(reading: Reading, layout: Layout) -> bool:
+    return not (reading.decimal or reading.thousands or layout.sep == " ")
+
+
+def _could_be_grouped(opens: Any) -> bool:
+    "Only prices below 1000 can be thousands behind a point; their texts are looked at."
+    import pyarrow.compute as pc
+
+    highest = pc.max(opens).as_py()
+    return highest is None or not highest >= 1000
 
 
 def _finish(table: Table, symbol: str, reading: Reading, layout: Layout | None, check: bool, path: str) -> Read:
@@ -101,18 +127,23 @@ def _first_cells(path: "Path | str", layout: Layout) -> list[str]:
     return [columns[at][0].as_py() if len(columns[at]) else "" for at in range(layout.cells)]
 
 
-def _load(path: "Path | str", layout: Layout, wanted: Any, rows: int | None = None) -> dict[int, Any]:
-    "Columns by position as Arrow texts."
+def _load(
+    path: "Path | str", layout: Layout, wanted: Any, rows: int | None = None, numbers: Collection[int] = ()
+) -> dict[int, Any]:
+    "Columns by position as Arrow texts, some as numbers."
     import pyarrow as pa
     from pyarrow import csv
 
     names = [str(at) for at in range(layout.cells)]
     keep = [str(at) for at in wanted]
     convert = csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), include_columns=keep, strings_can_be_null=False, null_values=[]
+        column_types={name: pa.float64() if int(name) in numbers else pa.string() for name in names},
+        include_columns=keep,
+        strings_can_be_null=False,
+        null_values=[],
     )
     read = csv.ReadOptions(
-        column_names=names, skip_rows=layout.skip, encoding=layout.encoding, use_threads=True, block_size=1 << 22
+        column_names=names, skip_rows=layout.skip, encoding=layout.encoding, use_threads=True, block_size=1 << 20
     )
     parse = csv.ParseOptions(delimiter=layout.sep)
     try:

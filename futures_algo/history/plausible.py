@@ -3,7 +3,8 @@
 The limits are far above what an exchange lets happen within one bar, so that a crash passes and a typing error does not.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,17 +69,21 @@ def limit_of(item: Product) -> Limit:
     return _OWN.get(item.root) or _LIMITS.get(item.calendar_group, Limit(0.25, 0.0, True))
 
 
+_BLOCK = 1 << 17  # rows looked at together, so that the checks of long series take little memory
+
+
 def implausible(bars: Bars, item: Product) -> dict[str, np.ndarray]:
     "Kind of IMPOSSIBLE -> rows of it; a row has one kind."
     limit = limit_of(item)
     if bars.timeframe.nanos >= DAY:
         limit = limit._replace(share=limit.share * 3, points=limit.points * 3)
-    undefined, placeholder = _senseless(bars, limit)
-    good = np.flatnonzero(~(undefined | placeholder))
-    scale, jump = _off_level(bars, good, limit)
-    spike = _spikes(bars, good[~np.isin(good, np.concatenate([scale, jump]))], limit) if len(scale) + len(jump) else (
-        _spikes(bars, good, limit)
-    )  # fmt: skip
+    undefined, placeholder = (
+        np.concatenate(found) for found in zip(*_blocks(bars, lambda part: _senseless(part, limit)))
+    )
+    wrong = undefined | placeholder
+    scale, jump = _off_level(bars, wrong, limit)
+    wrong[scale] = wrong[jump] = True
+    spike = _spikes_of(bars, wrong, limit)
     most = _BIGGEST_VOLUME * (100 if bars.timeframe.nanos > HOUR else 1)
     return {
         "undefined": np.flatnonzero(undefined),
@@ -88,6 +93,24 @@ def implausible(bars: Bars, item: Product) -> dict[str, np.ndarray]:
         "spike": spike,
         "volume_size": np.flatnonzero(bars.volume >= most),
     }
+
+
+def _blocks(bars: Bars, look: Callable[[Bars], Any]) -> Iterator[Any]:
+    "What a look at each block of rows gives; an empty series is one block."
+    for first in range(0, max(len(bars), 1), _BLOCK):
+        yield look(bars[first : first + _BLOCK])
+
+
+def _spikes_of(bars: Bars, wrong: np.ndarray, limit: Limit) -> np.ndarray:
+    "Spikes among the rows that are not wrong otherwise, each beside its nearest right neighbours."
+    if wrong.any():
+        return _spikes(bars, np.flatnonzero(~wrong), limit)
+    found = [np.empty(0, np.int64)]
+    for first in range(0, len(bars), _BLOCK):
+        begin, end = max(0, first - 1), min(len(bars), first + _BLOCK + 1)
+        rows = _spikes(bars[begin:end], np.arange(end - begin), limit) + begin
+        found.append(rows[(rows >= first) & (rows < first + _BLOCK)])
+    return np.concatenate(found)
 
 
 def _senseless(bars: Bars, limit: Limit) -> tuple[np.ndarray, np.ndarray]:
@@ -115,24 +138,34 @@ def _allowed(price: np.ndarray, limit: Limit) -> np.ndarray:
     return np.maximum(np.abs(price) * limit.share, limit.points)
 
 
-def _off_level(bars: Bars, rows: np.ndarray, limit: Limit) -> tuple[np.ndarray, np.ndarray]:
+def _off_level(bars: Bars, wrong: np.ndarray, limit: Limit) -> tuple[np.ndarray, np.ndarray]:
     "Runs of rows at a level that the series leaves and comes back from: those of a power of ten, and the others."
-    close = bars.close[rows]
-    finite = np.isfinite(close)
-    rows, close = rows[finite], close[finite]
+    right = np.isfinite(bars.close) & ~wrong
+    rows = None if right.all() else np.flatnonzero(right)
+    close = bars.close if rows is None else bars.close[rows]
     empty = np.empty(0, np.int64)
     if len(close) < 3:
         return empty, empty
-    step = np.abs(np.diff(close))
-    breaks = np.flatnonzero(step > np.minimum(_allowed(close[:-1], limit), _allowed(close[1:], limit))) + 1
+    breaks = _breaks(close, limit)
     if not len(breaks):
         return empty, empty
     runs = list(zip([0, *breaks.tolist()], [*breaks.tolist(), len(close)]))
     wrong = _wrong_runs(runs, close, limit)
     scale = [(a, b) for a, b, reference in wrong if _is_power_of_ten(close[a], reference)]
     jump = [(a, b) for a, b, reference in wrong if not _is_power_of_ten(close[a], reference)]
+    rows = np.arange(len(close)) if rows is None else rows
     spread = lambda found: rows[np.concatenate([np.arange(a, b) for a, b in found])] if found else empty
     return spread(scale), spread(jump)
+
+
+def _breaks(close: np.ndarray, limit: Limit) -> np.ndarray:
+    "Rows that leave the level of the row before."
+    found = [np.empty(0, np.int64)]
+    for first in range(1, len(close), _BLOCK):
+        part = close[first - 1 : first + _BLOCK]
+        step = np.abs(np.diff(part))
+        found.append(np.flatnonzero(step > np.minimum(_allowed(part[:-1], limit), _allowed(part[1:], limit))) + first)
+    return np.concatenate(found)
 
 
 def _wrong_runs(runs: list[tuple[int, int]], close: np.ndarray, limit: Limit) -> list[tuple[int, int, float]]:

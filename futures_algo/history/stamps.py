@@ -5,6 +5,7 @@ A date that can be two days is an error that shows both; so is an hour a clock s
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ _CLOCK = re.compile(
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})([.,](?P<part>\d{1,9}))?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?\s*(?P<zone>Z|z|UTC|GMT|[+-]\d{2}(:?\d{2}(:\d{2})?)?|[A-Za-z][A-Za-z/_]+)?"
 )
+_BLOCK = 1 << 17  # rows read together
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -49,55 +51,88 @@ def read_moments(first: Any, second: Any | None, clock: Clock) -> Moments:
     "Moments of a text column (Arrow, one chunk or more), or of a column of dates and one of times."
     import pyarrow.compute as pc
 
-    first = pc.utf8_trim_whitespace(first)
-    _refuse_missing(first, clock)
-    if second is None and len(first) and _NUMERIC.fullmatch(first[0].as_py()):
+    if second is None and _NUMERIC.fullmatch(str(first[0].as_py()).strip()):
+        first = pc.utf8_trim_whitespace(first)
+        _refuse_missing(first, clock)
         return _counted(first, clock)
-    if second is None:
-        dates, rests = _halves(first)
-    else:
-        dates, rests = first, pc.utf8_trim_whitespace(second)
-        _refuse_missing(rests, clock)
-        dates = _bare_dates(dates)
-    days, day_note = _days(dates, rests, clock)
-    return _joined(days, day_note, rests, clock)
+    dates, rests = Coded(), Coded()
+    for text, clock_text in _blocks(first, second, clock):
+        dates.add(text)
+        rests.add(clock_text)
+    days, note = _days(dates, clock)
+    return _joined(days, note, None if rests.texts == [""] else rests, clock)
 
 
-def _refuse_missing(texts: Any, clock: Clock) -> None:
+class Coded:
+    "A column as the index of each row's text among the different texts: few of dates, and of times of a day."
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._index: dict[str, int] = {}
+        self._parts: list[np.ndarray] = []
+
+    def add(self, column: Any) -> None:
+        "The next rows (Arrow texts)."
+        import pyarrow as pa
+
+        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        coded = whole.dictionary_encode()
+        codes = np.array(
+            [self._index.setdefault(text, len(self._index)) for text in coded.dictionary.to_pylist()], np.int32
+        )
+        self.texts = list(self._index)
+        self._parts.append(codes[coded.indices.to_numpy(zero_copy_only=False)])
+
+    @property
+    def codes(self) -> np.ndarray:
+        "int32[n]"
+        if len(self._parts) != 1:
+            self._parts = [np.concatenate(self._parts) if self._parts else np.empty(0, np.int32)]
+        return self._parts[0]
+
+
+def _blocks(first: Any, second: Any | None, clock: Clock) -> Iterator[tuple[Any, Any]]:
+    "Dates and what follows them, some rows at a time, so that no second copy of a long column is made."
+    import pyarrow.compute as pc
+
+    for begin in range(0, len(first), _BLOCK):
+        dates = pc.utf8_trim_whitespace(first.slice(begin, _BLOCK))
+        _refuse_missing(dates, clock, begin)
+        if second is None:
+            yield _halves(dates)
+            continue
+        rests = pc.utf8_trim_whitespace(second.slice(begin, _BLOCK))
+        _refuse_missing(rests, clock, begin)
+        yield _bare_dates(dates), rests
+
+
+def _refuse_missing(texts: Any, clock: Clock, begin: int = 0) -> None:
     import pyarrow.compute as pc
 
     empty = pc.or_kleene(pc.is_null(texts), pc.equal(pc.binary_length(texts), 0))
     if pc.any(empty).as_py():
         row = int(np.flatnonzero(empty.to_numpy(zero_copy_only=False))[0]) if not hasattr(empty, "chunks") else int(
             np.flatnonzero(empty.combine_chunks().to_numpy(zero_copy_only=False))[0])  # fmt: skip
-        raise DataError("time", "missing", "must be there in every row", "complete it", _row(clock, row))
+        raise DataError("time", "missing", "must be there in every row", "complete it", _row(clock, row + begin))
 
 
 def _row(clock: Clock, row: int) -> str:
     return f"{clock.path + ': ' if clock.path else ''}row {row}"
 
 
-def _halves(texts: Any) -> tuple[Any, Any | None]:
+def _halves(texts: Any) -> tuple[Any, Any]:
     "Dates and what follows them; by position where all rows are built as the first one."
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     lengths = pc.min_max(pc.binary_length(texts)).as_py()
-    at = _split_at(texts[0].as_py())
-    if at is None:
-        at = len(texts[0].as_py()) if lengths["min"] == lengths["max"] else -1
-    if lengths["min"] == lengths["max"] and at > 0:
+    at = _split_at(texts[0].as_py()) or len(texts[0].as_py())
+    if lengths["min"] == lengths["max"]:
         dates, rests = pc.utf8_slice_codeunits(texts, 0, at), pc.utf8_slice_codeunits(texts, at)
         if pc.all(pc.match_substring_regex(pc.unique(dates), r"^[^T:]*$")).as_py():
-            rests = pc.utf8_trim(pc.utf8_trim_whitespace(rests), "T")
-            return dates, rests if lengths["max"] > at else None
+            return dates, pc.utf8_trim(rests, "T ,")
     halves = pc.extract_regex(texts, r"^(?P<date>[^:]*?)(?P<rest>[T ,]+\d{1,2}(?::.*)|[T ]\d{4,6}|)$")
     dates, rests = (pc.struct_field(halves, [name]) for name in ("date", "rest"))
-    dates = pc.if_else(pc.is_null(dates), texts, dates)
-    rests = pc.fill_null(pc.utf8_trim_whitespace(pc.utf8_trim(rests, "T ,")), "")
-    if pc.all(pc.equal(rests, "")).as_py():
-        return dates, None
-    return dates, pa.chunked_array(rests.chunks) if hasattr(rests, "chunks") else rests
+    return pc.if_else(pc.is_null(dates), texts, dates), pc.fill_null(pc.utf8_trim(rests, "T ,"), "")
 
 
 def _split_at(text: str) -> int | None:
@@ -117,27 +152,15 @@ def _bare_dates(dates: Any) -> Any:
 # -- dates
 
 
-def _days(dates: Any, rests: Any | None, clock: Clock) -> tuple[np.ndarray, str]:
+def _days(dates: Coded, clock: Clock) -> tuple[np.ndarray, str]:
     "Days since 1970 of each row, and what was understood."
-    codes, texts = _codes(dates)
+    texts, codes = dates.texts, dates.codes
     read = [_date_readings(text, clock) for text in texts]
     names = [name for name in read[0] if all(name in one for one in read)] if read else []
     if read and not names:
         _refuse_dates(texts, read, clock)
     chosen, note = _chosen(names, texts, read, codes, clock)
     return np.array([one[chosen] for one in read], np.int64)[codes], note
-
-
-def _codes(column: Any) -> tuple[np.ndarray, list[str]]:
-    "Index of each row's text, and the different texts."
-    import pyarrow as pa
-
-    coded = column.dictionary_encode()
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.combine_chunks() if coded.num_chunks != 1 else coded.chunk(0)
-        if isinstance(coded, pa.ChunkedArray):
-            coded = coded.chunk(0)
-    return coded.indices.to_numpy(zero_copy_only=False), coded.dictionary.to_pylist()
 
 
 def _date_readings(text: str, clock: Clock) -> dict[str, int]:
@@ -228,24 +251,27 @@ def _day(number: int) -> str:
 # -- times of the day
 
 
-def _joined(days: np.ndarray, note: str, rests: Any | None, clock: Clock) -> Moments:
+def _joined(days: np.ndarray, note: str, rests: Coded | None, clock: Clock) -> Moments:
     "Days and clock times as moments."
     if rests is None:
         return Moments(days * DAY, f"{note}, without a time", True)
-    codes, texts = _codes(rests)
+    codes, texts = rests.codes, rests.texts
     digits = max((len(text) for text in texts if text.isdigit()), default=0)
     read = [_clock_time(text, digits, clock) for text in texts]
     for text, one in zip(texts, read):
         if one is None:
             raise DataError("time", text, "must be a time of the day, all rows in one form", "export it as 09:30:00",
                             f"{clock.path}: column {clock.subject}")  # fmt: skip
-    since = np.array([one[0] for one in read], np.int64)[codes]
-    local = days * DAY + since
+    local = days
+    local *= DAY
+    local += np.array([one[0] for one in read], np.int64)[codes]
     zoned = [one[1] is not None for one in read]
     if all(zoned) and read:
         offsets = np.array([one[1] for one in read], np.int64)
         kinds = "with their own offsets" if len(set(offsets.tolist())) > 1 or offsets[0] else "in UTC"
-        return Moments(local - offsets[codes], f"{note}, times {kinds}")
+        if offsets.any():
+            local -= offsets[codes]
+        return Moments(local, f"{note}, times {kinds}")
     if any(zoned):
         odd = int(np.flatnonzero(~np.array(zoned)[codes])[0])
         raise DataError("time", texts[codes[odd]], "must carry a zone as other rows do", "export all rows in one form",
@@ -325,8 +351,10 @@ def _counted(texts: Any, clock: Clock) -> Moments:
     if lengths["min"] == lengths["max"] and lengths["max"] in (8, 12, 14) and texts[0].as_py()[:2] in ("19", "20"):
         dates, rests = pc.utf8_slice_codeunits(texts, 0, 8), pc.utf8_slice_codeunits(texts, 8)
         if lengths["max"] == 8 or _date_readings(dates[0].as_py(), clock):
-            days, note = _days(dates, None, clock)
-            return _joined(days, note, rests if lengths["max"] > 8 else None, clock)
+            coded, more = Coded(), Coded()
+            coded.add(dates)
+            more.add(rests)
+            return _joined(*_days(coded, clock), more if lengths["max"] > 8 else None, clock)
     if pc.any(pc.match_substring_regex(texts, "[eE]")).as_py():
         raise DataError("time", texts[0].as_py(), "must be written in full: a spreadsheet cut its digits",
                         "export the column as a whole number", f"{clock.path}: column {clock.subject}")  # fmt: skip

@@ -15,6 +15,9 @@ WITHOUT_VOLUME = "without volume: the file has no such column, every bar has 0"
 _EXCHANGE_ZONES = {"NYMEX": "America/New_York", "COMEX": "America/New_York"}
 
 
+_BLOCK = 1 << 17  # rows looked at together
+
+
 class Table(NamedTuple):
     "Columns by our names."
 
@@ -34,8 +37,10 @@ def bars_of_table(
     item = product(symbol)
     table, notes = _of_symbol(table, symbol, path)
     moments = _moments(table, reading, format, item, path)
+    _give_back()
     prices, style = _prices(table, reading, item, path)
-    volume, volume_note = _volume(table, style, path)
+    volume, volume_note = _volume(table, style, len(moments.nanos), path)
+    _give_back()
     codes, names = _contract_codes(table, reading.contract, len(moments.nanos))
     columns = [moments.nanos, *prices, volume, codes]
     columns, order_note = _in_order(columns, reading, path)
@@ -44,12 +49,19 @@ def bars_of_table(
     stamp, stamp_note = _stamp(times, timeframe, symbol, reading, format, check, path)
     if moments.dates_only and timeframe.nanos < DAY:
         raise DataError("time", shown(times[0]), "must carry a time of the day", "name the column with --columns", path)
-    start = times - (timeframe.nanos if stamp == "close" else 0)
+    start = times - timeframe.nanos if stamp == "close" else times
     prices, snap_note = _on_grid(prices, item)
     bars = Bars(symbol, timeframe, start, start + timeframe.nanos, *prices, volume, codes, names)
     bars, dedupe_note = _deduplicated(bars, reading)
     told = [*notes, moments.note, style.note, order_note, stamp_note, volume_note, snap_note, dedupe_note]
     return bars, [note for note in told if note]
+
+
+def _give_back() -> None:
+    "Let the system have the memory of columns that are done with."
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 # -- whose rows
@@ -124,6 +136,7 @@ def _moments(table: Table, reading: Reading, format: str, item: Product, path: s
     if not table.texts and column.dtype.kind in "Mi":
         return _typed(column, clock)
     first, second = (_texts(table.columns.get(name)) for name in (ours, "clock"))
+    table.columns[ours] = None
     if not len(first):
         return Moments(np.empty(0, np.int64), "no rows")
     return read_moments(first, second, clock)
@@ -167,11 +180,12 @@ def _texts(column: Any) -> Any:
 
 def _in_order(columns: list[np.ndarray], reading: Reading, path: str) -> tuple[list[np.ndarray], str]:
     "Newest first turned round when asked; said otherwise."
-    steps = np.diff(columns[0])
-    backwards = len(steps) > 0 and bool((steps <= 0).all()) and bool((steps < 0).any())
+    times = columns[0]
+    backwards = len(times) > 1 and bool((times[1:] <= times[:-1]).all()) and bool(times[-1] < times[0])
     if reading.newest_first:
-        if len(steps) and not backwards:
-            row = int(np.flatnonzero(steps > 0)[0]) + 1 if (steps > 0).any() else 1
+        if len(times) > 1 and not backwards:
+            later = np.flatnonzero(times[1:] > times[:-1])
+            row = int(later[0]) + 1 if len(later) else 1
             raise DataError("time", shown(columns[0][row]), "must lie before the row above in a file that is newest"
                             " first", "leave --newest-first out", f"{path}: row {row}")  # fmt: skip
         return [column[::-1] for column in columns], "newest first, turned round as asked"
@@ -185,7 +199,12 @@ def _timeframe(times: np.ndarray, reading: Reading, path: str) -> Timeframe:
     "The one said, or the most frequent step."
     if reading.timeframe is not None:
         return Timeframe(reading.timeframe)
-    steps, counts = np.unique(np.diff(times), return_counts=True)
+    parts = [
+        np.unique(np.diff(times[max(begin - 1, 0) : begin + _BLOCK]), return_counts=True)
+        for begin in range(0, len(times), _BLOCK)
+    ]
+    steps, at = np.unique(np.concatenate([part[0] for part in parts] or [times]), return_inverse=True)
+    counts = np.bincount(at, np.concatenate([part[1] for part in parts] or [times]), len(steps))
     steps, counts = steps[steps > 0], counts[steps > 0]
     if not len(steps):
         raise DataError("timeframe", "unknown", "must be given when fewer than two times differ",
@@ -225,11 +244,15 @@ def _on_the_grid(times: np.ndarray, timeframe: Timeframe, symbol: str) -> tuple[
 
     if timeframe.nanos >= DAY:
         return 0, 0
-    edges = SessionCalendar.of(symbol).edges
-    at = np.searchsorted(edges, times, side="left")
-    hit = (at < len(edges)) & (edges[np.minimum(at, len(edges) - 1)] == times)
-    reopens = edges[np.minimum(at + 1, len(edges) - 1)] == times  # a session that begins where the last one ended
-    return int((hit & (at % 2 == 1) & ~reopens).sum()), int((hit & (at % 2 == 0)).sum())
+    edges, at_close, at_open = SessionCalendar.of(symbol).edges, 0, 0
+    for begin in range(0, len(times), _BLOCK):
+        part = times[begin : begin + _BLOCK]
+        at = np.searchsorted(edges, part, side="left")
+        hit = (at < len(edges)) & (edges[np.minimum(at, len(edges) - 1)] == part)
+        reopens = edges[np.minimum(at + 1, len(edges) - 1)] == part  # a session that begins where the last one ended
+        at_close += int((hit & (at % 2 == 1) & ~reopens).sum())
+        at_open += int((hit & (at % 2 == 0)).sum())
+    return at_close, at_open
 
 
 # -- numbers
@@ -238,15 +261,9 @@ def _on_the_grid(times: np.ndarray, timeframe: Timeframe, symbol: str) -> tuple[
 def _prices(table: Table, reading: Reading, item: Product, path: str) -> tuple[list[np.ndarray], Style]:
     if not table.texts:
         return [_typed_numbers(table, name, path) for name in PRICES], PLAIN
+    if _is_number(table.columns["open"]):
+        return [_taken(table, name) for name in PRICES], PLAIN
     columns = [table.columns[name] for name in PRICES]
-    if not reading.decimal and not reading.thousands:
-        try:
-            found = [_cast(column) for column in columns]
-            style = style_of(columns, reading, item, path) if len(columns[0]) and _could_be_grouped(found) else PLAIN
-            if style == PLAIN:
-                return found, PLAIN
-        except ValueError:
-            pass
     style = style_of(columns, reading, item, path)
     return [read_numbers(column, table.name(name), style, item, path) for name, column in zip(PRICES, columns)], style
 
@@ -258,9 +275,16 @@ def _cast(column: Any) -> np.ndarray:
     return pc.cast(column, pa.float64()).to_numpy()
 
 
-def _could_be_grouped(found: list[np.ndarray]) -> bool:
-    "Only prices below 1000 can be thousands behind a point."
-    return bool(np.nanmax(found[0], initial=0.0) < 1000)
+def _is_number(column: Any) -> bool:
+    import pyarrow as pa
+
+    return isinstance(column, (pa.ChunkedArray, pa.Array)) and pa.types.is_floating(column.type)
+
+
+def _taken(table: Table, name: str) -> np.ndarray:
+    "A column of numbers out of the table, which does not keep it."
+    column, table.columns[name] = table.columns[name], None
+    return column.to_numpy()
 
 
 def _typed_numbers(table: Table, ours: str, path: str) -> np.ndarray:
@@ -276,10 +300,9 @@ def _typed_numbers(table: Table, ours: str, path: str) -> np.ndarray:
     return numbers.to_numpy(np.float64)
 
 
-def _volume(table: Table, style: Style, path: str) -> tuple[np.ndarray, str]:
+def _volume(table: Table, style: Style, count: int, path: str) -> tuple[np.ndarray, str]:
     "Contracts traded; the sum of up and down; or zeros with a word."
     parts = [name for name in ("volume",) if name in table.columns] or [n for n in ("up", "down") if n in table.columns]
-    count = len(table.columns["open"])
     if not parts:
         return np.zeros(count, np.int64), WITHOUT_VOLUME
     if parts == ["up"] or parts == ["down"]:
@@ -338,7 +361,8 @@ def _coarse(prices: list[np.ndarray], tick: float) -> str:
 
 
 def _any_off(prices: list[np.ndarray], tick: float) -> bool:
-    return any((np.abs((ticks := column / tick) - np.round(ticks)) > 1e-6).any() for column in prices)
+    parts = (column[begin : begin + _BLOCK] for column in prices for begin in range(0, len(column), _BLOCK))
+    return any((np.abs((ticks := part / tick) - np.round(ticks)) > 1e-6).any() for part in parts)
 
 
 def _deduplicated(bars: Bars, reading: Reading) -> tuple[Bars, str]:

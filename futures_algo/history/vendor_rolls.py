@@ -17,7 +17,9 @@ ROLLS = ("split", "adjust")  # what --rolls does with a roll that was found
 _WINDOW = {"equity": 16, "fx": 16, "rates": 40, "metals": 45, "grains": 40, "livestock": 40, "energy": 31, "crypto": 16}
 _SHARE = 0.0025  # of the price: smaller steps are no spread worth a word
 _TIMES = 15  # a step is a roll's when it is so many times what the series steps elsewhere at its 99th percentile
-_TOGETHER = 30 * MINUTE  # rows further apart may differ by what the market did meanwhile, which no rule can tell from a roll
+_TOGETHER = (
+    30 * MINUTE
+)  # rows further apart may differ by what the market did meanwhile, which no rule can tell from a roll
 _STAYS = 12  # bars that the new level must hold
 
 
