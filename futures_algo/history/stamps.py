@@ -52,7 +52,8 @@ def read_moments(first: Any, second: Any | None, clock: Clock) -> Moments:
     import pyarrow.compute as pc
 
     if second is None and _NUMERIC.fullmatch(str(first[0].as_py()).strip()):
-        first = pc.utf8_trim_whitespace(first)
+        if pc.any(pc.match_substring_regex(first, r"^\s|\s$")).as_py():
+            first = pc.utf8_trim_whitespace(first)
         _refuse_missing(first, clock)
         return _counted(first, clock)
     dates, rests = Coded(), Coded()
