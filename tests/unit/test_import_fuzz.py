@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from futures_algo.core.types import MINUTE, FuturesAlgoError
 from futures_algo.history import read_csv
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 ZONED = (
     "iso_z",
     "iso_offset",

@@ -66,3 +66,38 @@ def test_bars_after_the_contracts_end_are_named():
         and "ended"
         in validate_bars(dated).error(next(f for f in validate_bars(dated).faults if f.kind == "expired")).value
     )
+
+
+def test_a_result_on_such_a_series_says_so(rolled):
+    from futures_algo.research.backtest import backtest
+    from futures_algo.strategies import strategy_class
+
+    strategy = strategy_class("RSIStrategy")()
+    said = [remark for remark in backtest(strategy, rolled[0]).remarks if remark.name == "silent_rolls"]
+    assert len(said) == 1 and "--rolls split" in said[0].advice
+    clean = backtest(strategy, generate_minutes("NQ.c.0", sessions=10))
+    assert not [remark for remark in clean.remarks if remark.name == "silent_rolls"]
+
+
+def test_what_needs_volume_refuses_bars_without_it():
+    from futures_algo import BaseStrategy
+    from futures_algo.core.types import DataError
+    from futures_algo.indicators import VWAP
+    from futures_algo.research.backtest import backtest
+
+    class Above(BaseStrategy):
+        "Buys above the session's average price."
+
+        def indicators(self):
+            return {"5min": VWAP()}
+
+        def entry(self, x):
+            return x.close > x.vwap
+
+        def exit(self, x):
+            return x.close < x.vwap
+
+    bars = generate_minutes("ES.c.0", sessions=2)
+    backtest(Above(), bars)
+    with pytest.raises(DataError, match="VWAP .5min., and these bars are without volume"):
+        backtest(Above(), replace(bars, volume=np.zeros(len(bars), np.int64)))
