@@ -96,7 +96,17 @@ def _simulated(
     for market, (base, decided, sizes) in zip(markets, runs):
         trades = trades_of(base, decided, costs, sizes)
         results.append(
-            BacktestResult(strategy, base, market.calendar, costs, engine, decided, trades, equity_curve(base, trades))
+            BacktestResult(
+                strategy,
+                base,
+                market.calendar,
+                costs,
+                engine,
+                decided,
+                trades,
+                equity_curve(base, trades),
+                silent_rolls=len(find_steps(market.source, product(market.symbol))),
+            )
         )
     return results
 
@@ -246,11 +256,9 @@ class _Judged:
         from futures_algo.research.cautions import Remark
 
         for result in self.by_symbol():
-            steps = find_steps(result.base, product(result.symbol))
-            text = (
-                f"{result.symbol} steps {len(steps)} times as from one contract to the next, all rows of one contract"
-            )
-            yield Remark("silent_rolls", float(len(steps)), 0.0, bool(steps), text,
+            steps = result.silent_rolls
+            text = f"{result.symbol} steps {steps} times as from one contract to the next, all rows of one contract"
+            yield Remark("silent_rolls", float(steps), 0.0, bool(steps), text,
                          "import it again with --rolls split or adjust")  # fmt: skip
 
     @property
@@ -316,6 +324,7 @@ class BacktestResult(_Judged):
     trades: Trades
     equity: np.ndarray  # float64[n], dollars after each base bar
     portfolio: Any = None  # vectorbt's, of all symbols of the run
+    silent_rolls: int = 0  # steps of the bars as from one contract to the next, which their vendor did not say
 
     @property
     def symbol(self) -> str:
