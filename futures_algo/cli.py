@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from futures_algo.core.contracts import load_products
 from futures_algo.core.types import FuturesAlgoError
 
 FINDING, COULD_NOT_RUN = 1, 2
@@ -70,6 +71,7 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     load_verbs()
     try:
+        load_products()
         app(args)
     except FuturesAlgoError as error:
         _could_not_run(str(error), type(error).__name__, args)

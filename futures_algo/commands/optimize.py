@@ -24,6 +24,7 @@ def optimize(
     strategy: list[str] = typer.Option([], help="Name in the config; all enabled ones by default."),
     data: list[str] = options.Data,
     tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     sample: int = options.Sample,
     grid: list[str] = typer.Option(
         [], help=f"Values to try: {options.GRID}, or the same by strategy name; around the present values by default."
@@ -53,7 +54,7 @@ def optimize(
         out or config.with_name("live_scenario_config.json"),
     )
     symbols = list(dict.fromkeys(symbol for plan in plans for symbol in plan.symbols))
-    bars, note = options.bars_of(data, sample, symbols, tz), sample_note(sample) if sample else ""
+    bars, note = options.bars_of(data, sample, symbols, tz, read), sample_note(sample) if sample else ""
     how = {
         "metric": metric,
         "folds": folds,
@@ -101,6 +102,7 @@ def walk_forward(
     grid: list[str] = typer.Option(..., help=f"Values to try: {options.GRID}"),
     data: list[str] = options.Data,
     tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     sample: int = options.Sample,
     symbol: list[str] = options.Symbols,
     folds: int = typer.Option(6, help="Tests, one after the other."),
@@ -134,7 +136,7 @@ def walk_forward(
     )
     say = (lambda text: None) if json else lambda text: typer.echo(text, err=True)
     results = {}
-    for name, bars in options.bars_of(data, sample, symbol, tz).items():
+    for name, bars in options.bars_of(data, sample, symbol, tz, read).items():
         results[name] = walk(
             kind,
             bars,

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from futures_algo.cli import Json, app, finish
+from futures_algo.commands import options
 
 BENCHES = {
     "feed": "feed",
@@ -57,16 +58,18 @@ def monitor(
 
 @app.command("paper-broker")
 def paper_broker(
-    data: Path = typer.Option(..., help="DBN file whose bars are the prices."),
+    data: str = typer.Option(..., help="Bars that are the prices: DBN, Parquet that import wrote, or ES.c.0=FILE."),
+    tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     port: int = typer.Option(8080, help="0 takes a free one."),
     token: str = typer.Option("paper-token", help="What clients must send."),
 ) -> None:
     "Serve CrossTrade's REST API on loopback, filling orders from recorded bars, until interrupted."
-    from futures_algo.history import read_dbn
+    from futures_algo.history.sources import reading_of
     from futures_algo.sim.broker import serve
 
     serve(
-        read_dbn(data),
+        options.all_of([data], reading_of(read, tz=tz)),
         port=port,
         token=token,
         announce=lambda url: typer.echo(f"{url}  (account Sim101, token {token}; Ctrl-C ends it)"),

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from futures_algo.core.contracts import FeedSymbol, product
+from futures_algo.core.contracts import FeedSymbol, add_product, product, product_of
 from futures_algo.core.types import ConfigError, InputError, Timeframe, did_you_mean
 
 
@@ -200,15 +200,37 @@ class WatchConfig(_Section):
     )
 
 
+class ProductConfig(_Section):
+    "A product that the shipped table lacks, or one to correct."
+
+    name: str = Field("", description="in words")
+    tick_size: float = Field(gt=0, description="points")
+    point_value: float = Field(gt=0, description="of one contract, in its currency")
+    calendar: str = Field(description="of a group: equity, energy, metals, fx, rates, grains, livestock, crypto ...")
+    months: str = Field(description="letters of the listed months, in order: HMUZ")
+    exchange: str = Field("CME", description="CME, CBOT, NYMEX, COMEX or ICE")
+    currency: str = Field("USD", description="of the point value")
+    dataset: str = Field("GLBX.MDP3", description="Databento's")
+
+
 class LiveConfig(_Section):
     "The whole file."
 
+    products: dict[str, ProductConfig] = Field({}, description="by root, over the shipped table and products.csv")
     databento: DatabentoConfig
     strategies: dict[str, StrategyConfig] = Field(min_length=1)
     execution: ExecutionConfig = ExecutionConfig.model_construct()
     engine: EngineConfig = EngineConfig()
     logging: LoggingConfig = LoggingConfig()
     watch: WatchConfig = WatchConfig()
+
+    @field_validator("products")
+    @classmethod
+    def _known_from_here_on(cls, products: dict[str, ProductConfig]) -> dict[str, ProductConfig]:
+        "Products come first in the file's order of checks, so that symbols may be of them."
+        for root, one in products.items():
+            add_product(product_of({"root": root} | one.model_dump(), f"products.{root}"))
+        return products
 
     @model_validator(mode="after")
     def _symbols_within_feed(self):

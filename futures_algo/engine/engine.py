@@ -18,7 +18,7 @@ from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
 from futures_algo.engine.strategy_guard import Guarded
 from futures_algo.execution.orders import instrument_of
-from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
+from futures_algo.feed.events import ContractMapped, FeedAlarm, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
 from futures_algo.strategies.live import StrategyRunner
 
@@ -101,6 +101,7 @@ class Engine:
             IntervalEnd: self._on_interval_end,
             ContractMapped: self._on_contract,
             FeedState: self._on_feed_state,
+            FeedAlarm: self._on_feed_alarm,
         }
         executor.warm = self._is_warm
 
@@ -379,6 +380,13 @@ class Engine:
         if event.state == "live" and not self._is_present:
             self._is_present = True
             handover.settle(self, self.on_start)
+
+    def _on_feed_alarm(self, event: FeedAlarm) -> None:
+        "A bar that cannot be, or one that contradicts the calendar: journaled and alarmed; no strategy sees it as a bar."
+        found = {"price_kind": event.kind, "data_time": event.at}
+        if event.bar:
+            found["bar"] = list(event.bar[2:9])
+        self.journal.add_event(self.clock.now(), "alarm", "feed", event.symbol, event.text, **found)
 
     def latest(self, symbol: str) -> tuple[str, float]:
         "Contract and last close of a symbol."

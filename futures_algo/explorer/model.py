@@ -71,7 +71,7 @@ def choices_of(param: Parameter, market: Market) -> tuple[str, ...]:
 
 
 def markets_of(
-    # a path is a DBN file, or a table of bars `history.read_bars` knows
+    # a path is what `history.sources.read_source` takes: DBN, Parquet that import wrote, "ES.c.0=bars.csv"
     bars: "Bars | Market | str | Path | Mapping[str, Bars] | Iterable",
 ) -> dict[str, Market]:
     "Markets by symbol; empty bars are refused."
@@ -80,7 +80,7 @@ def markets_of(
     elif isinstance(bars, Bars):
         found = {bars.symbol: Market(bars)}
     elif isinstance(bars, (str, Path)):
-        found = {symbol: Market(own) for symbol, own in _read(Path(bars)).items()}
+        found = {symbol: Market(own) for symbol, own in _read(bars).items()}
     else:
         found = {
             symbol: market
@@ -95,13 +95,11 @@ def markets_of(
     return found
 
 
-def _read(path: Path) -> dict[str, Bars]:
-    "The bars of a DBN file by symbol."
-    from futures_algo.history.dbn_files import read_dbn
+def _read(path: "str | Path") -> dict[str, Bars]:
+    "The bars of a file by symbol."
+    from futures_algo.history.sources import read_source
 
-    if not path.is_file():
-        raise DataError("bars file", str(path), "must exist", "give the path of a DBN file")
-    return read_dbn(path)
+    return read_source(path)
 
 
 _MEMORY = 2**28  # bytes of indicators kept, of the many values a slider passes

@@ -27,6 +27,15 @@ _BURST = 256  # records read between two looks at the deadline
 _FATAL = ("Authentication failed", "deactivated", "Unknown dataset")  # words of a refusal that a retry does not mend
 
 
+class _Readers(dict):
+    "Which method reads which record; one of a kind nobody asked for is passed over and does not end the session."
+
+    def __missing__(self, kind: type) -> Callable[[Any], None]:
+        self[kind] = lambda record: None
+        log.warning("records of %s are not read", kind.__name__)
+        return self[kind]
+
+
 class DatabentoLiveFeed:
     "Live bars of one schema; see `events` and `stream`."
 
@@ -76,7 +85,8 @@ class DatabentoLiveFeed:
             Ended: self._on_ended,
             Wake: lambda _: None,
         }
-        self._read = self._intake.readers | own
+        self._read = _Readers(self._intake.readers)
+        self._read |= own
         self._connection: Connection | None = None
         self._ending: list[Connection] = []  # given up, perhaps still closing
         self._stopping, self._lock = threading.Event(), threading.Lock()

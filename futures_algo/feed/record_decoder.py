@@ -5,10 +5,22 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from futures_algo.core.contracts import product
 from futures_algo.core.dbn import PRICE_SCALE, SCHEMA_STEP
 from futures_algo.core.types import DAY, SECOND, Bar, Timeframe
+from futures_algo.feed.calendar_watch import CalendarWatch
 from futures_algo.feed.connection import Subscription, symbology_of
-from futures_algo.feed.events import ContractMapped, FeedEvent, FeedState, IntervalEnd, Position, clock_text
+from futures_algo.feed.events import (
+    ContractMapped,
+    FeedAlarm,
+    FeedEvent,
+    FeedState,
+    IntervalEnd,
+    Position,
+    clock_text,
+)
+from futures_algo.history.definitions import learn
+from futures_algo.history.plausible import Judge
 
 _UNDEFINED = 2**64 - 1  # a time that Databento leaves open
 
@@ -20,6 +32,17 @@ class Demand(NamedTuple):
     # more
     action: str
     reason: str
+
+
+class _PerSymbol(dict):
+    "What is made for a symbol when it is first met: symbols may join a running feed."
+
+    def __init__(self, make: Callable[[str], Any]):
+        self._make = make
+
+    def __missing__(self, symbol: str) -> Any:
+        self[symbol] = self._make(symbol)
+        return self[symbol]
 
 
 class Intake:
@@ -53,7 +76,9 @@ class Intake:
         self._instrument: dict[str, int] = {}
         self._out: deque[FeedEvent] = deque()  # events ready for the consumer
         self.state, self.reason, self._flow = "down", "not connected yet", "live"
-        self.bars = self.duplicates = 0
+        self.bars = self.duplicates = self.quarantined = 0
+        self._judges = _PerSymbol(lambda symbol: Judge(product(symbol)))
+        self._watches = _PerSymbol(CalendarWatch)
         self._everything = self._fresh = False  # ask for all the gateway keeps; data came since somebody looked
         self.is_complete = (
             end is not None and position is not None and position.closed_through >= end
@@ -62,7 +87,15 @@ class Intake:
 
     def _readers(self) -> dict[type, Callable[..., Demand | None]]:
         "Which method reads which record."
-        from databento_dbn import ErrorCode, ErrorMsg, OHLCVMsg, SymbolMappingMsg, SystemCode, SystemMsg
+        from databento_dbn import (
+            ErrorCode,
+            ErrorMsg,
+            InstrumentDefMsg,
+            OHLCVMsg,
+            SymbolMappingMsg,
+            SystemCode,
+            SystemMsg,
+        )
 
         self._system, self._error = SystemCode, ErrorCode
         return {
@@ -70,6 +103,7 @@ class Intake:
             SystemMsg: self._on_system,
             SymbolMappingMsg: self._on_mapping,
             ErrorMsg: self._on_error,
+            InstrumentDefMsg: self._on_definition,
         }
 
     # -- what the consumer sees
@@ -163,8 +197,7 @@ class Intake:
                 self.duplicates += 1
                 continue
             self._last[symbol] = start
-            self.bars += 1
-            self._out.append(
+            self._take(
                 Bar(
                     symbol,
                     self._timeframe,
@@ -182,6 +215,19 @@ class Intake:
             )
         return None
 
+    def _take(self, bar: Bar) -> None:
+        "Hand a bar on, or set one aside that cannot be; the consumer hears of either."
+        verdict = self._judges[bar.symbol].judge(bar.open, bar.high, bar.low, bar.close, bar.volume)
+        if verdict is not None:
+            self.quarantined += 1
+            text = f"{bar.symbol} bar at {clock_text(bar.start)} set aside ({verdict.kind}): {verdict.value} cannot be"
+            self._out.append(FeedAlarm(bar.symbol, verdict.kind, text, bar.start, bar))
+            return
+        self.bars += 1
+        if alarm := self._watches[bar.symbol].bar(bar.start, bar.end):
+            self._out.append(alarm)
+        self._out.append(bar)
+
     def _on_interval_end(self, end: int) -> Demand | None:
         if self.closed_through is None:
             self._on_acknowledged(end)
@@ -194,6 +240,9 @@ class Intake:
         if through <= self.closed_through:
             return None if end < self._boundary else self._change_date()
         self.closed_through, self._everything = through, False
+        for watch in self._watches.values():
+            if alarm := watch.passed(through):
+                self._out.append(alarm)
         self._out.append(IntervalEnd(self.schema, through))
         if self._end is not None and through >= self._end:
             return Demand("close", "everything was sent")
@@ -253,8 +302,15 @@ class Intake:
         self._dated[symbol] = contract, self.closed_through // DAY
         if (contract, instrument) == (self.contracts.get(symbol), self._instrument.get(symbol)):
             return
+        if self.contracts.get(symbol, contract) != contract:
+            self._judges[symbol].forget()
         self.contracts[symbol], self._instrument[symbol] = contract, instrument
         self._out.append(ContractMapped(symbol, contract, instrument, self.closed_through))
+
+    def _on_definition(self, record) -> None:
+        "The exchange's own tick and point value win over the table."
+        for text in learn([record]):
+            self._out.append(FeedAlarm(record.asset, "definition", text, record.ts_event))
 
     def _on_error(self, record) -> Demand | None:
         code, known, text = record.code, self._error, f"{record.code}: {record.err}"

@@ -199,6 +199,7 @@ def ask_time(server: str, timeout: float = 3.0) -> tuple[float, float]:
 
 def calendar(patient: Patient) -> Iterator[Check]:
     "The table of holidays must reach far enough."
+    from futures_algo.core.calendar_file import calendar_warning
     from futures_algo.core.sessions import SessionCalendar
     from futures_algo.core.types import InputError, to_timestamp
 
@@ -216,6 +217,8 @@ def calendar(patient: Patient) -> Iterator[Check]:
             f"knows sessions beyond {to_timestamp(opening):%Y-%m-%d}; the next opens"
             f" {to_timestamp(following):%Y-%m-%d %H:%M} UTC",
         )
+    if ending := calendar_warning(to_timestamp(now).date()):
+        yield Check("calendar review", WARN, ending, "futures-algo sessions --update FILE, or a newer release")
 
 
 def schedule(patient: Patient) -> Iterator[Check]:

@@ -43,9 +43,9 @@ def read_recording(data: "Path | str | dict[str, Bars] | None", facts: Facts) ->
     if data is None:
         return {}
     if not isinstance(data, dict):
-        from futures_algo.history.dbn_files import read_dbn
+        from futures_algo.history.sources import read_source
 
-        return read_recording(read_dbn(Path(data)), facts)
+        data = read_source(data)
     found: dict[str, Bars] = {}
     for symbol, bars in data.items():
         name = (

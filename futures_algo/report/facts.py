@@ -338,10 +338,8 @@ def _configs(journal: Journal, events: list[dict], given: dict | None) -> list[d
         if event["kind"] == "engine" and event["message"] == "ready"
     }  # with what was restored
     begun = lambda event: of_run.get(event["subject"], "") if event["message"] == "recovering" else ""
-    named = (
-        (event, begun(event) if event["kind"] == "engine" else _hash_in(event) if event["kind"] == "config" else "")
-        for event in events
-    )
+    hashes = {"engine": begun, "config": _hash_in}
+    named = ((event, hashes.get(event["kind"], lambda event: "")(event)) for event in events)
     found = [
         (
             event["at"],

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -13,7 +13,8 @@ import numpy as np
 
 from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import Bars, InputError, Signal, did_you_mean, to_timestamp
+from futures_algo.core.types import Bars, DataError, InputError, Signal, did_you_mean, to_timestamp
+from futures_algo.history.vendor_rolls import find_steps
 from futures_algo.research.performance import (
     Record,
     held_position,
@@ -96,7 +97,17 @@ def _simulated(
     for market, (base, decided, sizes) in zip(markets, runs):
         trades = trades_of(base, decided, costs, sizes)
         results.append(
-            BacktestResult(strategy, base, market.calendar, costs, engine, decided, trades, equity_curve(base, trades))
+            BacktestResult(
+                strategy,
+                base,
+                market.calendar,
+                costs,
+                engine,
+                decided,
+                trades,
+                equity_curve(base, trades),
+                silent_rolls=len(find_steps(market.source, product(market.symbol))),
+            )
         )
     return results
 
@@ -121,6 +132,21 @@ def _by_vectorbt(strategy: BaseStrategy, markets: "list[Market]", runs: list, co
     ]
 
 
+def _refuse_without_volume(strategy: BaseStrategy, bars: Bars) -> None:
+    "An indicator that reads volume has nothing to read in bars without volume."
+    if bars.volume.any():
+        return
+    for timeframe, made in strategy.indicators().items():
+        for one in made if isinstance(made, (list, tuple)) else [made]:
+            if "volume" in getattr(one, "inputs", ()):
+                raise DataError(
+                    f"volume of {bars.symbol}",
+                    0,
+                    f"must be known for {type(one).__name__} ({timeframe}), and these bars are without volume",
+                    "use a file with volume, or an indicator of prices alone",
+                )
+
+
 def _decided(strategy: BaseStrategy, market: Market, quantity: Any, engine: str) -> tuple[Bars, np.ndarray, Any]:
     "Base bars, the decision on each, and contracts of the entries."
     size = quantity.get(market.symbol) if isinstance(quantity, Mapping) else quantity
@@ -135,6 +161,7 @@ def _decided(strategy: BaseStrategy, market: Market, quantity: Any, engine: str)
         raise InputError(
             f"bars of {market.symbol or 'the symbol'}", "none", "must hold at least one bar", "choose a range with data"
         )
+    _refuse_without_volume(strategy, market.source)
     base = market.bars(strategy.base_timeframe)
     if not len(base):
         raise InputError(
@@ -233,7 +260,17 @@ class _Judged(ABC):
         "What is worth a worry about this run."
         from futures_algo.research.cautions import remarks
 
-        return [one for one in remarks(self.by_symbol()) if one.raised]
+        return [one for one in [*remarks(self.by_symbol()), *self._silent_rolls()] if one.raised]
+
+    def _silent_rolls(self) -> "Iterator[Remark]":
+        "A remark a series whose vendor rolled without saying so: its steps look like profits and losses."
+        from futures_algo.research.cautions import Remark
+
+        for result in self.by_symbol():
+            steps = result.silent_rolls
+            text = f"{result.symbol} steps {steps} times as from one contract to the next, all rows of one contract"
+            yield Remark("silent_rolls", float(steps), 0.0, bool(steps), text,
+                         "import it again with --rolls split or adjust")  # fmt: skip
 
     @property
     def time(self) -> np.ndarray:
@@ -298,6 +335,7 @@ class BacktestResult(_Judged):
     trades: Trades
     equity: np.ndarray  # float64[n], dollars after each base bar
     portfolio: Any = None  # vectorbt's, of all symbols of the run
+    silent_rolls: int = 0  # steps of the bars as from one contract to the next, which their vendor did not say
 
     @property
     def symbol(self) -> str:

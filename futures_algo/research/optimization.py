@@ -37,6 +37,7 @@ from .walkforward import best_row, walk_forward
 
 if TYPE_CHECKING:
     import pandas as pd
+from ..history.formats import Reading
 
 # %% ../../nbs/research/07_optimization.ipynb #c64ddf35
 FACTORS = (0.75, 1.0, 1.25)
@@ -148,15 +149,16 @@ def sample_note(sessions: int) -> str:
 def recorded_bars(
     sources: Sequence[
         "str | Path"
-    ],  # DBN files, folders of a bar store, or "ES.c.0=bars.parquet" for a CSV or Parquet file
+    ],  # as `history.sources.read_source` takes them: DBN, Parquet that import wrote, folders of a store, "ES.c.0=bars.csv"
     symbols: Sequence[str],
     tz: str | None = None,  # zone of times without one, in CSV and Parquet
+    reading: "Reading | None" = None,  # what else is known of such files
 ) -> dict[str, Bars]:
     """Bars of the symbols; a file that names contracts (ESU4) gives those not asked for by name as their root's front
     (ES.c.0)."""
     found: dict[str, Bars] = {}
     for source in map(str, sources):
-        for symbol, bars in _read(source, symbols, tz).items():
+        for symbol, bars in _read(source, symbols, Reading.of(reading, tz=tz) if tz else reading).items():
             if symbol in found and symbol in symbols:
                 raise DataError(
                     "symbol", symbol, "must stand in one file only", "join the files with import first", source
@@ -170,27 +172,18 @@ def recorded_bars(
     return {symbol: found[symbol] for symbol in symbols}
 
 
-def _read(source: str, symbols: Sequence[str], tz: str | None) -> dict[str, Bars]:
-    from futures_algo.history import read_bars, read_dbn
-    from futures_algo.history.store import BarStore
+def _read(source: str, symbols: Sequence[str], reading: "Reading | None") -> dict[str, Bars]:
+    from futures_algo.history.sources import read_source, split_source
 
-    symbol, named, file = source.rpartition("=")
-    path = Path(file)
-    if not path.exists():
-        raise DataError(
-            "data", source, "must exist", "name a DBN file, the folder fetch keeps its bars in, or ES.c.0=bars.parquet"
-        )
-    if path.is_dir():
-        return {symbol: BarStore(path).read(symbol) for symbol in symbols}
-    if named:
-        return {symbol: read_bars(path, symbol, **({"tz": tz} if tz else {}))}
-    if not path.name.endswith((".dbn", ".dbn.zst")):
-        raise DataError("data", source, "must say whose bars they are", f"write ES.c.0={file}")
+    found = read_source(source, symbols, reading)
+    if split_source(source)[1].is_dir() or list(found) == [split_source(source)[0]]:
+        return found
     fronts = {
         symbol if "." in symbol or symbol in symbols else f"{root_of(symbol)}.c.0": bars
-        for symbol, bars in read_dbn(path).items()
+        for symbol, bars in found.items()
     }
     return {symbol: replace(bars, symbol=symbol) for symbol, bars in fronts.items()}
+
 
 # %% ../../nbs/research/07_optimization.ipynb #084e981d
 RANKED_BY = ("sharpe", "net_profit_usd", "profit_factor", "average_trade_usd", "win_rate")  # more is better

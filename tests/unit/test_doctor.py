@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_written_fails(project):
 
 def test_a_calendar_that_has_ended_fails(project, monkeypatch):
     monkeypatch.setattr(doctor.time, "time_ns", lambda: 1_930_000_000 * 10**9)  # in 2031
-    (check,) = doctor.calendar(doctor.Patient(project))
+    check, *_ = doctor.calendar(doctor.Patient(project))
     assert check.status == FAIL and "update" in check.remedy
 
 
