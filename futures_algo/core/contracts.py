@@ -123,7 +123,8 @@ PRODUCTS: dict[str, Product] = {one.root: one for one in read_products(DATA / "p
 
 
 def load_products(folder: "Path | str" = ".") -> list[str]:
-    """Take the user's products.csv over the shipped table: the file FUTURES_ALGO_PRODUCTS names, or the one in a folder or
+    """Take the user's products.csv over the shipped table: the file FUTURES_ALGO_PRODUCTS names, or the one in a
+    folder or
     its config/; the roots it has."""
     named = os.environ.get("FUTURES_ALGO_PRODUCTS", "")
     places = [Path(named)] if named else [Path(folder) / "products.csv", Path(folder) / "config" / "products.csv"]

@@ -67,8 +67,10 @@ def energy_close(day: dt.date, close: str) -> str:
 
 
 def fx_close(day: dt.date, close: str) -> str:
-    """FX: noon on a holiday before a weekend; 13:45 after Thanksgiving since 2025, 12:45 on Christmas Eve since 2024. The
-    exchange's trading-hours service by way of exchange-hours-rs; LEAN's table has 12:15 for 2024-12-24. Recorded 6E bars
+    """FX: noon on a holiday before a weekend; 13:45 after Thanksgiving since 2025, 12:45 on Christmas Eve since
+    2024. The
+    exchange's trading-hours service by way of exchange-hours-rs; LEAN's table has 12:15 for 2024-12-24. Recorded 6E
+    bars
     of 2025-07-04 end at 12:00, those of 2025-11-28 go past 12:15."""
     if is_friday_holiday(day):
         return "12:00"
@@ -94,7 +96,8 @@ def grains_close(day: dt.date, close: str) -> str:
 
 
 def livestock_close(day: dt.date, close: str) -> str:
-    """Livestock: Juneteenth as the grains; 12:15 where the exchange's schedules say so and pandas_market_calendars 12:05 or
+    """Livestock: Juneteenth as the grains; 12:15 where the exchange's schedules say so and pandas_market_calendars
+    12:05 or
     nothing. For 2026-12-24 its service has 12:05 and LEAN's table 12:15: the earlier one stands."""
     if is_juneteenth(day):
         return CLOSED
@@ -173,7 +176,8 @@ def is_holiday(day: dt.date) -> bool:
 
 
 def exceptions(group: str) -> Iterator[tuple[str, str, str, str]]:
-    """Group, session date, late opening (or nothing) and last close in exchange time (or 'closed'), for every weekday off
+    """Group, session date, late opening (or nothing) and last close in exchange time (or 'closed'), for every
+    weekday off
     the regular hours."""
     import pandas as pd
     import pandas_market_calendars

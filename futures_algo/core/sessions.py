@@ -53,7 +53,8 @@ RTH = {
     "ice_juice": ("07:30", "13:00"),
     "ice_dollar": ("07:00", "14:00"),
 }
-# Groups that never close from the close of this date's session on. CME's crypto products (announced on 2026-02-19, filing
+# Groups that never close from the close of this date's session on. CME's crypto products (announced on 2026-02-19,
+# filing
 # 26-114 by way of exchange-hours-rs): trading from Friday evening to Sunday evening, and on holidays, has the next
 # business day's date; maintenance on Saturdays from 02:00 to 04:00, longer on the days named. The pause from 16:00 to
 # 16:02 of every business day is left out: the sources differ on it, and a bar of those minutes is no fault.

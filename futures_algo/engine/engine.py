@@ -382,7 +382,8 @@ class Engine:
             handover.settle(self, self.on_start)
 
     def _on_feed_alarm(self, event: FeedAlarm) -> None:
-        "A bar that cannot be, or one that contradicts the calendar: journaled and alarmed; no strategy sees it as a bar."
+        """A bar that cannot be, or one that contradicts the calendar: journaled and alarmed; no strategy sees it as a
+        bar."""
         found = {"price_kind": event.kind, "data_time": event.at}
         if event.bar:
             found["bar"] = list(event.bar[2:9])

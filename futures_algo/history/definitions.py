@@ -13,7 +13,8 @@ _UNDEFINED = 2**63 - 1
 
 def product_of_definition(record: Any) -> Product | None:
     """The product of a future's definition, where it says tick and point value and the table knows the root's calendar.
-    Records say the point value in two places and not always in one unit; it is taken when the two agree, and left as the
+    Records say the point value in two places and not always in one unit; it is taken when the two agree, and left
+    as the
     table has it when one of them confirms the table."""
     known, tick = PRODUCTS.get(str(record.asset)), record.min_price_increment
     if known is None or getattr(record.instrument_class, "value", record.instrument_class) != "F":

@@ -1,6 +1,8 @@
-"""Prices that cannot be: placeholders, undefined values, factors of ten, spikes both neighbours deny, volume beyond belief.
+"""Prices that cannot be: placeholders, undefined values, factors of ten, spikes both neighbours deny, volume beyond
+belief.
 
-The limits are far above what an exchange lets happen within one bar, so that a crash passes and a typing error does not.
+The limits are far above what an exchange lets happen within one bar, so that a crash passes and a typing error does
+not.
 """
 
 from collections.abc import Callable, Iterator
@@ -180,7 +182,8 @@ def _wrong_runs(runs: list[tuple[int, int]], close: np.ndarray, limit: Limit) ->
 def _walk(
     runs: list[tuple[int, int]], close: np.ndarray, limit: Limit, most: int, way: int
 ) -> list[tuple[int, int, float]]:
-    "From a right run on in one direction: a run is right when it continues the level, or when it is too long to be wrong."
+    """From a right run on in one direction: a run is right when it continues the level, or when it is too long to be
+    wrong."""
     near, far = (0, -1) if way > 0 else (-1, 0)
     edge = lambda run, side: float(close[run[0] if side == 0 else run[1] - 1])
     level, found = edge(runs[0], far), []

@@ -56,7 +56,8 @@ def generated(folder: Path, seed: int) -> Recording:
 
 
 def recorded(
-    found: "dict[str, Bars] | list[str | Path]",  # bars by symbol, or sources as `history.sources.read_source` takes them
+    # bars by symbol, or sources as `history.sources.read_source` takes them
+    found: "dict[str, Bars] | list[str | Path]",
     folder: Path,
 ) -> Recording:
     "The user's bars as one file; a file that names contracts (ESU4) plays them as their root's front (ES.c.0)."

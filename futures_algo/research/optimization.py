@@ -149,7 +149,8 @@ def sample_note(sessions: int) -> str:
 def recorded_bars(
     sources: Sequence[
         "str | Path"
-    ],  # as `history.sources.read_source` takes them: DBN, Parquet that import wrote, folders of a store, "ES.c.0=bars.csv"
+    # as `history.sources.read_source` takes them: DBN, Parquet that import wrote, folders of a store, "ES.c.0=bars.csv"
+    ],
     symbols: Sequence[str],
     tz: str | None = None,  # zone of times without one, in CSV and Parquet
     reading: "Reading | None" = None,  # what else is known of such files
