@@ -31,6 +31,7 @@ TIMEFRAMES = (
     "240min",
 )
 
+
 # %% ../../nbs/strategies/07_library.ipynb #07g_strategy-005-a713
 class MACDCCIStrategy(BaseStrategy):
     "Buy 6-minute pullbacks inside a rising 27-minute trend."
@@ -64,6 +65,7 @@ class MACDCCIStrategy(BaseStrategy):
     def exit(self, x):
         return (x.close < x.sma) | (x.macd < x.macd_signal)
 
+
 # %% ../../nbs/strategies/07_library.ipynb #07g_strategy-007-8415
 class SimpleBullishCCIStrategy(BaseStrategy):
     "Buy a rising bar with rising CCI; leave after a number of bars."
@@ -77,6 +79,7 @@ class SimpleBullishCCIStrategy(BaseStrategy):
 
     def entry(self, x):
         return (x.close > x.open) & (x.close > x.prev.close) & (x.cci > x.prev.cci)
+
 
 # %% ../../nbs/strategies/07_library.ipynb #07g_strategy-009-c623
 class RSIStrategy(BaseStrategy):
@@ -115,6 +118,7 @@ class RSIStrategy(BaseStrategy):
 
     def short_exit(self, x):
         return (x.rsi < self.oversold) | (x.trend > 50)
+
 
 # %% ../../nbs/strategies/07_library.ipynb #07g_strategy-011-d34f
 class SessionTime(Indicator):
@@ -172,6 +176,7 @@ class OpeningRangeBreakout(BaseStrategy):
     def short_exit(self, x):
         return (x.close > x.opening_range_high) | (x.minutes_since_open >= self.leave)
 
+
 # %% ../../nbs/strategies/07_library.ipynb #07g_strategy-013-c294
 class VWAPReversion(BaseStrategy):
     "Fade a close back inside the VWAP's band, out at the VWAP."
@@ -196,6 +201,7 @@ class VWAPReversion(BaseStrategy):
 
     def short_exit(self, x):
         return x.close <= x.vwap
+
 
 # %% ../../nbs/strategies/07_library.ipynb #07g_strategy-014-0816
 STRATEGIES = (

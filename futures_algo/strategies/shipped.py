@@ -11,6 +11,7 @@ from ..core.types import ConfigError, did_you_mean
 from .base import BaseStrategy
 from .library import STRATEGIES
 
+
 # %% ../../nbs/strategies/00_shipped.ipynb #121c3d98
 def strategy_class(
     path: str,  # "MACDCCIStrategy", "package.module.Class", "my/file.py:Class" or "my/notebook.ipynb:Class"
