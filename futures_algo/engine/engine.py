@@ -16,6 +16,7 @@ from futures_algo.aggregator.pipeline import BarPipeline, Instant
 from futures_algo.core.types import SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
+from futures_algo.engine.resting import Protection, RestingOrders
 from futures_algo.engine.strategy_guard import Guarded
 from futures_algo.execution.orders import instrument_of
 from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
@@ -58,6 +59,7 @@ class Engine:
         ) = None,  # one-minute bars before the feed's first, to warm up with when nothing was saved
         on_start: str = "flat",  # flat, adopt or align: see `handover`
         on_stop: str = "leave",  # leave, flatten or protect open positions
+        protection: Protection = Protection(),  # of positions whose exits rest at the broker
     ):
         self.feed, self.pipeline, self.runners, self.executor, self.journal, self.clock = (
             feed,
@@ -69,7 +71,8 @@ class Engine:
         )
         self.mode, self.config_hash, self.on_turn = mode, config_hash, on_turn
         self.on_start, self.on_stop, self._saved, self._history = on_start, on_stop, saved, history
-        self.generator = SignalGenerator((), executor, cooldown_s, priority)
+        self.resting = RestingOrders(self, protection)
+        self.generator = SignalGenerator((), self.resting, cooldown_s, priority)
         self.follow(runners)
         self.counts: Counter = Counter()  # bars_in, signals, and completed bars by timeframe
         self.feed_state = FeedState("connecting", "", 0)
@@ -155,6 +158,7 @@ class Engine:
         "Ask these from now on; one that broke stays switched off until it is replaced."
         known = {id(one.runner): one for one in self.generator.strategies}
         self.runners = list(runners)
+        self.resting.attach(self.runners)
         self.generator.strategies = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
 
     def is_broken(self, runner) -> bool:
@@ -211,6 +215,7 @@ class Engine:
         if _is_due(now, self._next_poll, self._poll_every):
             self._next_poll = now + self._poll_every
             self.executor.poll()
+            self.resting.follow()
         if (
             _is_due(now, self._next_reconcile, self._reconcile_every) or self.counts["signals"] != self._compared
         ):  # a trade is news for both books
@@ -275,7 +280,9 @@ class Engine:
         for bar in instant:
             self.counts[bar.timeframe] += 1
             self.journal_bar(bar, received)
+        self.resting.look()
         signals = self.generator.on_bars(instant)
+        self.resting.follow()
         self.counts["signals"] += len(signals)
         for signal in signals:
             scanner.info(

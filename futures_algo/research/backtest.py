@@ -39,6 +39,7 @@ from futures_algo.strategies.position import (
     LAPSED,
     ORDER_WIDTH,
     REASONS,
+    RESTED,
     WIDTH,
 )
 from futures_algo.strategies.sizing import Sizing
@@ -222,7 +223,8 @@ def decisions_of(
     finer: bool = False,  # resting orders were met by finer bars
 ) -> np.ndarray:
     "Signals, however they were made, as the decisions they stand for: int64[n, 4], int64[n, 8] where exits rest."
-    out = np.zeros((len(base), WIDTH if lapsed is None else ORDER_WIDTH), np.int64)
+    rests = lapsed is not None or any(signal.reason in RESTED for signal in signals)
+    out = np.zeros((len(base), ORDER_WIDTH if rests else WIDTH), np.int64)
     prices = out.view(np.float64)
     for signal in signals:
         row, side = int(np.searchsorted(base.end, signal.bar_end)), 1 if signal.is_long else -1

@@ -1,6 +1,6 @@
 """The live form: a strategy on one symbol, fed with the bars that closed at one moment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ from futures_algo.strategies.declared import Declared, declared, permitted, stop
 from futures_algo.strategies.orders import (
     ATR,
     BEGUN,
+    FILLED_AT,
     ROLL,
     STOP,
     STOP_KIND,
     TARGET,
+    TARGET_ORDER,
     begin_bar,
     end_bar,
     meet,
@@ -27,6 +29,8 @@ from futures_algo.strategies.orders import (
     place,
 )
 from futures_algo.strategies.position import (
+    BEST,
+    CONTRACT,
     ENTERING,
     ENTRY,
     ENTRY_SIDE,
@@ -105,6 +109,7 @@ class StrategyRunner:
             strategy.exit_rules(symbol),
         )
         self._point_value = product(symbol).point_value
+        self.has_filled: Callable[[StrategyRunner, float, int], bool] | None = None  # live: did the broker's target?
         self.reset()
 
     def reset(self) -> None:
@@ -125,6 +130,7 @@ class StrategyRunner:
         self._codes: dict[str, int] = {}  # dated contract -> number in the position's state
         self._closes = (0, 0)  # end of the open segment, last close of its session
         self._held = 0  # contracts the open position was entered with
+        self.seen = 0  # end of the last bar that met the pair, ns UTC
         self._told = False  # the exit of an order that filled inside the open base bar has been signalled
         self._declared: Declared | None = None  # what an entry decided on the last base bar declares
         self._rule_row = np.array(
@@ -213,9 +219,21 @@ class StrategyRunner:
         "A finer bar inside the base bar that is still open."
         if not self._state[0][BEGUN]:
             self._begin(bar)
-        meet(*self._state, self._rule_row, bar.open, bar.high, bar.low, bar.end, 1, *self._both())
+        self._met(bar, 1)
         rested = self._out[EXIT_REASON] > ROLL and self._out[EXIT_AT] == bar.end
         return [self._rested()] if rested else []
+
+    def _met(self, bar: Bar, finer: int) -> None:
+        "A bar meets the pair; a target that only the bars say was filled goes on resting, as the broker's does."
+        integers, floats = self._state
+        self.seen = bar.end
+        meet(integers, floats, self._rule_row, bar.open, bar.high, bar.low, bar.end, finer, *self._both())
+        if self._out[EXIT_REASON] != TARGET_ORDER or self._out[EXIT_AT] != bar.end or self.has_filled is None:
+            return
+        side, best = int(self._out[EXIT_SIDE]), bar.high if self._out[EXIT_SIDE] > 0 else bar.low
+        if not self.has_filled(self, float(self._out.view(np.float64)[EXIT_PRICE]), bar.end):
+            integers[SIDE], self._out[[EXIT_REASON, EXIT_SIDE, EXIT_AT]] = side, 0
+            floats[BEST] = max(floats[BEST] * side, best * side) * side
 
     def _begin(self, bar: Bar) -> None:
         segment = self._closing(bar)[0]
@@ -228,7 +246,7 @@ class StrategyRunner:
         "The base bar itself."
         if not self._state[0][BEGUN]:
             self._begin(bar)
-            meet(*self._state, self._rule_row, bar.open, bar.high, bar.low, bar.end, 0, *self._both())
+            self._met(bar, 0)
         segment, session = self._closing(bar)
         self._declared = declared(self.strategy, Values(known), self._rules, bar.close, bar.end < segment)
         end_bar(
@@ -298,21 +316,45 @@ class StrategyRunner:
         "Last close of the bar's session."
         return self._closing(bar)[1] if self._rule_row[_BEFORE_CLOSE] >= 0 else 0
 
+    # --- the broker's word, which a live engine passes on
+
+    @property
+    def entering(self) -> int:
+        "Side of an entry decided on the last base bar, whose own bar has not closed; 0 for none."
+        integers, exiting = self._state[0], self._state[0][EXITING]
+        return int(integers[ENTERING]) if self.strategy.rests and not (exiting and not integers[ENTERING]) else 0
+
+    def filled_at(self, price: float) -> dict[str, Any]:
+        "The broker filled the entry decided last, at an average price: the pair hangs on it. Answers the pair."
+        integers, floats = (values.copy() for values in self._state)
+        self._state[1][FILLED_AT] = price
+        place(integers, floats, self._rule_row, integers[ENTERING], price)
+        return self._pair_of(integers, floats)
+
+    def left(self, price: float, kind: str, at: int) -> Signal:
+        "The broker filled an order of the pair which the bars did not reach: the model is flat from there on."
+        integers = self._state[0]
+        self._out[[EXIT_REASON, EXIT_SIDE, EXIT_AT]] = REASONS.index(kind), integers[SIDE], at
+        self._out[EXIT_CONTRACT], self._out.view(np.float64)[EXIT_PRICE] = integers[CONTRACT], price
+        integers[SIDE] = 0
+        return self._rested()
+
     @property
     def pair(self) -> dict[str, Any]:
         "The orders that should rest now: side, entry price, stop with its kind, target; {} without a position."
         integers, floats = self._state
         if not self.strategy.rests or not integers[SIDE] or integers[EXITING]:
             return {}
+        return self._pair_of(integers, floats)
+
+    def _pair_of(self, integers: np.ndarray, floats: np.ndarray) -> dict[str, Any]:
         known = lambda price: None if price != price else float(price)
-        stop = known(floats[STOP])
-        kind = REASONS[integers[STOP_KIND]] if stop is not None else ""
         return {
             "side": int(integers[SIDE]),
             "entry": float(floats[ENTRY]),
-            "stop": stop,
+            "stop": known(floats[STOP]),
             "target": known(floats[TARGET]),
-            "kind": kind,
+            "kind": REASONS[integers[STOP_KIND]],
         }
 
     def take_over(self, other: "StrategyRunner") -> None:

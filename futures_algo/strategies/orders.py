@@ -35,8 +35,9 @@ from futures_algo.strategies.position import (
 
 # after the integers and floats of `position`'s state
 STOP_KIND, BEGUN, SEGMENT = range(6, 9)  # reason a stop's fill has; inside a base bar; close of the last bar's segment
-STOP, TARGET, NEXT_STOP, NEXT_TARGET, ATR = range(3, 8)  # the pair; prices of an entry decided; the last bar's ATR
-INTEGERS, FLOATS = 9, 8
+# the pair; prices of an entry decided; the last bar's ATR; what the broker filled the entry at, NaN in research
+STOP, TARGET, NEXT_STOP, NEXT_TARGET, ATR, FILLED_AT = range(3, 9)
+INTEGERS, FLOATS = 9, 9
 # places in a row of rules
 _STOP, _TARGET, _TRAIL, _TRAIL_ATR, _BREAK_EVEN, _TICK, _PER_POINT, _THROUGH = 1, 2, 3, 4, 6, 7, 8, 9
 # of an entry's declared prices
@@ -112,8 +113,8 @@ def begin_bar(i, f, rules, open, segment, contract, out):
         if rolled or segment != i[SEGMENT]:
             out[LAPSED] = 1
         else:
-            place(i, f, rules, i[ENTERING], open)
-        i[ENTERING] = 0
+            place(i, f, rules, i[ENTERING], f[FILLED_AT] if f[FILLED_AT] == f[FILLED_AT] else open)
+        i[ENTERING], f[FILLED_AT] = 0, np.nan
     if rolled and i[SIDE]:
         out[EXIT_REASON], out[EXIT_SIDE] = ROLL, i[SIDE]
         i[SIDE] = 0
