@@ -27,6 +27,8 @@ CAUSES = {
 _LEGS = range(90, 100, 2)  # numbers of an entry's stops; a target's is the next
 _SETTLED = ("Accepted", "Working", "TriggerPending", "PartFilled")  # states in which an order may be changed
 
+_TRACKED = ("order_id", "signal_id", "strategy", "instrument", "action", "quantity", "purpose")
+
 Key = tuple[str, str]  # strategy, instrument
 
 
@@ -54,6 +56,7 @@ class RestingOrders:
         self.touched: dict[Key, Touch] = {}
         self._naked: dict[Key, int] = {}  # since when a position has no acknowledged stop, ns UTC
         self._known: dict[Key, list[Tracked]] = {}  # the pair's orders, ended ones too, until the next pair
+        self._resumed: set[Key] = set()  # ledgers whose earlier pair was looked up in the journal
         self._prices: dict[str, float] = {}  # of each order, as last asked for
         self._queued: set[tuple[Key, float]] = set()  # targets whose wait in the queue was journaled
 
@@ -232,7 +235,27 @@ class RestingOrders:
 
     def _filled(self, key: Key) -> Tracked | None:
         "The order of the last pair that filled."
+        if key not in self._resumed:
+            self._resumed.add(key)
+            self._known.setdefault(key, []).extend(self._filled_before(key))
         return next((leg for leg in self._known.get(key, ()) if leg.state == "Filled" and leg.filled), None)
+
+    def _filled_before(self, key: Key) -> list[Tracked]:
+        "The orders of the newest entry's pair that an engine before this one placed and that filled."
+        rows = self.executor.journal.rows(
+            "intents", "strategy = ? AND instrument = ?", *key, order="rowid DESC", limit=12
+        )
+        found = []
+        for row in rows:
+            if row["purpose"] == "entry":
+                break
+            if row["purpose"] in ("stop", "target") and row["state"] == "Filled":
+                fills = self.executor.journal.rows("fills", "order_id = ?", row["order_id"])
+                leg = Tracked(*(row[name] for name in _TRACKED), state="Filled")
+                leg.filled = sum(fill["quantity"] for fill in fills)
+                leg.value = sum(fill["quantity"] * fill["price"] for fill in fills)
+                found.append(leg)
+        return found
 
     def _filled_at(self, leg: Tracked) -> int:
         return max(fill["at"] for fill in self.executor.journal.rows("fills", "order_id = ?", leg.order_id))
