@@ -170,7 +170,7 @@ class RestingOrders:
             return
         mark = self.executor.marks.get(key[1], 0.0)
         if leg.purpose == "stop" and mark and (price - mark) * side >= -tick * SLACK:
-            self.executor.close(key, "stop at the market")  # the broker would refuse it there, and the model leaves
+            self.executor.close(key, "stop_at_market")  # the broker would refuse it there, and the model leaves
         elif self.executor.orders.change(leg, **changes).ok:
             self._prices[leg.order_id] = price
 
@@ -191,6 +191,8 @@ class RestingOrders:
             identity = leg_id(base, leg + (stop is None))
             request = OrderRequest(key[1], action, size, kind, order_id=identity, time_in_force="GTC", **prices)
             placed = [orders.submit(request, purpose="target" if stop is None else "stop", **about)]
+        for one in placed:
+            one.reason = "target_order" if one.purpose == "target" else "stop_order"
         self._prices |= {one.order_id: stop if one.purpose == "stop" else target for one in placed}
         self._known[key] = placed
 

@@ -11,7 +11,7 @@ from futures_algo.execution.ledgers import DayResult, Difference, Ledger, compar
 from futures_algo.execution.orders import OURS, OrderManager, instrument_of
 from futures_algo.execution.tracking import ENDED, UNKNOWN, Fill
 
-_STOPS = ("stop", "trail")
+_STOPS = ("stop", "trail", "stop_order")
 
 
 class Bookkeeper:

@@ -38,6 +38,13 @@ _CODES = {
     "outcome_unknown": "what became of the order is not known",
     "working": "the order had not ended when the report was made",
     "carried_position": "a position from before the session was held in one of the two books only",
+    # exits that rest at the broker
+    "tick_path": "the broker filled a resting order that the bars did not reach",
+    "touched_not_filled": "the bars reached a stop that the broker did not fill in its grace time: left at market",
+    "queue": "the bars reached a target that the broker did not fill: it went on resting",
+    "unprotected": "no stop was acknowledged in time after an entry's fill: the position was closed",
+    "stop_at_market": "the stop moved to where the market was: left at market",
+    "entry_fill": "the pair hung on the broker's fill of the entry, which was not the bar's open",
     # fills and books
     "partial_fill": "fewer contracts were filled than asked for",
     "slippage": "the fill's price is not the model's: the market's gap, the delay, and the broker's execution",

@@ -414,12 +414,12 @@ def code_now(entry: dict[str, Any]) -> str:
 
 def _versions(name: str, entry: dict, content: dict, since: int, until: int) -> list[Version]:
     from futures_algo.config.model import StrategyConfig
-    from futures_algo.engine.build import build_strategy
+    from futures_algo.engine.build import build_strategy, sizing_of
 
     config = StrategyConfig.model_validate(entry)
     strategy = build_strategy(name, config)
     return [
-        Version(name, symbol, strategy, config.quantity, since, until)
+        Version(name, symbol, strategy, sizing_of(strategy, config), since, until)
         for symbol in config.symbols or content["databento"]["symbols"]
     ]
 

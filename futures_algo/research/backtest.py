@@ -40,6 +40,8 @@ from futures_algo.strategies.position import (
     ORDER_WIDTH,
     REASONS,
     RESTED,
+    STOP_AT,
+    TARGET_AT,
     WIDTH,
 )
 from futures_algo.strategies.sizing import Sizing
@@ -222,7 +224,7 @@ def decisions_of(
     lapsed: "np.ndarray | None" = None,  # bool[n], a base bar on which no entry of the bar before fills
     finer: bool = False,  # resting orders were met by finer bars
 ) -> np.ndarray:
-    "Signals, however they were made, as the decisions they stand for: int64[n, 4], int64[n, 8] where exits rest."
+    "Signals, however they were made, as the decisions they stand for: int64[n, 4], int64[n, 10] where exits rest."
     rests = lapsed is not None or any(signal.reason in RESTED for signal in signals)
     out = np.zeros((len(base), ORDER_WIDTH if rests else WIDTH), np.int64)
     prices = out.view(np.float64)
@@ -353,6 +355,14 @@ class BacktestResult(_Judged):
         finer = rested & (self.trades.by_finer if self.trades.by_finer is not None else False)
         counts = {str(one): int(finer.sum()) for one in self.strategy.watched[:1]}
         return counts | {str(self.base.timeframe): int((rested & ~finer).sum())} if self.strategy.rests else {}
+
+    @property
+    def levels(self) -> np.ndarray:
+        "Stop and target in force when each base bar began, float64[n, 2]; NaN where none rests."
+        if self.decided.shape[1] < ORDER_WIDTH:
+            return np.full((len(self.base), 2), np.nan)
+        found = self.decided.view(np.float64)[:, [STOP_AT, TARGET_AT]]
+        return np.where(found == 0, np.nan, found)
 
     def trades_frame(self):
         "Closed trades as a `pd.DataFrame`, with their symbol."

@@ -230,7 +230,7 @@ def decisions(
     conditions: dict[str, np.ndarray] | None = None,  # `condition_columns` when at hand
 ) -> np.ndarray:
     """The decision on every base bar: exit reason, exited side, entered side, the exit's contract (int64[n, 4]); where
-    exits rest also their fills and what lapsed (int64[n, 8]), see `position.EXIT_REASON` and its neighbours."""
+    exits rest also their fills and what lapsed (int64[n, 10]), see `position.EXIT_REASON` and its neighbours."""
     market = as_market(bars, calendar)
     base, rules, known = (
         market.bars(strategy.base_timeframe),

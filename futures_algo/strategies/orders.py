@@ -30,6 +30,8 @@ from futures_algo.strategies.position import (
     REASONS,
     SIDE,
     STARTED,
+    STOP_AT,
+    TARGET_AT,
     conclude,
 )
 
@@ -217,13 +219,14 @@ def order_loop(
     inner_low,
     inner_end,
     inner_moves,  # bool[m], the stop moves at its end
-    out,  # int64[n, 8], written
+    out,  # int64[n, 10], written
     prices,  # the same memory as float64
 ):
     "Every base bar with its inner bars."
     same = len(declared) == 1
     for t in range(len(open)):
         begin_bar(i, f, rules, open[t], segment[t], contract[t], out[t])
+        prices[t, STOP_AT], prices[t, TARGET_AT] = (f[STOP], f[TARGET]) if i[SIDE] else (np.nan, np.nan)
         if first[t] == stop[t]:
             meet(i, f, rules, open[t], high[t], low[t], end[t], 0, out[t], prices[t])
         for k in range(first[t], stop[t]):
