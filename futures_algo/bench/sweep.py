@@ -82,6 +82,7 @@ def sweep() -> list[dict]:
             "peer",
         ),
         _row("two threads", ours, "one thread", ours * one, 1.7, "one"),
+        _stops_row(bars),
         {
             "metric": f"peak memory of 1,000 combinations x {len(bars):,} bars ({seconds:.1f} s with start)",
             "value": megabytes,
@@ -93,6 +94,28 @@ def sweep() -> list[dict]:
             "met": megabytes < 1500,
         },
     ]
+
+
+STOPS = {"stop_ticks": [40.0], "target_ticks": [80.0]}
+
+
+def _stops_row(bars: Bars) -> dict:
+    "The same combinations with a stop and a target that rest, beside their own time without."
+    with_stops, without = [], []
+    for _ in range(_ROUNDS):  # in turns, so that other work on the machine strikes both alike
+        without.append(_ours(bars, 1))
+        with_stops.append(_ours(bars, 1, STOPS))
+    ours, theirs = float(np.median(with_stops)), float(np.median(without))
+    return {
+        "metric": "the same with stops and targets that rest, one thread",
+        "value": ours,
+        "unit": "s",
+        "peer": "without them",
+        "peer_value": theirs,
+        "ratio": ours / theirs,
+        "target": "<= 1.5 x the time without",
+        "met": ours <= 1.5 * theirs,
+    }
 
 
 def _row(metric: str, ours: float, peer: str, theirs: float, least: float, than: str) -> dict:
@@ -108,9 +131,10 @@ def _row(metric: str, ours: float, peer: str, theirs: float, least: float, than:
     }
 
 
-def _ours(bars: Bars, threads: int) -> float:
+def _ours(bars: Bars, threads: int, more: dict[str, list] | None = None) -> float:
     "Seconds of the whole sweep, in a market of which nothing is calculated yet."
-    return _seconds(lambda: run_sweep(Crossing, Market(bars), {"fast": FAST, "slow": SLOW}, COSTS, threads=threads))
+    grid = {"fast": FAST, "slow": SLOW} | (more or {})
+    return _seconds(lambda: run_sweep(Crossing, Market(bars), grid, COSTS, threads=threads))
 
 
 def _one_to_two(bars: Bars) -> float:

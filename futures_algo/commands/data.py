@@ -56,9 +56,21 @@ def import_bars(
     from futures_algo.history import import_file
     from futures_algo.history.preview import preview
 
-    said = dict(format=format, tz=tz, stamp=stamp, timeframe=timeframe, sep=sep, decimal=decimal, thousands=thousands,
-                # fmt: skip
-                header=header, encoding=encoding, newest_first=newest_first, dedupe=dedupe, contract=contract)
+    said = dict(
+        format=format,
+        tz=tz,
+        stamp=stamp,
+        timeframe=timeframe,
+        sep=sep,
+        decimal=decimal,
+        thousands=thousands,
+        # fmt: skip
+        header=header,
+        encoding=encoding,
+        newest_first=newest_first,
+        dedupe=dedupe,
+        contract=contract,
+    )
     reading = _reading(said, columns, dayfirst, accept)
     if look:
         finish(preview(file, symbol, reading, rolls=rolls).as_dict(), json, _show_preview)

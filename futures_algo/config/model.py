@@ -170,6 +170,15 @@ class EngineConfig(_Section):
     on_remove: Literal["flatten", "keep"] = Field(
         "flatten", description="what becomes of the position of a strategy that leaves the running config"
     )
+    protect_within_s: float = Field(
+        5.0, gt=0, description="a position whose stop is not acknowledged after so many seconds is closed"
+    )
+    emergency_stop_ticks: float = Field(
+        0.0, ge=0, description="a far stop for positions whose strategy has none, from the entry; 0 places none"
+    )
+    resting_grace_s: float = Field(
+        5.0, ge=0, description="a stop that bars touched and the broker did not fill is left at market after this"
+    )
     timeframes: list[int | str] = Field(default=[], description="also built, for charts")
     reload_seconds: float = Field(5.0, gt=0, description="how often the config file is looked at")
     signal_cooldown_s: float = Field(0.0, ge=0, description="no second signal of the same action within this time")

@@ -15,6 +15,7 @@ from futures_algo.core.types import (
 from futures_algo.engine import snapshot as engine_state
 from futures_algo.engine.build import build_runners, note_scenarios, translator_of, without_secrets
 from futures_algo.engine.engine import Engine
+from futures_algo.engine.resting import Protection
 from futures_algo.engine.warmup import warmup_bars
 from futures_algo.execution.executor import CrossTradeExecutor, execution_log
 from futures_algo.execution.gate import Gate, Limits
@@ -92,6 +93,9 @@ def build_engine(
         history=None if saved or not data.warmup_days else lambda: warmup_bars(data, cast(int, start)),
         on_start=config.engine.on_start,
         on_stop=config.engine.on_stop,
+        protection=Protection(
+            config.engine.protect_within_s, config.engine.emergency_stop_ticks, config.engine.resting_grace_s
+        ),
     )
     if config_path:
         engine.reloader = _reloader(config_path, runners)

@@ -16,6 +16,7 @@ from futures_algo.aggregator.pipeline import BarPipeline, Instant
 from futures_algo.core.types import HOUR, MINUTE, SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
+from futures_algo.engine.resting import Protection, RestingOrders
 from futures_algo.engine.strategy_guard import Guarded
 from futures_algo.execution.orders import instrument_of
 from futures_algo.feed.events import ContractMapped, FeedAlarm, FeedState, IntervalEnd
@@ -63,6 +64,7 @@ class Engine:
         ) = None,  # one-minute bars before the feed's first, to warm up with when nothing was saved
         on_start: str = "flat",  # flat, adopt or align: see `handover`
         on_stop: str = "leave",  # leave, flatten or protect open positions
+        protection: Protection = Protection(),  # of positions whose exits rest at the broker
     ) -> None:
         self.feed, self.pipeline, self.runners, self.executor, self.journal, self.clock = (
             feed,
@@ -74,7 +76,8 @@ class Engine:
         )
         self.mode, self.config_hash, self.on_turn = mode, config_hash, on_turn
         self.on_start, self.on_stop, self._saved, self._history = on_start, on_stop, saved, history
-        self.generator = SignalGenerator((), executor, cooldown_s, priority)
+        self.resting = RestingOrders(self, protection)
+        self.generator = SignalGenerator((), self.resting, cooldown_s, priority)
         self._journaled: dict[
             tuple[str, str], int
         ] = {}  # end of the newest bar in the journal, by symbol and timeframe
@@ -171,6 +174,7 @@ class Engine:
         for one in guarded:
             if id(one.runner) not in known:  # an engine before this one decided there, by what held then
                 one.silent_through = self.acted().get(one.symbol, 0)
+        self.resting.attach(self.runners)
         self.generator.strategies = guarded
 
     def is_broken(self, runner: Any) -> bool:
@@ -240,6 +244,7 @@ class Engine:
         if _is_due(now, self._next_poll, self._poll_every):
             self._next_poll = now + self._poll_every
             self.executor.poll()
+            self.resting.follow()
         if (
             _is_due(now, self._next_reconcile, self._reconcile_every) or self.counts["signals"] != self._compared
         ):  # a trade is news for both books
@@ -314,7 +319,9 @@ class Engine:
         for bar in instant:
             self.counts[bar.timeframe] += 1
             self.journal_bar(bar, received)
+        self.resting.look()
         signals = self.generator.on_bars(instant)
+        self.resting.follow()
         self.counts["signals"] += len(signals)
         for signal in signals:
             scanner.info(

@@ -123,10 +123,10 @@ def _adopted(engine: Any, runner: Any) -> int:
 
 
 def _withdraw_protection(engine: Any) -> None:
-    "The stops an earlier run left at the broker: the strategy looks after its position again."
+    "The stops an earlier run left at the broker: the strategy looks after its position; resting exits go on with them."
     if engine.executor.books.dry_run:
         return
-    names = {runner.name for runner in engine.runners}
+    names = {runner.name for runner in engine.runners if not runner.strategy.rests}
     for order in [
         order
         for order in engine.executor.orders.open.values()

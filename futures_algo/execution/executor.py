@@ -88,6 +88,16 @@ class CrossTradeExecutor(Bookkeeper):
             self._follow()
         return self._outcome(signal) if decision.verdict in ("sent", "pending") else decision
 
+    def note(self, signal: Signal, verdict: str, detail: str = "") -> Decision:
+        "Journal a signal that asks for no order: one whose order rests at the broker, or what became of it."
+        self._seen.add(signal.id)
+        self._journal_verdict(signal, verdict, detail=detail)
+        return Decision(verdict, detail=detail)
+
+    def is_leaving(self, key: tuple[str, str]) -> bool:
+        "Whether an exit of a ledger is under way or waits."
+        return self._is_leaving(key)
+
     def _instrument(self, signal: Signal) -> str:
         "NinjaTrader's name of the contract; empty when it cannot be told."
         try:

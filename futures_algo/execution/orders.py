@@ -231,6 +231,7 @@ class OrderManager(Tracker):
         stop_price: float,
         *,
         entry_id: str = "",
+        leg: int = 90,  # of the stop; the limit's is the next
         **about: Any,
     ) -> list[Tracked]:
         """A stop and a limit of which one fill cancels the other; the stop goes first, and the limit only when the
@@ -243,7 +244,7 @@ class OrderManager(Tracker):
             quantity,
             "STOPMARKET",
             stop_price=stop_price,
-            order_id=leg_id(base, 90),
+            order_id=leg_id(base, leg),
             oco_id=group,
             time_in_force="GTC",
         )
@@ -253,7 +254,7 @@ class OrderManager(Tracker):
             quantity,
             "LIMIT",
             limit_price=limit_price,
-            order_id=leg_id(base, 91),
+            order_id=leg_id(base, leg + 1),
             oco_id=group,
             time_in_force="GTC",
         )

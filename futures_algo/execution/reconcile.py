@@ -13,7 +13,7 @@ from futures_algo.execution.orders import OURS, OrderManager, instrument_of
 from futures_algo.execution.tracking import ENDED, UNKNOWN, Fill
 from futures_algo.journal.journal import Journal
 
-_STOPS = ("stop", "trail")
+_STOPS = ("stop", "trail", "stop_order")
 
 
 class Bookkeeper:

@@ -11,6 +11,7 @@ from futures_algo.broker.outcomes import NotFound
 from futures_algo.core.types import SECOND, Clock
 from futures_algo.journal.journal import Journal
 
+_RESTING = {"stop": "stop_order", "target": "target_order"}  # reason of a protective order's fill, by its purpose
 JOURNALED, NOT_SENT, UNKNOWN = "Journaled", "NotSent", "Unknown"
 ENDED = TERMINAL_STATES | {NOT_SENT}
 
@@ -414,7 +415,7 @@ class Tracker:
             sum(fill["price"] * fill["quantity"] for fill in fills),
             acknowledged=row["state"] not in (JOURNALED, UNKNOWN, NOT_SENT),
             executions={fill["execution_id"] for fill in fills},
-            reason=signal.get("reason", ""),
+            reason=signal.get("reason", "") or _RESTING.get(row["purpose"], ""),
             bracket=json.loads(row["bracket"]) if row["bracket"] else None,
         )
         order.reported = order.quantity if order.order_type == "MARKET" and order.acknowledged else order.filled

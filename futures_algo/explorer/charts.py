@@ -34,6 +34,14 @@ def trade_columns(
     )  # many labels hide one another
 
 
+def level_columns(run: BacktestResult, first: int, stop: int) -> dict[str, Any]:
+    "Stops and targets that rested over these base bars, a short line a bar and order."
+    levels = run.levels[first:stop]
+    rows, kinds = np.nonzero(levels == levels)
+    colours = [(FALLING, RISING)[kind] for kind in kinds]
+    return {"x0": rows + first - 0.5, "x1": rows + first + 0.5, "y": levels[rows, kinds], "colour": colours}
+
+
 def _dollars(values: np.ndarray) -> list[str]:
     signs = {1: "+", -1: "−"}
     return [f"{signs.get(np.sign(value), '')}${abs(value):,.0f}" for value in values.tolist()]
@@ -52,6 +60,7 @@ class RunChart(CandleChart):
     ):
         self.count, self.shown = count, shown
         self.trades = ColumnDataSource(trade_columns(run, 0, 0))
+        self.levels = ColumnDataSource(level_columns(run, 0, 0))
         over, panes = panes_of(run.strategy)
         super().__init__(
             tick_size=product(run.base.symbol).tick_size, overlays=over, panes=panes, shown=shown, height=height
@@ -60,6 +69,7 @@ class RunChart(CandleChart):
 
     def _candles(self, fig: figure) -> None:
         super()._candles(fig)
+        fig.segment("x0", "y", "x1", "y", source=self.levels, line_color="colour", line_width=1.4)
         fig.segment(
             "x0",
             "y0",
@@ -116,6 +126,7 @@ class RunChart(CandleChart):
             self.x_range.update(start=row - self.shown + 0.5, end=row + 4.5, tags=[last])
         self.sessions.data = dict(x=self._opens(market, stretch))
         self.trades.data = trade_columns(run, stretch.first, last + 1)
+        self.levels.data = level_columns(run, stretch.first, last + 1)
         self.source.data = candle_columns(stretch.bars, stretch.first) | {
             name: stretch.values[name] for name in self.names
         }

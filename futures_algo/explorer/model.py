@@ -63,7 +63,7 @@ def round_step(least: float, whole: bool) -> float:
 def choices_of(param: Parameter, market: Market) -> tuple[str, ...]:
     "The choices of a parameter; of timeframes only those the market's bars can make."
     try:
-        frames = [Timeframe(choice) for choice in param.choices]
+        frames = [Timeframe(choice) if choice else market.source.timeframe for choice in param.choices]
     except InputError:
         return param.choices
     own = market.source.timeframe.seconds

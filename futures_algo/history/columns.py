@@ -105,9 +105,14 @@ def _is_clock(text: str) -> bool:
 
 
 def _refuse_claims(ours: str, claims: list[str], path: str) -> None:
-    raise DataError(f"{ours} column", " and ".join(map(repr, claims)), "can mean several columns",
-                    # fmt: skip
-                    f"say which with columns={{{ours!r}: {claims[0]!r}}} (--columns {ours}={claims[0]})", path)
+    raise DataError(
+        f"{ours} column",
+        " and ".join(map(repr, claims)),
+        "can mean several columns",
+        # fmt: skip
+        f"say which with columns={{{ours!r}: {claims[0]!r}}} (--columns {ours}={claims[0]})",
+        path,
+    )
 
 
 def _with_time(found: dict[str, int]) -> dict[str, int]:

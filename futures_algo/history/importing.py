@@ -119,9 +119,14 @@ def understood(bars: Bars, reading: Reading, rolls: str, path: "Path | str") -> 
 def _refuse_step(bars: Bars, out: "Path | str") -> None:
     "DBN has no schema for every timeframe."
     if bars.timeframe.nanos not in SCHEMA_STEP.values():
-        raise InputError("timeframe", str(bars.timeframe), "must be 1s, 1min, 60min or 1440min in a DBN file, which has"
-                         # fmt: skip
-                         " no schema for others", f"write Parquet: --out {Path(out).name.split('.')[0]}.parquet")
+        raise InputError(
+            "timeframe",
+            str(bars.timeframe),
+            "must be 1s, 1min, 60min or 1440min in a DBN file, which has"
+            # fmt: skip
+            " no schema for others",
+            f"write Parquet: --out {Path(out).name.split('.')[0]}.parquet",
+        )
 
 
 def write_parquet(path: "Path | str", bars: Bars, notes: "tuple[str, ...]" = ()) -> None:

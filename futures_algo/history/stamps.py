@@ -365,9 +365,14 @@ def _counted(texts: Any, clock: Clock) -> Moments:
             return _with_point(pc.cast(texts, pa.decimal128(29, 9)), texts, clock)
         return Moments(*_epoch(pc.cast(texts, pa.int64()).to_numpy(), clock))
     except pa.ArrowInvalid as error:
-        raise DataError("time", texts[0].as_py(), f"must be a moment or a count, all rows in one form ({error})",
-                        # fmt: skip
-                        "export it as 2025-03-10T09:30:00Z", f"{clock.path}: column {clock.subject}") from None
+        raise DataError(
+            "time",
+            texts[0].as_py(),
+            f"must be a moment or a count, all rows in one form ({error})",
+            # fmt: skip
+            "export it as 2025-03-10T09:30:00Z",
+            f"{clock.path}: column {clock.subject}",
+        ) from None
 
 
 def _with_point(numbers: Any, texts: Any, clock: Clock) -> Moments:

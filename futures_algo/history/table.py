@@ -190,9 +190,15 @@ def _in_order(columns: list[np.ndarray], reading: Reading, path: str) -> tuple[l
                             " first", "leave --newest-first out", f"{path}: row {row}")  # fmt: skip
         return [column[::-1] for column in columns], "newest first, turned round as asked"
     if backwards:
-        raise DataError("rows", f"{shown(columns[0][0])} first, {shown(columns[0][-1])} last", "must be oldest first: this"
-                        # fmt: skip
-                        " file is newest first", "say newest_first=True (--newest-first), and it is turned round", path)
+        raise DataError(
+            "rows",
+            f"{shown(columns[0][0])} first, {shown(columns[0][-1])} last",
+            "must be oldest first: this"
+            # fmt: skip
+            " file is newest first",
+            "say newest_first=True (--newest-first), and it is turned round",
+            path,
+        )
     return columns, ""
 
 
@@ -234,9 +240,15 @@ def _stamp(
                         f"say --format {format}, or --stamp close or open", path)  # fmt: skip
     at_close, at_open = _on_the_grid(times, timeframe, symbol)
     if at_close and not at_open:
-        raise DataError("stamp", shown(times[0]), f"can mean two bars: {first}; {at_close} of the times lie on a session's"
-                        # fmt: skip
-                        " close and none on an opening, as those of a bar's close do", "say --stamp close or open", path)
+        raise DataError(
+            "stamp",
+            shown(times[0]),
+            f"can mean two bars: {first}; {at_close} of the times lie on a session's"
+            # fmt: skip
+            " close and none on an opening, as those of a bar's close do",
+            "say --stamp close or open",
+            path,
+        )
     return "start", "times taken as the bar's start"
 
 

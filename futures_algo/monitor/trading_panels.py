@@ -124,6 +124,25 @@ def _difference(view: View, code: str, excess: int) -> Safe:
     return tag("span", f"✖ the books differ by {number(excess, sign=True)}", cls="down")
 
 
+def _protection(view: View, line, code: str) -> Safe:
+    "The stop of a strategy's position and the dollars it would lose there, or a warning that it has none."
+    if not line.position:
+        return Safe("")
+    own = (
+        order
+        for order in view.tables.get("orders", ())
+        if order["purpose"] == "stop"
+        and order["stop_price"]
+        and order["strategy"] == line.strategy
+        and contract_code(order["instrument"]) == code
+    )
+    stop = next(own, None)
+    if stop is None:
+        return tag("i", " ▲ no stop", cls="warn")
+    risk = (line.average - stop["stop_price"]) * line.position * point_value(stop["instrument"])
+    return tag("i", " stop ", price(stop["stop_price"], code), ", at risk ", money(risk, sign=False))
+
+
 def _contract_rows(
     code: str, broker: dict[str, dict], ledger: dict[tuple[str, str], int], day: Day, view: View
 ) -> list[tuple]:
@@ -152,7 +171,7 @@ def _contract_rows(
         words = _difference(view, code, held - total)
     detail = [
         (
-            tag("span", line.strategy or "no strategy", cls="soft sub"),
+            Safe(tag("span", line.strategy or "no strategy", cls="soft sub") + _protection(view, line, code)),
             "",
             number(line.position, sign=True),
             price(line.average, code),
@@ -250,6 +269,7 @@ def fills(view: View, day: Day, clocks: Clocks) -> Safe:
 
 # %% ../../nbs/monitor/05_trading_panels.ipynb #14f_books-011-806d
 _VERDICTS = {
+    "resting": ("●", "up"),
     "sent": ("●", "up"),
     "denied": ("✖", "down"),
     "dry_run": ("○", "soft"),
@@ -399,6 +419,11 @@ _OFF = {
     "trail_ticks": 0,
     "trail_atr": 0,
     "exit_before_close": -1,
+    "break_even_ticks": 0,
+    "resting": True,
+    "manage_on": "",
+    "fill_bars": "",
+    "fill_limit": "through",
 }  # declared exits that are not in use
 _BAR_FIELDS = ("open", "high", "low", "close", "volume", "time")  # the chart shows the bar
 

@@ -41,6 +41,13 @@ class Cause(Enum):
     OUTCOME_UNKNOWN = "what became of the order is not known"
     WORKING = "the order had not ended when the report was made"
     CARRIED_POSITION = "a position from before the session was held in one of the two books only"
+    # exits that rest at the broker
+    TICK_PATH = "the broker filled a resting order that the bars did not reach"
+    TOUCHED_NOT_FILLED = "the bars reached a stop that the broker did not fill in its grace time: left at market"
+    QUEUE = "the bars reached a target that the broker did not fill: it went on resting"
+    UNPROTECTED = "no stop was acknowledged in time after an entry's fill: the position was closed"
+    STOP_AT_MARKET = "the stop moved to where the market was: left at market"
+    ENTRY_FILL = "the pair hung on the broker's fill of the entry, which was not the bar's open"
     # fills and books
     PARTIAL_FILL = "fewer contracts were filled than asked for"
     SLIPPAGE = "the fill's price is not the model's: the market's gap, the delay, and the broker's execution"

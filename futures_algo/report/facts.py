@@ -469,7 +469,7 @@ def code_now(entry: dict[str, Any]) -> str:
 def _versions(name: str, entry: dict, row: "dict | None", following: "dict | None", content: dict) -> list[Version]:
     "By symbol: from where a config came into force (None: from the beginning) to where the next one did."
     from futures_algo.config.model import StrategyConfig
-    from futures_algo.engine.build import build_strategy
+    from futures_algo.engine.build import build_strategy, sizing_of
 
     config = StrategyConfig.model_validate(entry)
     strategy = build_strategy(name, config)
@@ -481,7 +481,9 @@ def _versions(name: str, entry: dict, row: "dict | None", following: "dict | Non
         for symbol in config.symbols or content["databento"]["symbols"]
     }
     return [
-        Version(name, symbol, strategy, config.quantity, *span) for symbol, span in spans.items() if span[0] < span[1]
+        Version(name, symbol, strategy, sizing_of(strategy, config), *span)
+        for symbol, span in spans.items()
+        if span[0] < span[1]
     ]
 
 

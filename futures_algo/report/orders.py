@@ -1,6 +1,7 @@
 """The session's signals against its orders, orders against fills, fills against the model's, and the books against
 both."""
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,6 +81,9 @@ class Desk:
         self._sent_twice()
         for row in self.facts.tables["fills"]:
             self._fill(row)
+        for row in self.facts.tables["events"]:
+            if row["kind"] == "resting":
+                self._resting(row)
         self._ledgers()
         self._broker()
         return self.check
@@ -95,6 +99,8 @@ class Desk:
         orders = [order for order in self.by_signal.get(row["id"], []) if order["purpose"] in ("entry", "exit")]
         if orders:
             return self._attempts(row, orders)
+        if row["verdict"] == "resting":
+            return  # its order was at the broker already; where that differed an event says why
         cause = Cause.UNEXPLAINED
         if row["verdict"] == "pending" or row["id"] in self.sent_later:
             cause = Cause.WAITING
@@ -112,6 +118,14 @@ class Desk:
             verdict=row["verdict"],
             why=row["detail"] or "",
         )
+
+    def _resting(self, row: dict[str, Any]) -> None:
+        "Where bars and broker differed in a resting order, with both prices."
+        self.check.checked += 1
+        told = json.loads(row["data"] or "{}")
+        if cause := Cause.__members__.get(str(told.get("cause", "")).upper()):
+            prices = {name: told.get(name) for name in ("order", "model", "broker")}
+            self._note("fill", row["subject"], row["at"], cause, what=row["message"], **prices)
 
     def _attempts(self, row: dict[str, Any], orders: list[dict[str, Any]]) -> None:
         "One order a decision; another only when the one before it ended without its fills."

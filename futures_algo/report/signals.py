@@ -1,6 +1,7 @@
 """The session's signals, computed again three ways: over the recording, over the journal's bars, and bar by bar with
 the engine's starts and reloads in their places."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from futures_algo.report.facts import Break, Facts, Version, code_now, versions_
 from futures_algo.strategies.batch import Market, decisions, signals_of
 from futures_algo.strategies.checks import Difference
 from futures_algo.strategies.live import StrategyRunner
+from futures_algo.strategies.position import RESTED
 
 _REASONS = {
     "flatten": Cause.FLATTEN,
@@ -24,6 +26,9 @@ _REASONS = {
     "reversal": Cause.REVERSAL,
     "on_remove": Cause.CONFIG_CHANGE,
     "removed": Cause.CONFIG_CHANGE,
+    "touched_not_filled": Cause.TOUCHED_NOT_FILLED,
+    "unprotected": Cause.UNPROTECTED,
+    "stop_at_market": Cause.STOP_AT_MARKET,
 }  # signals that no strategy made
 _COMPARED = ("contract", "action", "price", "quantity", "reason")
 
@@ -224,9 +229,7 @@ class Line:
 
     def _moments(self, one: Version) -> list[list[Bar]]:
         "The journal's bars of the strategy's timeframes that closed together."
-        kept = [
-            bars for timeframe, bars in self.facts.bars[self.symbol].items() if timeframe in one.strategy.timeframes
-        ]
+        kept = [bars for timeframe, bars in self.facts.bars[self.symbol].items() if timeframe in one.strategy.fed]
         rows = sorted((bar for bars in kept for bar in bars), key=lambda bar: (bar.end, bar.end - bar.start))
         found: list[list[Bar]] = []
         for bar in rows:
@@ -265,6 +268,8 @@ class Line:
         "The first cause that is proven by another way to the signals, or by what the journal says happened."
         if row and row["reason"] in _REASONS:
             return _REASONS[row["reason"]], ""
+        if resting := self._of_resting(model, row, at):
+            return resting
         if row and not model and row["config_hash"] not in {one.strategy.config_hash() for one in self.versions}:
             return self._of_unknown_code(at)
         if self.theirs and _same(self.journal_model.get(identity), row):
@@ -280,6 +285,32 @@ class Line:
         if not self._is_warm(at) and self._knew_more():
             return Cause.WARM_UP, "the engine was warmed from history that the journal does not hold"
         return Cause.UNEXPLAINED, "equal bars, parameters and state give another signal"
+
+    def _of_resting(self, model: "Signal | None", row: "dict | None", at: int) -> tuple[Cause, str] | None:
+        "A resting order that went another way at the broker, or before this moment; a pair that hung on the entry's fill."
+        if not any(one.strategy.rests for one in self.versions):
+            return None
+        before = [(when, told) for when, told in self._resting_events if when <= at + self._patience]
+        if before and (cause := Cause.__members__.get(before[-1][1].upper())):
+            return cause, "from there on the model followed the broker"
+        rested = row and model and row["reason"] in RESTED and row["reason"] == model.reason
+        return (Cause.ENTRY_FILL, "its prices hang on the entry's fill") if rested else None
+
+    @cached_property
+    def _resting_events(self) -> list[tuple[int, str]]:
+        "When resting orders of this strategy went another way, and how."
+        rows = [row for row in self.facts.tables["events"] if row["kind"] == "resting"]
+        told = [
+            (row["at"], json.loads(row["data"] or "{}").get("cause", ""))
+            for row in rows
+            if row["subject"].split(" ")[0] == self.name
+        ]
+        return [one for one in told if one[1]]
+
+    @property
+    def _patience(self) -> int:
+        "A difference is told when the next base bar has closed."
+        return 2 * max(one.strategy.base_timeframe.nanos for one in self.versions)
 
     def _code_then(self, at: int) -> str:
         """Identity of the code at a moment, as the reloads of the journal tell it; empty where they do not, or

@@ -62,11 +62,20 @@ def _times(axis: "Axes", time: np.ndarray, labels: int = 8) -> None:
     axis.set_xlim(-0.01 * len(time), 1.01 * len(time))
 
 # %% ../../nbs/research/04_backtest_plots.ipynb #5ef8e4be
-def draw_price(axis: "Axes", base: Bars, trades: "pd.DataFrame") -> None:
-    "Bars, and trades from entry to exit in the colour of their result."
+def draw_price(
+    axis: "Axes",
+    base: Bars,
+    trades: "pd.DataFrame",
+    levels: "np.ndarray | None" = None,  # float64[n, 2], resting stop and target of each bar
+) -> None:
+    "Bars, trades from entry to exit in the colour of their result, and the stops and targets that rested."
     _plain(axis, f"{base.symbol} {base.timeframe}: {len(trades):,} trades")
     (_draw_bars if len(base) <= FEW_BARS else _draw_band)(axis, base)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+    if levels is not None and len(base) <= FEW_BARS:
+        rows = np.arange(len(base))
+        for column, colour in zip(levels.T, (LOSS, PROFIT)):
+            axis.hlines(column, rows - 0.5, rows + 0.5, color=colour, linewidth=0.9)
     _draw_trades(axis, trades, len(trades) <= FEW_TRADES)
     _times(axis, base.end)
 
@@ -249,7 +258,7 @@ def overview(
         [3.2] * len(parts) + [2, 1.3],
     )
     for axis, part in zip(axes, parts):
-        draw_price(axis, part.base, part.trades_frame())
+        draw_price(axis, part.base, part.trades_frame(), part.levels)
     draw_equity(axes[-2], result)
     draw_drawdown(axes[-1], result)
     for axis in axes[:-1] if len(parts) == 1 else axes[-2:-1]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.contracts import product
 from ..core.types import Bars, DataError, FuturesAlgoError, InputError
-from ..strategies.position import REASONS, ModelFill, model_fills
+from ..strategies.position import REASONS, RESTED, ModelFill, model_fills
 from .trades import Costs, Trades
 
 # %% ../../nbs/research/02_vectorbt_adapter.ipynb #d1c9b1d1
@@ -80,14 +80,17 @@ def fills_of(
         if fill.reason:
             held = 0
     fills, sizes = [fill for fill, _ in made], np.array([size for _, size in made], np.int64)
-    row = np.array([fill.decided + (fill.reason != "roll") for fill in fills], np.int64)
+    rested = np.array([fill.reason in RESTED for fill in fills], bool)
+    row = np.array([fill.decided + (fill.reason not in ("roll", *RESTED)) for fill in fills], np.int64)
     place, bar_place = (
         row + np.arange(len(row)),
         np.arange(len(base)) + np.searchsorted(row, np.arange(len(base)), "right"),
     )
     time = np.zeros(len(base) + len(row), np.int64)
     time[bar_place] = base.end
-    time[place] = np.array([fill.at for fill in fills], np.int64) + 1 + np.arange(len(row)) - np.searchsorted(row, row)
+    at = np.array([fill.at for fill in fills], np.int64)
+    at[rested] = base.start[row[rested]]  # on the axis before the bar's close, in which it lies
+    time[place] = at + 1 + np.arange(len(row)) - np.searchsorted(row, row)
     return Fills(base, fills, sizes, row, place, bar_place, time)
 
 # %% ../../nbs/research/02_vectorbt_adapter.ipynb #0c4e55da

@@ -278,6 +278,7 @@ def change(books: Books, request: Request, account: PaperAccount, order_id: str)
         body.get("limitPrice") or order.limit,
         body.get("stopPrice") or order.stop,
     )
+    order.active_from = max(order.active_from, books.clock.now())  # bars that have passed did not see these prices
     for state in ("ChangePending", "ChangeSubmitted", "PartFilled" if order.filled else "Working"):
         order.log(books.clock.now(), "order_update", state, state)
     return _placed(books, order)

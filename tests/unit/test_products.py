@@ -124,9 +124,16 @@ def test_a_newer_calendar_is_taken_and_the_doctor_warns_of_one_that_ends(tmp_pat
     sessions._exceptions.cache_clear()
 
 
-@pytest.mark.parametrize("row, said", [("grain,2028-03-14,,closed", "must be a known one"), ("grains,2028-3-14x,,closed", "must be a date"),
-                                       # fmt: skip
-                                       ("grains,2028-03-14,,12h", "must be a time"), ("grains,2028-03-14,,", "must be a time, or closed")])
+@pytest.mark.parametrize(
+    "row, said",
+    [
+        ("grain,2028-03-14,,closed", "must be a known one"),
+        ("grains,2028-3-14x,,closed", "must be a date"),
+        # fmt: skip
+        ("grains,2028-03-14,,12h", "must be a time"),
+        ("grains,2028-03-14,,", "must be a time, or closed"),
+    ],
+)
 def test_a_calendar_with_a_wrong_row_is_refused(row, said, tmp_path):
     from futures_algo.core.calendar_file import read_calendar
 
