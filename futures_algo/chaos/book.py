@@ -112,9 +112,9 @@ class Book:
 
     def _send(self, order: Order, hits: Hits) -> None:
         if (lost := hits.take("vanished", order=order.id)) is not None:
-            order.shown, order.inert = False, not lost["fills"]
+            self._lose(order, lost["fills"])
         if order.oco_id and hits.take("bracket_dropped", order=order.id) is not None:
-            order.shown, order.inert = False, True
+            self._lose(order, False)
         if (stuck := hits.take("stuck_submitted", order=order.id)) is not None:
             order.quirks["stuck_submitted"], order.inert = stuck, not stuck["fills"]
         if (no := hits.take("rejected", order=order.id)) is not None:
@@ -122,6 +122,12 @@ class Book:
             return self.later(no["seconds"], lambda: self.reject(order, no["reason"]))
         if not order.inert:
             self.later(self.settings.ack_seconds, lambda: self._accept(order))
+
+    def _lose(self, order: Order, fills: bool) -> None:
+        "The wire knows it no more; it may live on at the exchange."
+        order.shown, order.inert, order.lost = False, not fills, not fills
+        if order.lost:
+            self.live[order.instrument].pop(order.number, None)
 
     def _accept(self, order: Order) -> None:
         if order.terminal:

@@ -220,9 +220,13 @@ class ChaosBroker:
             return tuple(one for one in self.book.executions if account in (None, one.order.account))
 
     def orders(self, account: str | None = None, live: bool = False) -> tuple[Order, ...]:
-        "Copies of every order ever taken in, lost ones included, oldest first."
+        "Copies of every order ever taken in, lost ones included, oldest first; `live` ones can still fill or rest."
         with self.book.lock:
-            seen = [one for one in self.book.orders if account in (None, one.account) and not (live and one.terminal)]
+            seen = [
+                one
+                for one in self.book.orders
+                if account in (None, one.account) and not (live and (one.terminal or one.lost))
+            ]
             return tuple(dataclasses.replace(one, states=list(one.states), quirks=dict(one.quirks)) for one in seen)
 
     def orders_by_client_id(self) -> dict[str, list[Order]]:

@@ -34,7 +34,12 @@ LATE = {"seconds": (2.0, 60.0)}
 CATALOGUE: dict[str, Kind] = {
     # before: nothing is done
     "lost_before": Kind("before", None),
-    "refused_key": Kind("before", None, {"status": 401}, {"status": [401, 403]}),
+    "refused_key": Kind(
+        "before",
+        None,
+        {"status": 401, "error": "unauthorized"},
+        {"status": [401, 403], "error": ["unauthorized", "api_requires_pro"]},
+    ),
     "rate_limited": Kind("before", None, {"retry_after": 1.0}, {"retry_after": (0.2, 5.0)}),
     "addon_down": Kind("before", None, {"after_acting": False}),
     "html_page": Kind("before", None, {"status": 502}, {"status": [502, 503, 520, 200]}),

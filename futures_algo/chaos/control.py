@@ -41,7 +41,7 @@ def plain(value: Any) -> Any:
     "JSON of the broker's records; keys that are no text become text."
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field.name for field in dataclasses.fields(value)]
-        return {name: plain(getattr(value, name)) for name in fields if name not in ("kind", "when")}
+        return {name: plain(getattr(value, name)) for name in fields if name not in ("kind", "only")}
     if isinstance(value, dict):
         return {key if isinstance(key, str) else str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

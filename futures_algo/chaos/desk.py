@@ -109,7 +109,7 @@ class Desk:
         found = [order for order in self.book.named(ref) if order.account == name]
         live = [order for order in found if not self.book.shown_ended(order)]
         if not live:
-            raise Refusal(ENDED.format(ref), self.settings.not_found_status if not found else 400)
+            raise Refusal(ENDED.format(ref))
         return live
 
     def cancel_orders(self, account: str | None, body: Body, hits: Hits) -> Body:
@@ -154,7 +154,7 @@ class Desk:
         name, instrument = self.book.account(account).name, form.instrument(body, self.dated)
         held = self.position(name, instrument)
         if not held.quantity:
-            raise Refusal(f"No positions found for instrument '{body['instrument']}'", self.settings.not_found_status)
+            raise Refusal(f"No positions found for instrument '{body['instrument']}'")
         row = self.shapes.position(held)
         size = form.share(body, abs(held.quantity))
         if self.settings.full_close_cancels and body.get("quantity") is None and body.get("percent") is None:
@@ -208,7 +208,7 @@ class Desk:
         size = self.position(name, instrument).quantity
         if not size:
             error = f"No position found for instrument '{body['instrument']}' in account '{account}'"
-            raise Refusal(error, self.settings.not_found_status)
+            raise Refusal(error)
         return self._placed(self.market(name, instrument, -2 * size, hits, "Reverse"))
 
     def reverse_position(self, account: str, body: Body, hits: Hits) -> Wait:

@@ -40,6 +40,7 @@ TABLE = [
         ("ListExecutions", "GET", _A + "/executions"),
         ("GetExecution", "GET", _A + r"/executions/(?P<execution>[^/]+)"),
         ("GetQuote", "GET", "/market/quote"),
+        ("AccountQuote", "GET", _A + "/quote"),
         ("MarketInfo", "GET", "/market/info"),
         ("GetAtmTemplates", "GET", "/atm-templates"),
         ("Endpoints", "GET", "/_endpoints"),

@@ -24,7 +24,7 @@ class Rule:
     method: str | None
     times: int | None  # None is for ever
     skip: int
-    when: Callable[[Request], bool] | None
+    only: Callable[[Request], bool] | None
     settings: dict[str, Any]
     used: int = 0
     passed: int = 0
@@ -35,7 +35,7 @@ class Rule:
             return False
         if self.method and request.method != self.method.upper():
             return False
-        if not (self._path_matches(request) and (self.when is None or self.when(request))):
+        if not (self._path_matches(request) and (self.only is None or self.only(request))):
             return False
         self.passed += 1
         return self.passed > self.skip
@@ -124,14 +124,14 @@ class Faults:
         method: str | None = None,
         times: int | None = 1,
         skip: int = 0,
-        when: Callable[[Request], bool] | None = None,
+        only: Callable[[Request], bool] | None = None,
         **settings: Any,
     ) -> Rule:
-        "Scripts one fault. `path` is an endpoint's name or a pattern; `when` sees the request; raises ValueError."
+        "Scripts one fault. `path` is an endpoint's name or a pattern; `only` sees the request; raises ValueError."
         kind = _kind(name)
         if unknown := set(settings) - set(kind.settings):
             raise ValueError(f"{name} has no setting {sorted(unknown)}; it has {sorted(kind.settings)}")
-        rule = Rule(next(self._numbers), name, kind, path, method, times, skip, when, kind.settings | settings)
+        rule = Rule(next(self._numbers), name, kind, path, method, times, skip, only, kind.settings | settings)
         with self._lock:
             self._rules.append(rule)
         return rule

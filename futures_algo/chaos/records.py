@@ -34,6 +34,7 @@ class Order:
     origin: str = "api"  # api, hand, oco, atm
     inert: bool = False  # never fills: stuck on its way or lost
     shown: bool = True  # orders, order by id and cancel know it
+    lost: bool = False  # acknowledged, then nowhere
     forgotten: bool = False  # a restart lost the caller's id
     triggered: bool = False  # a stop-limit whose stop was touched
     cancel_stuck: bool = False

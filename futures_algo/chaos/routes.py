@@ -249,6 +249,10 @@ class Routes:
             return [self.shapes.quote(self._dated(one)) for one in given.split(",") if one.strip()]
         return self.shapes.quote(self._instrument(q))
 
+    def do_AccountQuote(self, q, body, hits):
+        self.book.account(q.parts["account"])
+        return self.shapes.quote(self._instrument(q)) | {"success": True}
+
     def do_MarketInfo(self, q, body, hits):
         return self.shapes.info(self._instrument(q, "ES"))
 

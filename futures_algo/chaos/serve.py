@@ -49,7 +49,7 @@ class Service:
         self.bucket = Bucket(routes)
         self.addon_connected = True
         self.instead: dict[str, Callable[[dict[str, Any]], Answer]] = {
-            "refused_key": lambda s: keyless(s["status"]),
+            "refused_key": lambda s: keyless(s["status"], s["error"]),
             "rate_limited": lambda s: self._limited(s["retry_after"]),
             "addon_down": lambda s: disconnected(),
             "html_page": lambda s: page(s["status"]),
@@ -140,6 +140,6 @@ class Service:
         return Answer(200, raw=dumped(body).replace(b"\\ud800", b"\xed\xa0\x80").replace(b"\\udfff", b"\xed\xbf\xbf"))
 
 
-def keyless(status: int) -> Answer:
+def keyless(status: int, error: str = "unauthorized") -> Answer:
     "A missing, wrong or refused key; the exact body is not in the reference."
-    return Answer(status, {"success": False, "error": "unauthorized" if status == 401 else "forbidden"})
+    return Answer(status, {"success": False, "error": error})

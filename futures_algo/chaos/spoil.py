@@ -129,16 +129,17 @@ class Spoiler:
 
     # delivery
     async def _send(self, head: bytes, body: bytes, hits: Hits, line: Line) -> None:
-        if (cut := hits.take("cut_body")) is not None:
-            await line.send(head + body[: min(len(body) - 1, int(len(body) * cut["share"]))])
+        cut, drip = hits.take("cut_body"), hits.take("drip")
+        doubled = hits.take("doubled") if cut is None and drip is None else None
+        hits.give_back()  # before the client can know: what was not struck is free for its next request
+        if cut is not None:
+            await line.send(head + body[: max(0, min(len(body) - 1, int(len(body) * cut["share"])))])
             raise Cut
-        if (drip := hits.take("drip")) is not None:
+        if drip is not None:
             return await self._drip(head + body, drip["seconds"], drip["pieces"], line)
-        await line.send(head + body)
-        if (doubled := hits.take("doubled")) is not None:
-            if doubled["when"] == "now":
-                return await line.send(head + body)
+        if doubled is not None and doubled["when"] == "next":
             line.owed = head + body
+        await line.send((head + body) * (2 if doubled is not None and doubled["when"] == "now" else 1))
 
     async def _drip(self, data: bytes, seconds: float, pieces: int, line: Line) -> None:
         size = -(-len(data) // pieces)
