@@ -62,6 +62,13 @@ class Instruments:
         name = str(text).strip().upper()
         return self._explicit(name) or self._front(name.removesuffix("1!"), text)
 
+    def known(self, text: str) -> str | None:
+        "The dated form, None for an unknown spelling."
+        try:
+            return self.dated(text)
+        except UnknownInstrument:
+            return None
+
     def product(self, dated: str) -> Product:
         return self.products[dated.split(" ")[0]]
 

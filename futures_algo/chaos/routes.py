@@ -6,6 +6,7 @@ from typing import Any
 
 from futures_algo.chaos.book import Book
 from futures_algo.chaos.bracket import Brackets
+from futures_algo.chaos.catalogue import PLACING
 from futures_algo.chaos.clock import SECOND
 from futures_algo.chaos.desk import Desk
 from futures_algo.chaos.endpoints import TABLE
@@ -35,7 +36,7 @@ class Routes:
 
     def _record(self, request: Request, body: dict[str, Any]) -> None:
         mine = body.get("orderId")
-        if request.method == "POST" and isinstance(mine, str) and mine:
+        if request.rpc in PLACING | {"ReversePosition"} and isinstance(mine, str) and mine:
             self.attempts[mine].append((self.book.now(), request.rpc))
 
     # commands

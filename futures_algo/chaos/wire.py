@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from futures_algo.chaos import stream
 from futures_algo.chaos.clock import SECOND
 from futures_algo.chaos.endpoints import resolve
 from futures_algo.chaos.httpbytes import MOST_HEAD, Unreadable, read_request
@@ -35,6 +36,7 @@ class Wire:
         self.failures: list[BaseException] = []
         self.service: Service | None = None
         self.control: Callable[[Request, Line], Awaitable[None]] | None = None
+        self._session: stream.Stream | None = None
         self.port = 0
 
     # life
@@ -117,9 +119,19 @@ class Wire:
         finally:
             line.writer.close()
 
+    async def _streamed(self, request: Request, line: Line) -> None:
+        "One connection a user: the one before ends."
+        session = stream.Stream(self.service, line, self._log.note)
+        if self._session is not None and not self._session.line.writer.is_closing():
+            await self._session.end("Session active elsewhere")
+        self._session = session
+        await session.run(request)
+
     async def _one(self, request: Request, line: Line) -> None:
         if self.control and request.path.startswith("/_chaos/"):
             return await self.control(request, line)
+        if request.path == stream.PATH:
+            await self._streamed(request, line)
         resolve(request)
         hits = self.service.faults.strike(request)
         self._log.note(

@@ -385,6 +385,40 @@ def test_the_wire_is_bounded_and_keeps_connections(broker):
         assert plain.recv(65536).startswith(b"HTTP/1.1 400")
 
 
+def told(talking, wanted: str) -> dict:
+    "The next frame that has the key or type `wanted`."
+    while True:
+        frame = json.loads(talking.recv(timeout=5))
+        if wanted in (frame.get("type"), *frame):
+            return frame
+
+
+def test_the_stream_takes_commands_and_pushes_quotes(broker):
+    websockets = pytest.importorskip("websockets.sync.client")
+    address = broker.host.replace("http", "ws") + "/ws/stream"
+    headers = {"Authorization": f"Bearer {broker.token}"}
+    with websockets.connect(address, additional_headers=headers) as talking:
+        talking.send(json.dumps({"action": "subscribe", "instruments": [ES]}))
+        assert told(talking, "marketData")["quotes"][0]["last"] == 6000.0
+        broker.set_price(ES, 6001.0)
+        assert told(talking, "marketData")["quotes"][0]["last"] == 6001.0
+        talking.send(json.dumps({"action": "rpc", "id": "r1", "api": "PlaceOrder", "args": order(orderId="w") | {"account": "Sim101"}}))
+        assert told(talking, "id")["data"] == {"orderId": broker.orders()[0].id, "success": True}
+        talking.send(json.dumps({"action": "rpc", "id": "r2", "api": "GetOrderStatus", "args": {"account": "Sim101", "orderId": "w"}}))
+        assert told(talking, "id") | {"seq": 0, "epoch": 0} == {
+            "id": "r2", "data": {"status": "Filled", "success": True}, "seq": 0, "epoch": 0}
+        talking.send(json.dumps({"action": "streamPnl", "enabled": True, "interval": 50}))
+        assert told(talking, "pnlUpdate")["accounts"][0]["name"] == "Sim101"
+        with websockets.connect(address, additional_headers=headers) as second:
+            second.send(json.dumps({"action": "ping"}))
+            assert told(second, "pong")["seq"] == 1
+            with pytest.raises(Exception, match="Session active elsewhere"):
+                while True:
+                    talking.recv(timeout=5)
+    with pytest.raises(Exception, match="401"):
+        websockets.connect(address)
+
+
 def test_its_own_process_is_steered_from_outside():
     program = [sys.executable, "-m", "futures_algo.chaos", "--clock", "hand", "--account", "Sim101"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
