@@ -5,13 +5,14 @@ import itertools
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from futures_algo.chaos.clock import SECOND
 from futures_algo.chaos.faults import Hits
+from futures_algo.chaos.hearing import Hearing
 from futures_algo.chaos.instruments import Instruments
-from futures_algo.chaos.records import TERMINAL, Account, Execution, Order, Position, Refusal
+from futures_algo.chaos.records import Account, Execution, Order, Position, Refusal
 from futures_algo.chaos.settings import Settings
 from futures_algo.chaos.truth import TruthLog
 
@@ -19,7 +20,7 @@ NO_HITS = Hits([], lambda rule, data: None)
 FILL_QUIRKS = ("fill_unlisted", "fill_late", "slow_fill", "overfill")
 
 
-class Book:
+class Book(Hearing):
     "All acts hold `lock`. Delayed acts wait in an agenda that `advance` runs when the clock has come."
 
     def __init__(
@@ -142,12 +143,7 @@ class Book:
         self.on_rest(order)
 
     def resting_state(self, order: Order) -> str:
-        return "PartFilled" if order.filled else self._rests_as(order)
-
-    def _rests_as(self, order: Order) -> str:
-        if order.type in ("StopMarket", "StopLimit") and not order.triggered:
-            return self.settings.stop_rests_as
-        return "Accepted" if order.type == "Market" else "Working"
+        return "PartFilled" if order.filled else self.rests_as(order)
 
     def to(self, order: Order, state: str) -> None:
         "Sets and logs the state; a terminal one leaves the live orders and may resolve its OCO group."
@@ -298,41 +294,3 @@ class Book:
         for leg in self.group(order):
             self.to(leg, "CancelPending")
             self._cancelled(leg)
-
-    # what NinjaTrader has heard
-    def heard(self, execution: Execution) -> bool:
-        return execution.shown_ns is None or execution.shown_ns <= self.now()
-
-    def unheard(self) -> list[Execution]:
-        self._late = [execution for execution in self._late if not self.heard(execution)]
-        return self._late
-
-    def shown_position(self, account: str, instrument: str) -> Position:
-        "Without the fills whose event is still on its way."
-        true = self.positions.get((account, instrument), Position(account, instrument))
-        if not any(one.order.account == account and one.order.instrument == instrument for one in self.unheard()):
-            return true
-        return self._replayed(account, instrument, filter(self.heard, self.executions))
-
-    def _replayed(self, account: str, instrument: str, executions: Iterable[Execution]) -> Position:
-        position = Position(account, instrument)
-        value = self.instruments.product(instrument).point_value
-        for one in executions:
-            if one.order.account == account and one.order.instrument == instrument:
-                position.apply(one.order.sign * one.quantity, one.price, value)
-        return position
-
-    def shown_fill(self, order: Order) -> tuple[str, int, float]:
-        "(state, filled, average) of the order as heard so far."
-        missing = [one for one in self.unheard() if one.order is order]
-        filled = order.filled - sum(one.quantity for one in missing)
-        if not missing:
-            return order.state, order.filled, order.average_fill
-        spent = order.average_fill * order.filled - sum(one.price * one.quantity for one in missing)
-        average = spent / filled if filled else 0.0
-        if order.state not in ("Filled", "PartFilled"):
-            return order.state, filled, average
-        return ("PartFilled" if filled else self._rests_as(order)), filled, average
-
-    def shown_ended(self, order: Order) -> bool:
-        return self.shown_fill(order)[0] in TERMINAL

@@ -44,7 +44,7 @@ class ChaosBroker:
     ) -> None:
         self.settings = settings or Settings()
         self.token = token
-        self._clock, self._unit = clock, clock_unit
+        self.clock, self._unit = clock, clock_unit
         self.log = TruthLog(self.now)
         self.faults = Faults(self.log.note)
         self.instruments = Instruments(datetime.fromtimestamp(self.now() // SECOND, UTC).year)
@@ -85,7 +85,7 @@ class ChaosBroker:
 
     def now(self) -> int:
         "ns since 1970 on the broker's clock."
-        return nanoseconds(self._clock(), self._unit)
+        return nanoseconds(self.clock(), self._unit)
 
     def _tick(self) -> None:
         with self.book.lock:
@@ -143,6 +143,8 @@ class ChaosBroker:
     ) -> Execution:
         "Someone trades in NinjaTrader: `side` Buy or Sell, filled at once at `price` or the current one."
         name = self.instruments.dated(instrument)
+        if quantity < 1:
+            raise ValueError(f"quantity {quantity}: at least one contract")
         with self.book.lock:
             at = self.market.price(name) if price is None else price
             if at is None:
@@ -204,6 +206,7 @@ class ChaosBroker:
     def position(self, account: str, instrument: str) -> int:
         "Signed contracts."
         with self.book.lock:
+            self.book.run_due()
             held = self.book.positions.get(
                 (self.book.accounts[account.lower()].name, self.instruments.dated(instrument))
             )
@@ -212,16 +215,19 @@ class ChaosBroker:
     def positions(self) -> dict[tuple[str, str], int]:
         "(account, instrument) -> signed contracts, flat ones left out."
         with self.book.lock:
+            self.book.run_due()
             return {key: held.quantity for key, held in self.book.positions.items() if held.quantity}
 
     def executions(self, account: str | None = None) -> tuple[Execution, ...]:
         "Every true fill, oldest first."
         with self.book.lock:
+            self.book.run_due()
             return tuple(one for one in self.book.executions if account in (None, one.order.account))
 
     def orders(self, account: str | None = None, live: bool = False) -> tuple[Order, ...]:
         "Copies of every order ever taken in, lost ones included, oldest first; `live` ones can still fill or rest."
         with self.book.lock:
+            self.book.run_due()
             seen = [
                 one
                 for one in self.book.orders

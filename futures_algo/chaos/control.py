@@ -62,8 +62,8 @@ def controls(broker: ChaosBroker) -> dict[str, Callable[..., Any]]:
         "set": lambda **switches: _set(broker, switches),
         "failures": lambda: [repr(error) for error in broker.wire.failures],
     }
-    if isinstance(broker._clock, HandClock):
-        calls["move_clock"] = broker._clock.move
+    if isinstance(broker.clock, HandClock):
+        calls["move_clock"] = broker.clock.move
     return calls
 
 

@@ -1,26 +1,10 @@
-"""The chaos broker judged over its own wire, with httpx alone: endpoints, fill rules, hands, moments."""
-import json
-import socket
-import subprocess
-import sys
-
+"""The chaos broker judged over its own wire, with httpx alone: endpoints, fill rules, commands."""
 import httpx
 import pytest
 
 from futures_algo.chaos import SECOND, ChaosBroker, HandClock, ScaledClock, Settings
-from futures_algo.chaos.control import call
+from tests.unit.chaos_wire import ES, A, client, order, place, state
 from tests.waiting import eventually
-
-ES = "ES 03-26"
-A = "/accounts/Sim101"
-
-
-def client(broker: ChaosBroker, **more) -> httpx.Client:
-    return httpx.Client(base_url=broker.url, headers={"Authorization": f"Bearer {broker.token}"}, timeout=10, **more)
-
-
-def order(kind: str = "MARKET", action: str = "BUY", quantity: int = 1, **more) -> dict:
-    return {"instrument": ES, "action": action, "quantity": quantity, "orderType": kind, "timeInForce": "GTC", **more}
 
 
 @pytest.fixture
@@ -34,16 +18,6 @@ def broker():
 def wire(broker):
     with client(broker) as talking:
         yield talking
-
-
-def place(wire: httpx.Client, **body) -> str:
-    answer = wire.post(f"{A}/orders/place", json=order(**body))
-    assert answer.status_code == 200 and answer.json()["success"] is True, answer.text
-    return answer.json()["orderId"]
-
-
-def state(wire: httpx.Client, ref: str) -> str:
-    return wire.get(f"{A}/orders/{ref}/status").json()["status"]
 
 
 # reading
@@ -207,7 +181,8 @@ def test_flatten_takes_positions_with_their_orders_and_everything_takes_all(brok
     broker.set_price("NQ 03-26", 21000.0)
     wire.post("/accounts/Apex-7/orders/place", json=other)
     resting = place(wire, kind="LIMIT", limitPrice=5000.0)
-    lone = wire.post(f"{A}/orders/place", json=order("LIMIT", limitPrice=100.0) | {"instrument": "NQ 03-26"}).json()["orderId"]
+    far = order("LIMIT", limitPrice=100.0) | {"instrument": "NQ 03-26"}
+    lone = wire.post(f"{A}/orders/place", json=far).json()["orderId"]
     assert wire.post(f"{A}/positions/flatten", json={}).json()["closedPositions"][0]["instrument"] == ES
     assert (state(wire, resting), state(wire, lone), broker.positions()) == (
         "Cancelled", "Working", {("Apex-7", "NQ 03-26"): -1})
@@ -246,14 +221,14 @@ def test_reverse_and_flatplace(broker, wire):
 
 
 def test_reverseposition_that_never_gets_flat_places_anyway():
-    with ChaosBroker(clock=ScaledClock(50), settings=Settings(limited=False, flat_wait=5.0)) as broker, client(broker) as wire:
+    with ChaosBroker(clock=ScaledClock(50), settings=Settings(limited=False)) as broker, client(broker) as wire:
         broker.set_price(ES, 6000.0)
         place(wire)
         broker.faults.add("slow_fill", path="ReversePosition", seconds=20.0)
         begun = broker.now()
         wire.post(f"{A}/positions/reverseposition", json=order(action="SELL"))
-        assert 5 * SECOND <= broker.now() - begun < 20 * SECOND and broker.position("Sim101", ES) == 0
-        eventually(lambda: broker.position("Sim101", ES) == -1, 5)
+        assert broker.now() - begun >= 5 * SECOND
+        eventually(lambda: [held for _, held in broker.position_path("Sim101", ES)] == [1, 0, -1], 20)
 
 
 def test_cancel_and_bracket_waits_clamps_and_aborts(broker, wire):
@@ -276,163 +251,3 @@ def test_an_atm_template_brackets_its_fill(broker, wire):
     target, stop = broker.orders(live=True)
     assert (target.limit_price, stop.stop_price, stop.quantity) == (6002.0, 5999.0, 2)
     assert wire.get("/atm-templates").json()["templates"] == ["scalp"]
-
-
-# the world around
-def test_a_callable_drives_prices_and_resting_orders():
-    prices = {ES: 6000.0}
-    with ChaosBroker(price=prices.get, settings=Settings(limited=False)) as broker, client(broker) as wire:
-        place(wire)
-        stop = place(wire, kind="STOPMARKET", action="SELL", stopPrice=5990.0)
-        prices[ES] = 5985.0
-        eventually(lambda: broker.position("Sim101", ES) == 0, 5)
-        assert state(wire, stop) == "Filled" and broker.executions()[-1].price == 5985.0
-
-
-def test_delays_go_by_the_clock_that_is_given():
-    clock = HandClock()
-    with ChaosBroker(clock=clock, settings=Settings(ack_seconds=1.0, fill_seconds=2.0, limited=False)) as broker:
-        with client(broker) as wire:
-            broker.set_price(ES, 6000.0)
-            ref = place(wire)
-            assert state(wire, ref) == "Submitted"
-            clock.move(1.0)
-            assert state(wire, ref) == "Accepted"
-            broker.set_price(ES, 6001.0)
-            assert not broker.executions()
-            clock.move(2.0)
-            assert state(wire, ref) == "Filled" and broker.executions()[0].price == 6001.0
-
-
-def test_executions_reach_back_as_far_as_documented():
-    clock = HandClock()
-    with ChaosBroker(clock=clock, settings=Settings(limited=False)) as broker, client(broker) as wire:
-        broker.set_price(ES, 6000.0)
-        place(wire)
-        clock.move(400)
-        assert wire.get(f"{A}/executions").json()["executions"] == []
-        assert len(wire.get(f"{A}/executions?lookbackTime=900").json()["executions"]) == 1
-        clock.move(600)
-        assert wire.get(f"{A}/executions?lookbackTime=5000").json()["executions"] == []
-
-
-def test_hands_trade_cancel_and_end_the_session(broker, wire):
-    resting = place(wire, kind="LIMIT", limitPrice=5000.0, orderId="mine-4")
-    broker.trade_by_hand("sim101", "ESH26", "sell", 2)
-    assert broker.position("Sim101", ES) == -2
-    assert len(wire.get(f"{A}/executions").json()["executions"]) == 1
-    assert [one.id for one in broker.cancel_by_hand("mine-4")] == [resting] and state(wire, resting) == "Cancelled"
-    day = wire.post(f"{A}/orders/place", json=order("LIMIT", limitPrice=5000.0) | {"timeInForce": "Day"}).json()["orderId"]
-    assert [one.id for one in broker.end_session()] == [day]
-    assert [event.data["what"] for event in broker.history("hand")] == ["trade", "cancel", "end_session"]
-
-
-def test_a_restart_keeps_or_loses_the_memory_never_the_position(broker, wire):
-    place(wire, orderId="done")
-    resting = place(wire, kind="LIMIT", limitPrice=5000.0, orderId="rests")
-    broker.restart("kept", seconds=30)
-    assert wire.get("/positions").status_code == 408
-    broker._clock.move(30)
-    eventually(lambda: wire.get("/positions").status_code == 200, 5)
-    assert wire.get(f"{A}/orders/done").status_code == 200
-    broker.restart("lost")
-    assert [one["id"] for one in wire.get(f"{A}/orders").json()["orders"]] == [resting]
-    assert wire.get(f"{A}/orders/rests").status_code == 400 and wire.get(f"{A}/executions").json()["executions"] == []
-    assert wire.get(f"{A}/orders/done/lifecycle").json()["events"][0]["source"] == "api_received"
-    assert wire.get("/positions").json()["positions"][0]["quantity"] == 1
-    assert len(broker.orders()) == 2 and len(broker.executions()) == 1
-
-
-def test_a_closed_market_rejects_or_lets_rest(broker, wire):
-    broker.set_market_open(False)
-    assert state(wire, place(wire)) == "Rejected"
-    broker.settings.closed_market = "rest"
-    ref = place(wire)
-    assert state(wire, ref) == "Accepted"
-    broker.set_market_open(True)
-    assert state(wire, ref) == "Filled"
-
-
-def test_duplicate_ids_are_taken_refused_or_rejected(broker, wire):
-    place(wire, orderId="twice")
-    place(wire, orderId="twice")
-    assert len(broker.orders_by_client_id()["twice"]) == 2 and broker.position("Sim101", ES) == 2
-    broker.settings.duplicate_id = "refuse"
-    assert wire.post(f"{A}/orders/place", json=order(orderId="twice")).status_code == 400
-    broker.settings.duplicate_id = "reject"
-    assert state(wire, place(wire, orderId="twice")) == "Rejected" and broker.position("Sim101", ES) == 2
-
-
-def test_shapes_switch(broker, wire):
-    broker.settings.__dict__.update(answer_id="custom", row_id="id", row_echo=("name",), single_wrapped=True)
-    assert place(wire, orderId="mine-5") == "mine-5"
-    row = wire.get(f"{A}/orders/mine-5").json()["order"]
-    assert "orderId" not in row and row["name"] == "mine-5" and "mine-5" not in row["userData"]
-    drawn = [Settings.drawn(seed) for seed in range(40)]
-    assert Settings.drawn(7) == drawn[7] and len({one.bracket_answer for one in drawn}) == 3
-
-
-def test_the_wire_is_bounded_and_keeps_connections(broker):
-    head = f"Host: x\r\nAuthorization: Bearer {broker.token}\r\n"
-    with socket.create_connection(("127.0.0.1", broker.wire.port), 5) as plain:
-        for _ in range(2):
-            plain.sendall(f"GET /v1/api/accounts HTTP/1.1\r\n{head}\r\n".encode())
-            assert plain.recv(65536).startswith(b"HTTP/1.1 200 OK\r\nContent-Length: ")
-        plain.sendall(f"POST /v1/api/x HTTP/1.1\r\n{head}Content-Length: 99999999\r\n\r\n".encode())
-        assert plain.recv(65536).startswith(b"HTTP/1.1 413") and plain.recv(10) == b""
-    with socket.create_connection(("127.0.0.1", broker.wire.port), 5) as plain:
-        plain.sendall(b"nonsense\r\n\r\n")
-        assert plain.recv(65536).startswith(b"HTTP/1.1 400")
-
-
-def told(talking, wanted: str) -> dict:
-    "The next frame that has the key or type `wanted`."
-    while True:
-        frame = json.loads(talking.recv(timeout=5))
-        if wanted in (frame.get("type"), *frame):
-            return frame
-
-
-def test_the_stream_takes_commands_and_pushes_quotes(broker):
-    websockets = pytest.importorskip("websockets.sync.client")
-    address = broker.host.replace("http", "ws") + "/ws/stream"
-    headers = {"Authorization": f"Bearer {broker.token}"}
-    with websockets.connect(address, additional_headers=headers) as talking:
-        talking.send(json.dumps({"action": "subscribe", "instruments": [ES]}))
-        assert told(talking, "marketData")["quotes"][0]["last"] == 6000.0
-        broker.set_price(ES, 6001.0)
-        assert told(talking, "marketData")["quotes"][0]["last"] == 6001.0
-        talking.send(json.dumps({"action": "rpc", "id": "r1", "api": "PlaceOrder", "args": order(orderId="w") | {"account": "Sim101"}}))
-        assert told(talking, "id")["data"] == {"orderId": broker.orders()[0].id, "success": True}
-        talking.send(json.dumps({"action": "rpc", "id": "r2", "api": "GetOrderStatus", "args": {"account": "Sim101", "orderId": "w"}}))
-        assert told(talking, "id") | {"seq": 0, "epoch": 0} == {
-            "id": "r2", "data": {"status": "Filled", "success": True}, "seq": 0, "epoch": 0}
-        talking.send(json.dumps({"action": "streamPnl", "enabled": True, "interval": 50}))
-        assert told(talking, "pnlUpdate")["accounts"][0]["name"] == "Sim101"
-        with websockets.connect(address, additional_headers=headers) as second:
-            second.send(json.dumps({"action": "ping"}))
-            assert told(second, "pong")["seq"] == 1
-            with pytest.raises(Exception, match="Session active elsewhere"):
-                while True:
-                    talking.recv(timeout=5)
-    with pytest.raises(Exception, match="401"):
-        websockets.connect(address)
-
-
-def test_its_own_process_is_steered_from_outside():
-    program = [sys.executable, "-m", "futures_algo.chaos", "--clock", "hand", "--account", "Sim101"]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        told = json.loads(process.stdout.readline())
-        steer = (told["host"], told["key"])
-        call(*steer, "set_price", ES, 6000.0)
-        headers = {"Authorization": f"Bearer {told['token']}"}
-        call(*steer, "fault", "rejected", reason="no")
-        for _ in range(2):
-            httpx.post(told["url"] + f"{A}/orders/place", json=order(orderId="far"), headers=headers)
-        assert call(*steer, "position", "Sim101", ES) == 1 and call(*steer, "counts") == {"rejected": 1}
-        assert [one["state"] for one in call(*steer, "orders_by_client_id")["far"]] == ["Rejected", "Filled"]
-        assert call(*steer, "move_clock", 2.0) == call(*steer, "now") and len(call(*steer, "requests", "PlaceOrder")) == 2
-        with pytest.raises(RuntimeError, match="no setting"):
-            call(*steer, "set", nonsense=1)
-        process.stdin.close()
-        assert process.wait(10) == 0
