@@ -1,4 +1,6 @@
 """The chaos broker judged over its own wire, with httpx alone: endpoints, fill rules, commands."""
+import threading
+
 import httpx
 import pytest
 
@@ -165,6 +167,19 @@ def test_max_positions_blocks_only_a_new_one(broker, wire):
     assert broker.positions() == {("Sim101", ES): 2}
 
 
+def test_netting_averages_and_what_closing_realizes(broker, wire):
+    place(wire, quantity=2)
+    broker.set_price(ES, 6003.0)
+    place(wire)
+    assert wire.get("/positions").json()["positions"][0]["averagePrice"] == 6001.0
+    broker.set_price(ES, 6010.0)
+    place(wire, action="SELL", quantity=5)
+    row = wire.get("/positions").json()["positions"][0]
+    assert (row["marketPosition"], row["quantity"], row["averagePrice"]) == ("Short", 2, 6010.0)
+    item = wire.get(A).json()["item"]
+    assert item["grossRealizedProfitLoss"] == 3 * 9 * 50 and item["cashValue"] == 100_000 + 1350 - 8 * 2.25
+
+
 # commands
 def test_close_caps_rounds_up_and_leaves_working_orders(broker, wire):
     place(wire, quantity=5)
@@ -243,6 +258,20 @@ def test_cancel_and_bracket_waits_clamps_and_aborts(broker, wire):
     assert broker.position("Sim101", ES) == 0 and state(wire, stop.id) == "Cancelled"
     assert wire.post(f"{A}/orders/cancel_and_bracket", json=body | {"quantity": 1}).status_code == 200
     assert [one.quantity for one in broker.orders(live=True)] == [1, 1]       # no position: a straddle entry
+
+
+def test_a_bracket_whose_position_goes_flat_in_the_delay_is_aborted(broker, wire):
+    place(wire)
+    place(wire, kind="STOPMARKET", action="SELL", stopPrice=5900.0)
+    body = {"instrument": ES, "action": "Buy", "quantity": 1, "stopLoss": 5990.0, "delay": 10}
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(wire.post(f"{A}/orders/cancel_and_bracket", json=body)))
+    asking.start()
+    eventually(lambda: not broker.orders(live=True), 20)          # the delay has begun
+    broker.trade_by_hand("Sim101", ES, "Sell", 1)
+    broker.clock.move(10)
+    asking.join(20)
+    assert answers[0].status_code == 400 and not broker.orders(live=True)
 
 
 def test_an_atm_template_brackets_its_fill(broker, wire):
