@@ -7,7 +7,7 @@ from typing import Any
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import FuturesAlgoError, InputError
 from futures_algo.execution.orders import instrument_of
-from futures_algo.execution.tracking import UNKNOWN
+from futures_algo.execution.order_states import UNKNOWN
 
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 VERBS = (
@@ -27,7 +27,7 @@ VERBS = (
 )
 
 
-def obey(engine, verb: str, args: dict[str, Any]) -> tuple[str, str]:
+def execute_command(engine, verb: str, args: dict[str, Any]) -> tuple[str, str]:
     "Carry out one command; 'done' or 'refused', and what to tell who asked."
     if verb not in VERBS:
         return "refused", f"unknown command {verb!r}; known: {', '.join(VERBS)}"
@@ -57,8 +57,9 @@ def _trading(state: str):
 
 
 def _flatten(engine, args: dict[str, Any]) -> str:
-    orders = engine.executor.flatten(args.get("scope", ""), args.get("name", ""))
-    return f"{len(orders)} exit orders sent"
+    decisions = engine.executor.flatten(args.get("scope", ""), args.get("name", ""))
+    unowned = [decision.detail for decision in decisions if "no ledger own" in decision.detail]
+    return "; ".join([f"{len(decisions) - len(unowned)} exit orders sent", *unowned])
 
 
 def _strategy(enabled: bool):
@@ -104,9 +105,8 @@ def _give_up(engine, args: dict[str, Any]) -> str:
         raise InputError(
             "order", name, "must be one whose outcome is unknown", f"they are {', '.join(doubtful) or 'none'}"
         )
-    engine.executor.orders.give_up(doubtful[name], "command")
-    engine.executor.reconcile()
-    return f"{name} counts as never arrived; the books were compared again"
+    engine.executor.give_up(doubtful[name], "command")
+    return f"{name} counts as never arrived, and nothing is booked for it; the books were compared again"
 
 
 def _stop(engine, args: dict[str, Any]) -> str:

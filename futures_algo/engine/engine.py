@@ -89,7 +89,7 @@ class Engine:
         self.supervisor = os.environ.get(
             "FUTURES_ALGO_SUPERVISOR", ""
         )  # who starts this process again; "lost" when that one died
-        executor.client.before_request(self.beat)
+        executor.client.before_request(self.heartbeat)
         self._handlers = {
             Bar: self._on_bar,
             IntervalEnd: self._on_interval_end,
@@ -175,7 +175,7 @@ class Engine:
         for instrument in () if keeps else held:
             self.executor.close((runner.name, instrument), "failed")
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         "Say that it lives, in the middle of what may take long."
         if self.state != "starting" and time.monotonic() >= self._next_status:
             self.write_status()
@@ -350,9 +350,9 @@ class Engine:
     # --- commands and status
 
     def _obey(self, command: dict[str, Any]) -> None:
-        from futures_algo.engine.commands import obey
+        from futures_algo.engine.commands import execute_command
 
-        state, answer = obey(self, command["verb"], command["args"])
+        state, answer = execute_command(self, command["verb"], command["args"])
         self.write_status()  # what was answered must be found by the next engine
         self.journal.acknowledge(command["id"], state, answer)
         self.journal.add_event(

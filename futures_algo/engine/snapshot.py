@@ -137,7 +137,7 @@ def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
     bars = iter(history())
     first = in_background(lambda: next(bars, None))
     while not first.done():
-        engine.beat()
+        engine.heartbeat()
         if engine.stop_reason:
             return
         wait([first], 0.1)
@@ -151,7 +151,7 @@ def warm_up(engine, minutes: Iterable[Bar]) -> None:
     nowhere."""
     seen, pipeline = 0, engine.pipeline
     for bar in minutes:
-        engine.beat()
+        engine.heartbeat()
         if engine.stop_reason:
             break
         pipeline.symbols.setdefault(bar.symbol)
