@@ -19,7 +19,7 @@ from futures_algo.execution.context import Context
 from futures_algo.execution.exits import ExitDesk
 from futures_algo.execution.gate import Denial, Gate, RiskState
 from futures_algo.execution.ledger_book import Key, LedgerBook
-from futures_algo.execution.ledgers import Ledger
+from futures_algo.execution.ledgers import DayResult, Ledger
 from futures_algo.execution.locks import Locks
 from futures_algo.execution.open_order import Fill, OpenOrder
 from futures_algo.execution.order_states import NOT_SENT
@@ -100,6 +100,10 @@ class CrossTradeExecutor:
     @property
     def ledgers(self) -> dict[Key, Ledger]:
         return self.book.ledgers
+
+    @property
+    def day(self) -> DayResult:
+        return self.book.day
 
     @property
     def broker_state(self) -> tuple[str, str]:

@@ -271,7 +271,7 @@ class ExitDesk:
 
     def _close_unowned(self, name: str, quantity: int) -> Decision:
         outcome = self._orders.close_unowned(name, quantity)
-        how = "closed" if outcome.ok else f"asked to close: {outcome.reason}"
+        how = "closed" if outcome.ok else f"still open ({outcome.reason}): close them in NinjaTrader"
         words = f"{quantity} {name} that no ledger owns: {how}"
         self._context.say("warning" if outcome.ok else "alarm", "flatten", name, words)
         return Decision("closed" if outcome.ok else "pending", detail=words)

@@ -202,7 +202,7 @@ class OrderTracker:
             "order",
             order.instrument,
             f"{order.purpose} {order.order_id} of {order.strategy} was taken by the broker and is known to it no more;"
-            " the account does not hold its contracts: it counts as dead",
+            " the account stands as if it had done nothing: it counts as dead",
         )
 
     def doubt(self, order: OpenOrder, why: str) -> None:
