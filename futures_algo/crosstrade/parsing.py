@@ -11,7 +11,6 @@ __all__ = ['read_list', 'read_positions', 'read_orders', 'read_executions', 'rea
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.types import InputError, did_you_mean
 from futures_algo.broker.models import (
     Account,
     AccountSnapshot,
@@ -30,6 +29,9 @@ from futures_algo.broker.models import (
     order_state,
     text,
 )
+
+from ..core.types import InputError, did_you_mean
+
 
 # %% ../../nbs/crosstrade/04_parsing.ipynb #11f_crosstra-004-0b2e
 def _unwrap(payload: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import FuturesAlgoError, InputError
-from futures_algo.execution.orders import instrument_of
 from futures_algo.execution.order_states import UNKNOWN
+from futures_algo.execution.orders import instrument_of
 
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 VERBS = (

@@ -17,6 +17,7 @@ from futures_algo.core.types import SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
 from futures_algo.engine.strategy_guard import Guarded
+from futures_algo.engine.user_code import UserCodeError
 from futures_algo.execution.orders import instrument_of
 from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
@@ -168,7 +169,7 @@ class Engine:
             "alarm",
             "strategy",
             f"{runner.name}:{runner.symbol}",
-            f"raised {type(error).__name__}: {error}; it is switched off until its code or parameters change or the"
+            f"raised {error if isinstance(error, UserCodeError) else f'{type(error).__name__}: {error}'}; it is switched off until its code or parameters change or the"
             f" engine starts again, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
         )
         held = dict.fromkeys(handover.entering(self, runner), 0) | handover._held(self, runner)

@@ -273,6 +273,7 @@ class CrossTradeExecutor:
         self._end_orders()
         self._paint()
         self.exits.close_wrong_sides()
+        self.exits.trim_to_ledgers()
         for key in self.waiting.keys():
             if not self.exits.is_busy(key):
                 self._release(key)

@@ -22,6 +22,7 @@ from futures_algo.execution.waiting import Waiting, WaitingQueue
 _ALARM_AFTER = 3  # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60  # seconds between attempts
+_EXCESS_S = 3  # seconds a protective order may be larger than its ledger
 
 
 class ExitDesk:
@@ -39,6 +40,7 @@ class ExitDesk:
         translator: Callable[[], SignalTranslator],
     ):
         self._context, self._orders, self._book, self._locks = context, orders, book, locks
+        self._excess: dict[str, int] = {}  # protective orders larger than their ledger, and since when (steady ns)
         self._waiting, self._sizer, self._verdicts, self._translator = waiting, sizer, verdicts, translator
 
     # --- what is under way
@@ -243,8 +245,22 @@ class ExitDesk:
                 continue
             self._trim(order, size.quantity)
 
+    def trim_to_ledgers(self) -> None:
+        """A protective order that rests for more than its ledger holds would open the other side: after a moment, in
+        which its group's other leg may end it, it is made as small."""
+        now, excess = self._context.steady(), {}
+        for order in self._orders.open.values():
+            held = max(-self._book.held(order.key) * order.sign, 0)
+            if order.is_protective and order.is_resting and order.left > held:
+                excess[order.order_id] = self._excess.get(order.order_id, now)
+        self._excess = excess
+        for order_id in [name for name, since in excess.items() if now - since >= _EXCESS_S * SECOND]:
+            if not self._context.risk.dry_run:
+                order = self._orders.open[order_id]
+                self._trim(order, max(-self._book.held(order.key) * order.sign, 0))
+
     def _trim(self, order: OpenOrder, quantity: int) -> None:
-        words = f"the account holds {quantity} of the {order.left} that {order.purpose} {order.order_id} would close"
+        words = f"only {quantity} are held of the {order.left} that {order.purpose} {order.order_id} would close"
         self._context.say("alarm", "protect", order.instrument, f"{words}: it is made that small")
         if quantity:
             self._orders.change(order, quantity=quantity + order.filled)
