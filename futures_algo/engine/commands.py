@@ -8,6 +8,7 @@ from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import FuturesAlgoError, InputError
 from futures_algo.execution.order_states import UNKNOWN
 from futures_algo.execution.orders import instrument_of
+from futures_algo.execution.own_thread import EXIT
 
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 VERBS = (
@@ -57,7 +58,7 @@ def _trading(state: str):
 
 
 def _flatten(engine, args: dict[str, Any]) -> str:
-    decisions = engine.executor.flatten(args.get("scope", ""), args.get("name", ""))
+    decisions = engine.executor.ask(lambda it: it.flatten(args.get("scope", ""), args.get("name", "")), EXIT)
     unowned = [decision.detail for decision in decisions if "no ledger own" in decision.detail]
     return "; ".join([f"{len(decisions) - len(unowned)} exit orders sent", *unowned])
 
@@ -74,7 +75,7 @@ def _strategy(enabled: bool):
 
 
 def _reconcile(engine, args: dict[str, Any]) -> str:
-    differences = engine.executor.reconcile()
+    differences = engine.executor.ask(lambda it: it.reconcile())
     return "the books agree" if not differences else f"the books differ in {', '.join(differences)}"
 
 
@@ -88,24 +89,25 @@ def _reload(engine, args: dict[str, Any]) -> str:
 
 def _adopt(engine, args: dict[str, Any]) -> str:
     name, strategy = instrument_of(args.get("name", ""), engine.clock.now()), args.get("strategy") or "manual"
-    return f"{engine.executor.adopt(name, 'command', strategy):+d} {name} taken into the books of {strategy}"
+    taken = engine.executor.ask(lambda it: it.adopt(name, "command", strategy))
+    return f"{taken:+d} {name} taken into the books of {strategy}"
 
 
 def _unlock(engine, args: dict[str, Any]) -> str:
-    engine.executor.unlock(args.get("name", ""))
+    engine.executor.ask(lambda it: it.unlock(args.get("name", "")))
     return f"{args['name']} is not locked"
 
 
 def _give_up(engine, args: dict[str, Any]) -> str:
     name, doubtful = (
         args.get("name", ""),
-        {key: order for key, order in engine.executor.orders.open.items() if order.state == UNKNOWN},
+        {key: order for key, order in list(engine.executor.orders.open.items()) if order.state == UNKNOWN},
     )
     if name not in doubtful:
         raise InputError(
             "order", name, "must be one whose outcome is unknown", f"they are {', '.join(doubtful) or 'none'}"
         )
-    engine.executor.give_up(doubtful[name], "command")
+    engine.executor.ask(lambda it: it.give_up(doubtful[name], "command"))
     return f"{name} counts as never arrived, and nothing is booked for it; the books were compared again"
 
 

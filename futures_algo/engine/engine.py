@@ -84,8 +84,10 @@ class Engine:
         self._latest: dict[str, Bar] = {}  # the last closed bar of each symbol
         self._noted: dict[tuple[str, str], int] = {}  # (strategy, symbol) -> end of the evaluation in the journal
         self.trading_state = ("ACTIVE", 0)  # what entries meet, and since when (ns UTC)
+        self._differ: dict[str, tuple[int, int]] = {}  # differences of the books that were said
         self._is_present = False  # the stream has reached the present once
         self._instruments: dict[str, str] = {}  # dated contract -> NinjaTrader's name
+        self.left: dict[tuple[str, str], int] = {}  # what the ledgers held when it ended
         self.reloader = None  # what follows the config file, see `reload`
         self.supervisor = os.environ.get(
             "FUTURES_ALGO_SUPERVISOR", ""
@@ -120,6 +122,9 @@ class Engine:
             self._advance(engine_state.last_moment(self._saved, self.journal))
         if why := os.environ.get("FUTURES_ALGO_RESTARTS"):
             self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, why)
+        if caution := os.environ.get("FUTURES_ALGO_CAUTION"):
+            self.executor.books.trading, self.executor.books.trading_reason = "REDUCING", caution
+            self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, caution)
         try:
             self._begin()
             while not self.stop_reason and self.feed.state != "closed":
@@ -139,6 +144,7 @@ class Engine:
         engine_state.remember_commands(self)
         self._enter("recovering")
         self._report_differences(self.executor.recover())
+        self.executor.start()
         self._journaled = self.journal.ends()
         if self._saved:
             self._enter("warming up")
@@ -235,10 +241,18 @@ class Engine:
         self._save()
         self.feed.shutdown()
         self.executor.client.set_stop_timeout(STOP_PATIENCE[self.on_stop])
+        self._take_over_the_executor()
         handover.leave(self, self.on_stop)
         self._enter("stopped")
+        self.left = {key: held.quantity for key, held in list(self.executor.ledgers.items()) if held.quantity}
         self.journal.update("runs", "run_id", self.run_id, ended=time.time_ns())
         self.journal.flush()
+
+    def _take_over_the_executor(self) -> None:
+        "The executor's thread ends after what waits in it; a request under way has an end of its own."
+        while not self.executor.finish(1.0):
+            self.write_status()
+        self.executor.client.before_request(self.heartbeat)
 
     def _enter(self, state: str) -> None:
         self.state = state
@@ -340,6 +354,8 @@ class Engine:
 
     def _report_differences(self, differences: dict[str, tuple[int, int]]) -> None:
         for instrument, (ours, theirs) in differences.items():
+            if self._differ.get(instrument) == (ours, theirs):
+                continue  # it was said, and stands
             self.journal.add_event(
                 self.clock.now(),
                 "alarm",
@@ -347,6 +363,7 @@ class Engine:
                 instrument,
                 f"our books hold {ours:+d}, the broker's {theirs:+d}",
             )
+        self._differ = differences
 
     # --- commands and status
 

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from futures_algo.broker.protocol import Broker
 from futures_algo.core.contracts import Contract
@@ -32,6 +32,7 @@ from futures_algo.execution.verdicts import Decision, Verdicts, as_signal
 from futures_algo.execution.waiting import Waiting, WaitingQueue
 from futures_algo.journal.journal import Journal
 
+_T = TypeVar("_T")
 execution_log = logging.getLogger("futures_algo.executions")  # the engine attaches logs/executions.log to it
 
 
@@ -136,6 +137,17 @@ class CrossTradeExecutor:
 
     def read_account(self) -> float | None:
         return self.reconciler.read_account()
+
+    def ask(self, work: "Callable[[CrossTradeExecutor], _T]", rank: int = 0) -> _T:
+        "What a person asks; the form with a thread of its own queues it (`OwnThread.ask`)."
+        return work(self)
+
+    def start(self) -> None:
+        "Nothing to start: whoever calls waits."
+
+    def finish(self, seconds: float) -> bool:
+        "Nothing under way behind the caller's back."
+        return True
 
     def give_up(self, order: OpenOrder, who: str) -> None:
         "A person's word that an order of unknown outcome never arrived; the books are compared again."
@@ -303,7 +315,7 @@ class CrossTradeExecutor:
 
     def _paint(self) -> None:
         "What the gate judges by."
-        held = {key: ledger.quantity for key, ledger in self.ledgers.items() if ledger.quantity}
+        held = {key: ledger.quantity for key, ledger in list(self.ledgers.items()) if ledger.quantity}
         self.books.under_way = set()
         for order in self.orders.open.values():
             if order.purpose == "entry":

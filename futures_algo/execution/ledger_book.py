@@ -31,11 +31,11 @@ class LedgerBook:
 
     def net(self, instrument: str) -> int:
         "Signed contracts of all ledgers together."
-        return sum(ledger.quantity for (_, name), ledger in self.ledgers.items() if name == instrument)
+        return sum(ledger.quantity for (_, name), ledger in list(self.ledgers.items()) if name == instrument)
 
     def against(self, key: Key, side: int) -> int:
         "Contracts that other ledgers of the instrument hold on the other side."
-        others = (held.quantity for other, held in self.ledgers.items() if other[1] == key[1] and other != key)
+        others = (held.quantity for other, held in list(self.ledgers.items()) if other[1] == key[1] and other != key)
         return sum(abs(quantity) for quantity in others if quantity * side < 0)
 
     def is_wrong_side(self, key: Key) -> bool:
@@ -69,7 +69,7 @@ class LedgerBook:
     def mark(self, instrument: str, price: float, at: int) -> None:
         "The market's last price (points) of a contract, for open profit and the delay part of slippage."
         self._context.marks[instrument] = price
-        holds = any(ledger.quantity for (_, name), ledger in self.ledgers.items() if name == instrument)
+        holds = any(ledger.quantity for (_, name), ledger in list(self.ledgers.items()) if name == instrument)
         if trading_day(at) > self.day.day or holds:
             self.update_day(at)
 
@@ -80,7 +80,7 @@ class LedgerBook:
             ledger.realized_usd
             - ledger.commission_usd
             + ledger.open_usd(price(ledger.instrument, ledger.average_price))
-            for ledger in self.ledgers.values()
+            for ledger in list(self.ledgers.values())
         )
 
     def update_day(self, at: int) -> None:
@@ -92,7 +92,9 @@ class LedgerBook:
     def day_document(self) -> dict[str, Any]:
         "The day's result, and the prices what is open was valued at: what fills alone do not tell the next engine."
         marks = self._context.marks
-        held = {name: marks[name] for (_, name), ledger in self.ledgers.items() if ledger.quantity and name in marks}
+        held = {
+            name: marks[name] for (_, name), ledger in list(self.ledgers.items()) if ledger.quantity and name in marks
+        }
         return asdict(self.day) | {"marks": held}
 
     # --- from the journal
