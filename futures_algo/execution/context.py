@@ -30,6 +30,8 @@ def steady(clock: Clock) -> Callable[[], int]:
     "Nanoseconds that only go forward: what waiting is measured by."
     if isinstance(clock, WallClock):
         return time.monotonic_ns
+    if hasattr(clock, "steady"):  # a clock that says itself what passes on a clock nobody sets
+        return clock.steady
     return clock.now if isinstance(clock, DataClock) else Steps(clock.now)
 
 
