@@ -30,6 +30,7 @@ GROUPS = (
     "doctor",
     "convert",
     "tools",
+    "chaos",
 )
 
 app = typer.Typer(

@@ -5,6 +5,7 @@ import email.utils
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -190,7 +191,7 @@ def outcome_of(reply: Reply, method: str, path: str, parse: Callable[[Any], _T])
 def _is_unknown(reason: str, detail: str) -> bool:
     "Whether a refusal says that the broker does not know the thing asked for, or the question."
     text = f"{reason} {detail}".lower()
-    return "not found" in text or _NO_SUCH_COMMAND in text or reason.startswith("No position")
+    return re.search(r"not found|^no \w+ found", text) is not None or _NO_SUCH_COMMAND in text or reason.startswith("No position")
 
 
 def error_of(reply: Reply, where: str) -> QueryError | None:

@@ -30,6 +30,7 @@ class Reconciler:
         self.view = AccountView(context)
         self.broker_state = ("unknown", "")  # unknown, connected or down; and why
         self.account_value: float | None = None  # net liquidation, USD, as of the last reconciliation
+        self._foreign: dict[str, int] = {}  # at the last look: what the account held beyond the ledgers, signed
         self._reported: set[str] = set()  # foreign orders told about
 
     # --- the comparison
@@ -77,9 +78,15 @@ class Reconciler:
 
     def positions(self) -> dict[str, int]:
         "What the broker holds, journaled: {instrument: signed contracts}."
-        return self.view.read(
-            {name for _, name in self.book.ledgers} | {o.instrument for o in self.orders.open.values()}
-        )
+        mine = {name for _, name in list(self.book.ledgers)}
+        mine |= {order.instrument for order in list(self.orders.open.values())}
+        held = self.view.read(mine)
+        self._foreign = {name: held.get(name, 0) - self.book.net(name) for name in {*held, *mine}}
+        return held
+
+    def presumed(self, instrument: str) -> int:
+        "What the account holds when it does not answer: our books, and what was not ours at the last look."
+        return self.book.net(instrument) + self._foreign.get(instrument, 0)
 
     def unsettled(self) -> set[str]:
         "Instruments with an order whose fills are not all known."

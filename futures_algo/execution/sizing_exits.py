@@ -41,12 +41,12 @@ class ExitSizer:
         return self._reconciler.positions()
 
     def _net(self, instrument: str) -> int:
-        "Of the account, now; what our books say where the broker does not answer."
+        "Of the account, now; what is known of it where the broker does not answer."
         try:
             return self.positions().get(instrument, 0)
         except BrokerError as error:
             self._context.say("warning", "exit", instrument, f"the account could not be looked at: {error}")
-            return self._book.net(instrument)
+            return self._reconciler.presumed(instrument)
 
     def _others(self, key: Key) -> list:
         return [

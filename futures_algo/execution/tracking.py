@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from futures_algo.broker.models import TERMINAL_STATES, Lifecycle, Order
-from futures_algo.broker.outcomes import NotFound, RateLimited, RefusedQuery, Unauthorized, Unreachable
+from futures_algo.broker.outcomes import RateLimited, RefusedQuery, Unauthorized, Unreachable
 from futures_algo.core.types import SECOND, BrokerError
 from futures_algo.execution.account_view import one_spelling
 from futures_algo.execution.context import Context
@@ -166,7 +166,7 @@ class OrderTracker:
     def _lifecycle(self, order: OpenOrder) -> Lifecycle | None:
         try:
             life = self.context.broker.get_order_lifecycle(order.order_id, self.context.account)
-        except NotFound:
+        except RefusedQuery:  # it has none, or is an add-on from before there were any
             return None
         if life.original_id not in ("", order.order_id) or not self.claim(order, life.order_id):
             return None  # another order's
