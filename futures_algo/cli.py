@@ -31,6 +31,7 @@ GROUPS = (
     "doctor",
     "convert",
     "tools",
+    "chaos",
 )
 
 app = typer.Typer(

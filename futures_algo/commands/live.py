@@ -41,7 +41,14 @@ def run(
     if supervised:
         raise typer.Exit(_supervise(system, config, live, simulation, loglevel))
     reason = system.start()
-    finish({"stopped": reason}, json, lambda document: typer.echo(document["stopped"]))
+    left = {f"{strategy} {instrument}": quantity for (strategy, instrument), quantity in system.left_open.items()}
+
+    def show(document: dict) -> None:
+        typer.echo(document["stopped"])
+        for name, quantity in left.items():
+            typer.echo(f"STILL OPEN: {quantity:+d} {name}; close it in NinjaTrader")
+
+    finish({"stopped": reason, "open": left}, json, show, finding=bool(left))
 
 
 def _utc(text: str) -> int:

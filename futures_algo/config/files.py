@@ -36,6 +36,8 @@ def read_json(path: "str | Path") -> dict:
     "The file as a dictionary; a missing file, bad JSON or a repeated key is a `ConfigError` that says where."
     path = Path(path)
     repeated: list[Any] = []
+    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+        raise ConfigError("config file", path.name, "must be a file", "name the JSON file itself")
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: _object(pairs, repeated))
     except FileNotFoundError:
@@ -54,6 +56,9 @@ def read_json(path: "str | Path") -> dict:
             "fix it there",
             f"{path.name} line {error.lineno} column {error.colno}",
         ) from None
+    except (RecursionError, ValueError) as error:  # brackets without end, a number of 5,000 digits
+        words = "is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError("config file", path.name, f"must be valid JSON: {words}", "fix it there") from None
     for (
         holder,
         key,

@@ -5,6 +5,7 @@ import email.utils
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar, cast
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from futures_algo.broker.models import UnreadableAnswer
+from futures_algo.broker.models import text as clean_text
 from futures_algo.broker.outcomes import (
     AddOnDown,
     Ambiguous,
@@ -132,7 +134,7 @@ def read_reply(
     text, payload, failure, reason = token.redact(content.decode("utf-8", "replace")), None, "", ""
     try:
         payload = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # also a number of 5,000 digits, and brackets 100,000 deep
         failure, reason = "unreadable", f"the body is not JSON but {_looks_like(text)}: {text[:80]!r}"
     wait = retry_after(headers, payload, time.time()) if status == 429 else None
     return Reply(status, payload, text[:_KEPT], failure, reason, wait, sent_at, latency)
@@ -148,9 +150,13 @@ def _looks_like(text: str) -> str:
 def _error_words(reply: Reply) -> tuple[str, str]:
     "Reason and detail of a refusal."
     body = reply.payload if isinstance(reply.payload, Mapping) else {}
-    return str(body.get("error") or reply.reason or f"HTTP {reply.status}"), str(
-        body.get("detail") or body.get("did_you_mean") or ""
-    )
+    reason = body.get("error") or reply.reason or f"HTTP {reply.status}"
+    return _words(reason), _words(body.get("detail") or body.get("did_you_mean") or "")
+
+
+def _words(value: Any) -> str:
+    "A text of the broker's that can be written down, cut."
+    return clean_text(value)[:_KEPT]
 
 
 def _is_refusal(reply: Reply) -> bool:
@@ -185,7 +191,11 @@ def outcome_of(reply: Reply, method: str, path: str, parse: Callable[[Any], _T])
 def _is_unknown(reason: str, detail: str) -> bool:
     "Whether a refusal says that the broker does not know the thing asked for, or the question."
     text = f"{reason} {detail}".lower()
-    return "not found" in text or _NO_SUCH_COMMAND in text or reason.startswith("No position")
+    return (
+        re.search(r"not found|^no \w+ found", text) is not None
+        or _NO_SUCH_COMMAND in text
+        or reason.startswith("No position")
+    )
 
 
 def error_of(reply: Reply, where: str) -> BrokerError | None:
@@ -220,6 +230,7 @@ _NEVER_SENT = (
     httpx.ProxyError,
 )
 
+LARGEST_ANSWER = 32 << 20  # bytes
 LONGEST_ANSWER = 60.0  # seconds a whole answer may take: a read time-out alone lets one that drips go on for ever
 
 
@@ -231,9 +242,23 @@ class Answer(NamedTuple):
     content: bytes
 
 
-def _check_time(deadline: float) -> None:
+def _check(deadline: float, length: int) -> None:
+    "An answer has an end, in time and in size."
     if time.monotonic() > deadline:
         raise httpx.ReadTimeout(f"the answer had not ended after {LONGEST_ANSWER:g} s")
+    if length > LARGEST_ANSWER:
+        raise httpx.ReadError(f"the answer was larger than {LARGEST_ANSWER >> 20} MB")
+
+
+def _refuse_more(answer: httpx.Response) -> None:
+    """Bytes behind the end of an answer are a second one, which would be taken for the next request's: which of the two
+    is this request's nobody can say. What httpx has read ahead stands in the protocol state of the connection alone."""
+    inside: Any = answer.stream
+    for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        inside = getattr(inside, name, None)
+    if inside is not None and inside.trailing_data[0]:
+        answer.extensions["network_stream"].close()
+        raise httpx.RemoteProtocolError("more than one answer came to one request")
 
 
 class Blocking:
@@ -246,8 +271,9 @@ class Blocking:
         deadline, parts = time.monotonic() + LONGEST_ANSWER, []
         with self._http.stream(*request, **options) as answer:
             for part in answer.iter_bytes():
-                _check_time(deadline)
                 parts.append(part)
+                _check(deadline, sum(map(len, parts)))
+            _refuse_more(answer)
         return Answer(answer.status_code, answer.headers, b"".join(parts))
 
     async def sleep(self, seconds: float) -> None:
@@ -270,8 +296,8 @@ class Suspending:
         deadline, parts = time.monotonic() + LONGEST_ANSWER, []
         async with self._http.stream(*request, **options) as answer:
             async for part in answer.aiter_bytes():
-                _check_time(deadline)
                 parts.append(part)
+                _check(deadline, sum(map(len, parts)))
         return Answer(answer.status_code, answer.headers, b"".join(parts))
 
     async def sleep(self, seconds: float) -> None:

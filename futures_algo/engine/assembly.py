@@ -19,6 +19,7 @@ from futures_algo.engine.resting import Protection
 from futures_algo.engine.warmup import warmup_bars
 from futures_algo.execution.executor import CrossTradeExecutor, execution_log
 from futures_algo.execution.gate import Gate, Limits
+from futures_algo.execution.own_thread import OwnThread
 from futures_algo.feed.opening import FeedSettings, open_feed
 from futures_algo.journal.journal import Journal
 from futures_algo.signals.generator import signal_log
@@ -64,6 +65,8 @@ def build_engine(
         translator=translator_of(config, runners),
         inline=simulated,
     )
+    if not simulated:
+        executor = OwnThread(executor)
     saved = engine_state.load(journal, 0 if simulated else start or 0, data.symbols)
     resume = engine_state.position_of(saved) if saved else None
     feed = open_feed(config.engine.feed, FeedSettings(data, start, end, resume, clock))

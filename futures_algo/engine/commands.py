@@ -7,8 +7,9 @@ from typing import Any
 
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import FuturesAlgoError, InputError
+from futures_algo.execution.order_states import UNKNOWN
 from futures_algo.execution.orders import instrument_of
-from futures_algo.execution.tracking import UNKNOWN
+from futures_algo.execution.own_thread import EXIT
 
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 VERBS = (
@@ -28,7 +29,7 @@ VERBS = (
 )
 
 
-def obey(engine: Any, verb: str, args: dict[str, Any]) -> tuple[str, str]:
+def execute_command(engine: Any, verb: str, args: dict[str, Any]) -> tuple[str, str]:
     "Carry out one command; 'done' or 'refused', and what to tell who asked."
     if verb not in VERBS:
         return "refused", f"unknown command {verb!r}; known: {', '.join(VERBS)}"
@@ -58,8 +59,9 @@ def _trading(state: str) -> Callable[..., str]:
 
 
 def _flatten(engine: Any, args: dict[str, Any]) -> str:
-    orders = engine.executor.flatten(args.get("scope", ""), args.get("name", ""))
-    return f"{len(orders)} exit orders sent"
+    decisions = engine.executor.ask(lambda it: it.flatten(args.get("scope", ""), args.get("name", "")), EXIT)
+    unowned = [decision.detail for decision in decisions if "no ledger own" in decision.detail]
+    return "; ".join([f"{len(decisions) - len(unowned)} exit orders sent", *unowned])
 
 
 def _strategy(enabled: bool) -> Callable[..., str]:
@@ -74,7 +76,7 @@ def _strategy(enabled: bool) -> Callable[..., str]:
 
 
 def _reconcile(engine: Any, args: dict[str, Any]) -> str:
-    differences = engine.executor.reconcile()
+    differences = engine.executor.ask(lambda it: it.reconcile())
     return "the books agree" if not differences else f"the books differ in {', '.join(differences)}"
 
 
@@ -88,26 +90,26 @@ def _reload(engine: Any, args: dict[str, Any]) -> str:
 
 def _adopt(engine: Any, args: dict[str, Any]) -> str:
     name, strategy = instrument_of(args.get("name", ""), engine.clock.now()), args.get("strategy") or "manual"
-    return f"{engine.executor.adopt(name, 'command', strategy):+d} {name} taken into the books of {strategy}"
+    taken = engine.executor.ask(lambda it: it.adopt(name, "command", strategy))
+    return f"{taken:+d} {name} taken into the books of {strategy}"
 
 
 def _unlock(engine: Any, args: dict[str, Any]) -> str:
-    engine.executor.unlock(args.get("name", ""))
+    engine.executor.ask(lambda it: it.unlock(args.get("name", "")))
     return f"{args['name']} is not locked"
 
 
 def _give_up(engine: Any, args: dict[str, Any]) -> str:
     name, doubtful = (
         args.get("name", ""),
-        {key: order for key, order in engine.executor.orders.open.items() if order.state == UNKNOWN},
+        {key: order for key, order in list(engine.executor.orders.open.items()) if order.state == UNKNOWN},
     )
     if name not in doubtful:
         raise InputError(
             "order", name, "must be one whose outcome is unknown", f"they are {', '.join(doubtful) or 'none'}"
         )
-    engine.executor.orders.give_up(doubtful[name], "command")
-    engine.executor.reconcile()
-    return f"{name} counts as never arrived; the books were compared again"
+    engine.executor.ask(lambda it: it.give_up(doubtful[name], "command"))
+    return f"{name} counts as never arrived, and nothing is booked for it; the books were compared again"
 
 
 def _stop(engine: Any, args: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
 from futures_algo.engine.resting import Protection, RestingOrders
 from futures_algo.engine.strategy_guard import Guarded
+from futures_algo.engine.user_code import UserCodeError
 from futures_algo.execution.orders import instrument_of
 from futures_algo.feed.events import ContractMapped, FeedAlarm, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
@@ -87,18 +88,20 @@ class Engine:
         self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
         self._poll_every, self._reconcile_every = int(poll_seconds * SECOND), int(reconcile_seconds * SECOND)
         self._next_poll = self._next_reconcile = self._compared = 0
-        self._is_recorded, self._next_look, self._is_whole = isinstance(clock, DataClock), 0, False
+        self.is_recorded, self._next_look, self._is_whole = isinstance(clock, DataClock), 0, False
         self._next_status, self._next_snapshot = 0.0, self._snapshot_after()
         self._latest: dict[str, Bar] = {}  # the last closed bar of each symbol
         self._noted: dict[tuple[str, str], int] = {}  # (strategy, symbol) -> end of the evaluation in the journal
         self.trading_state = ("ACTIVE", 0)  # what entries meet, and since when (ns UTC)
+        self._differ: dict[str, tuple[int, int]] = {}  # differences of the books that were said
         self._is_present = False  # the stream has reached the present once
         self._instruments: dict[str, str] = {}  # dated contract -> NinjaTrader's name
+        self.left: dict[tuple[str, str], int] = {}  # what the ledgers held when it ended
         self.reloader = None  # what follows the config file, see `reload`
         self.supervisor = os.environ.get(
             "FUTURES_ALGO_SUPERVISOR", ""
         )  # who starts this process again; "lost" when that one died
-        executor.client.before_request(self.beat)
+        executor.client.before_request(self.heartbeat)
         self._handlers: dict[type, Callable[[Any], Any]] = {
             Bar: self._on_bar,
             IntervalEnd: self._on_interval_end,
@@ -129,6 +132,9 @@ class Engine:
             self._advance(engine_state.last_moment(self._saved, self.journal))
         if why := os.environ.get("FUTURES_ALGO_RESTARTS"):
             self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, why)
+        if caution := os.environ.get("FUTURES_ALGO_CAUTION"):
+            self.executor.books.trading, self.executor.books.trading_reason = "REDUCING", caution
+            self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, caution)
         try:
             self._begin()
             while not self.stop_reason and self.feed.state != "closed":
@@ -149,6 +155,7 @@ class Engine:
         self._journaled = self.journal.ends()
         self._enter("recovering")
         self._report_differences(self.executor.recover())
+        self.executor.start()
         if self._saved:
             self._enter("warming up")
             engine_state.restore(self, self._saved)
@@ -189,14 +196,14 @@ class Engine:
             "alarm",
             "strategy",
             f"{runner.name}:{runner.symbol}",
-            f"raised {type(error).__name__}: {error}; it is switched off until its code or parameters change or the"
+            f"raised {error if isinstance(error, UserCodeError) else f'{type(error).__name__}: {error}'}; it is switched off until its code or parameters change or the"
             f" engine starts again, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
         )
         held = dict.fromkeys(handover.entering(self, runner), 0) | handover._held(self, runner)
         for instrument in () if keeps else held:
             self.executor.close((runner.name, instrument), "failed")
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         "Say that it lives, in the middle of what may take long."
         if self.state != "starting" and time.monotonic() >= self._next_status:
             self.write_status()
@@ -223,13 +230,13 @@ class Engine:
                 return
             if self._is_look(event):
                 self._due()
-        if not (self.stop_reason or heard and self._is_recorded):
+        if not (self.stop_reason or heard and self.is_recorded):
             self._due()
 
     def _is_look(self, event: Any) -> bool:
         """Whether to look up behind this event. Over recorded bars that is a matter of their time: behind an interval's
         end, and not in what an engine before this one has seen."""
-        if not self._is_recorded:
+        if not self.is_recorded:
             return time.monotonic() >= self._next_status
         if type(event) is not IntervalEnd or event.end < max(self._next_look, self.clock.now()):
             return False
@@ -266,10 +273,10 @@ class Engine:
 
     def elapsed(self) -> float:
         "What snapshots and looks at the config go by: seconds, of recorded time over recorded bars."
-        return self.clock.now() / SECOND if self._is_recorded else time.monotonic()
+        return self.clock.now() / SECOND if self.is_recorded else time.monotonic()
 
     def _snapshot_after(self) -> float:
-        return self.elapsed() + (RECORDED_SNAPSHOT / SECOND if self._is_recorded else SNAPSHOT_SECONDS)
+        return self.elapsed() + (RECORDED_SNAPSHOT / SECOND if self.is_recorded else SNAPSHOT_SECONDS)
 
     def _end(self) -> None:
         self.stop_reason = self.stop_reason or f"the feed closed: {self.feed.reason}"
@@ -277,10 +284,18 @@ class Engine:
         self.save()
         self.feed.shutdown()
         self.executor.client.set_stop_timeout(STOP_PATIENCE[self.on_stop])
+        self._take_over_the_executor()
         handover.leave(self, self.on_stop)
         self._enter("stopped")
+        self.left = {key: held.quantity for key, held in list(self.executor.ledgers.items()) if held.quantity}
         self.journal.update("runs", "run_id", self.run_id, ended=time.time_ns())
         self.journal.flush()
+
+    def _take_over_the_executor(self) -> None:
+        "The executor's thread ends after what waits in it; a request under way has an end of its own."
+        while not self.executor.finish(1.0):
+            self.write_status()
+        self.executor.client.before_request(self.heartbeat)
 
     def _enter(self, state: str) -> None:
         self.state = state
@@ -406,6 +421,8 @@ class Engine:
 
     def _report_differences(self, differences: dict[str, tuple[int, int]]) -> None:
         for instrument, (ours, theirs) in differences.items():
+            if self._differ.get(instrument) == (ours, theirs):
+                continue  # it was said, and stands
             self.journal.add_event(
                 self.clock.now(),
                 "alarm",
@@ -413,13 +430,14 @@ class Engine:
                 instrument,
                 f"our books hold {ours:+d}, the broker's {theirs:+d}",
             )
+        self._differ = differences
 
     # --- commands and status
 
     def _obey(self, command: dict[str, Any]) -> None:
-        from futures_algo.engine.commands import obey
+        from futures_algo.engine.commands import execute_command
 
-        state, answer = obey(self, command["verb"], command["args"])
+        state, answer = execute_command(self, command["verb"], command["args"])
         self.write_status()  # what was answered must be found by the next engine
         self.journal.acknowledge(command["id"], state, answer)
         self.journal.add_event(

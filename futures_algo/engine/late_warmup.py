@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from futures_algo.config.model import DatabentoConfig
-from futures_algo.core.types import DAY, Bar
+from futures_algo.core.types import DAY, Bar, FuturesAlgoError
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine.replay import PAST_MINUTES, closed, warm
+from futures_algo.engine.user_code import FIRST_SECONDS, user_code
 from futures_algo.engine.warmup import in_background, warmup_bars
 from futures_algo.journal.journal import Journal
 from futures_algo.strategies.live import StrategyRunner
@@ -88,12 +89,11 @@ class LateHistory:
         ]
         runner.reset()
         try:
-            seen = warm(runner, chain(asked.bars.result(), since))
-        except Exception as error:  # the boundary to the user's code, as at the reload: what runs must go on
+            with user_code(runner.name, FIRST_SECONDS):
+                seen = warm(runner, chain(asked.bars.result(), since))
+        except FuturesAlgoError as error:
             runner.restore(saved)
-            return _say(
-                engine, runner, "alarm", f"cannot be warmed from history: it raised {type(error).__name__}: {error}"
-            )
+            return _say(engine, runner, "alarm", f"cannot be warmed from history: it raised {error}")
         if asked.keeps:
             runner.take_over_saved(saved)
         _say(

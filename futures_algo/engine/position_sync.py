@@ -15,10 +15,11 @@ from typing import Any
 
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract, product, root_of
-from futures_algo.core.types import BrokerError, InputError, Signal, signal_id
+from futures_algo.core.types import FuturesAlgoError, InputError, Signal, signal_id
 from futures_algo.execution.orders import own_id
 
-LEAVE_SECONDS = 10.0  # that closing at the end may take
+LEAVE_SECONDS = 10.0  # that closing at the end may take, and for each ledger that holds something
+SECONDS_A_LEDGER = 100.0  # an exit that was lost is looked for as long before it is sent again
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 
 
@@ -28,7 +29,7 @@ def settle(engine: Any, policy: str) -> None:
     for runner in engine.runners:
         _settle_one(engine, runner, policy)
     known = {(runner.name, root_of(runner.symbol)) for runner in engine.runners}
-    for (strategy, instrument), ledger in engine.executor.ledgers.items():
+    for (strategy, instrument), ledger in list(engine.executor.ledgers.items()):
         if ledger.quantity and strategy != "manual" and (strategy, Contract.parse(instrument).root) not in known:
             _say(
                 engine,
@@ -56,7 +57,7 @@ def _held(engine: Any, runner: Any) -> dict[str, int]:
     "Contracts by instrument in this strategy's ledgers of the symbol's product."
     return {
         instrument: ledger.quantity
-        for (strategy, instrument), ledger in engine.executor.ledgers.items()
+        for (strategy, instrument), ledger in list(engine.executor.ledgers.items())
         if strategy == runner.name and ledger.quantity and Contract.parse(instrument).root == root_of(runner.symbol)
     }
 
@@ -65,7 +66,7 @@ def entering(engine: Any, runner: Any) -> set[str]:
     "Instruments of this strategy and symbol with an entry under way, which may fill yet."
     return {
         order.instrument
-        for order in engine.executor.orders.open.values()
+        for order in list(engine.executor.orders.open.values())
         if order.purpose == "entry"
         and order.strategy == runner.name
         and Contract.parse(order.instrument).root == root_of(runner.symbol)
@@ -113,11 +114,11 @@ def _alignment(engine: Any, runner: Any) -> Signal:
 def _adopted(engine: Any, runner: Any) -> int:
     "Contracts taken over from the account, when what nobody owns there lies on the strategy's side."
     try:
-        here = engine.latest(runner.symbol)[0]
-        return int(engine.executor.adopt(here, "on_start", runner.name, _SIGNS[runner.position]))
+        contract, side = engine.latest(runner.symbol)[0], _SIGNS[runner.position]
+        return int(engine.executor.ask(lambda it: it.adopt(contract, "on_start", runner.name, side)))
     except InputError:
         return 0
-    except BrokerError as error:
+    except FuturesAlgoError as error:
         _say(engine, "alarm", runner.name, f"could not take over what the account holds: {error}")
         return 0
 
@@ -129,17 +130,17 @@ def _withdraw_protection(engine: Any) -> None:
     names = {runner.name for runner in engine.runners if not runner.strategy.rests}
     for order in [
         order
-        for order in engine.executor.orders.open.values()
+        for order in list(engine.executor.orders.open.values())
         if order.is_resting and order.purpose == "stop" and not order.oco_id and order.strategy in names
     ]:
-        engine.executor.orders.cancel(order)
+        engine.executor.ask(lambda it, order=order: it.orders.cancel(order))
 
 
 def leave(engine: Any, policy: str) -> None:
     "What `on_stop` asks for, said in the journal for every open position. No entry follows any more."
     engine.executor.withdraw_entries("the engine stops")
     engine.executor.poll()
-    held = {key: ledger for key, ledger in engine.executor.ledgers.items() if ledger.quantity}
+    held = {key: ledger for key, ledger in list(engine.executor.ledgers.items()) if ledger.quantity}
     if policy == "flatten" and held:
         _flatten(engine)
     for (strategy, instrument), ledger in held.items():
@@ -158,10 +159,16 @@ def _left(engine: Any, strategy: str, ledger: Any, policy: str) -> tuple[str, st
 
 def _flatten(engine: Any) -> None:
     "Close everything and follow the orders to their end."
-    executor, deadline = engine.executor, time.monotonic() + LEAVE_SECONDS
+    executor = engine.executor
+    deadline = (
+        time.monotonic()
+        + LEAVE_SECONDS
+        + SECONDS_A_LEDGER * sum(map(bool, (held.quantity for held in executor.ledgers.values())))
+    )
     executor.flatten("account")
-    while executor.unsettled() and time.monotonic() < deadline:
+    while (executor.unsettled() or executor.waiting) and time.monotonic() < deadline:
         time.sleep(0.05)  # between two questions to the broker
+        engine.heartbeat()
         executor.poll()
 
 
@@ -170,7 +177,7 @@ def _protect(engine: Any, strategy: str, ledger: Any) -> tuple[str, str]:
     resting = next(
         (
             o
-            for o in engine.executor.orders.open.values()
+            for o in list(engine.executor.orders.open.values())
             if (o.strategy, o.instrument, o.purpose) == (strategy, ledger.instrument, "stop")
         ),
         None,

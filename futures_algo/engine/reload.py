@@ -9,16 +9,22 @@ exits that position was opened with.
 """
 
 import time
+from concurrent.futures import Future
 from typing import Any, cast
 
 from futures_algo.config.loading import config_hash
 from futures_algo.config.mistakes import ConfigErrors
-from futures_algo.core.types import MINUTE, SECOND, Bar, ConfigError, Timeframe
+from futures_algo.core.types import MINUTE, SECOND, Bar, ConfigError, FuturesAlgoError, InputError, Timeframe
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine.late_warmup import LONGEST_PAST, LateHistory, reach
 from futures_algo.engine.replay import PAST_MINUTES, extend, warm
 from futures_algo.engine.strategy_loader import Changes, Loaded, StrategyLoader, needed_timeframes
+from futures_algo.engine.user_code import FIRST_SECONDS, user_code
+from futures_algo.engine.warmup import in_background
 from futures_algo.execution.gate import Limits
+
+LOOK_PATIENCE = 0.5  # seconds the loop waits for a look at the files
+RECORDED_PATIENCE = 60.0  # over recorded bars a change belongs to a moment of theirs: the look is waited for
 
 
 class Reloader:
@@ -31,20 +37,37 @@ class Reloader:
         self._lines: list[str] = []  # the latest change
         self._told: list[str] = []  # errors that were said
         self._late = LateHistory()
+        self._looking: Future[bool] | None = None  # a look under way
 
     def follow(self, engine: Any) -> None:
         "Look at the file when its time has come; apply what is valid, and take over history that has come."
         self._late.take(engine)
+        if self._looking is not None:
+            return self._take_look(engine, 0.0)
         now, every = (engine.elapsed(), time.monotonic()), self.loader.running.config.engine.reload_seconds
         if all(at < due for at, due in zip(now, self._next_look)):
             return
         self._next_look, self._checked = (now[0] + every, now[1] + every), time.time_ns()
-        if self.loader.look():
+        self._looking = in_background(self.loader.look)
+        self._take_look(engine, RECORDED_PATIENCE if engine.is_recorded else LOOK_PATIENCE)
+
+    def _take_look(self, engine: Any, seconds: float) -> None:
+        "Act on what a look found. An import that takes long goes on in its thread, and the feed and exits meanwhile."
+        if self._looking is None:
+            return
+        try:
+            news = self._looking.result(seconds)
+        except TimeoutError:
+            return
+        self._looking = None
+        if news:
             self._act(engine)
 
     def now(self, engine: Any) -> str:
         "The `reload` command: what was changed, in words; what is wrong is raised."
         self._checked = time.time_ns()
+        if self._looking is not None:
+            raise InputError("reload", self.loader.path.name, "is being read", "ask again in a moment")
         self.loader.look_now()
         applied = self._act(engine)
         if self.loader.errors:
@@ -146,13 +169,13 @@ class _Past:
     def warm(self, runner: Any) -> int:
         past = [bar for timeframe in runner.timeframes for bar in self.bars(runner.symbol, timeframe)]
         try:
-            seen = warm(runner, past)
-        # the boundary to the user's code, which here sees real bars for the first time: what runs must go on
-        except Exception as error:
+            with user_code(runner.name, FIRST_SECONDS):  # which here sees real bars for the first time
+                seen = warm(runner, past)
+        except FuturesAlgoError as error:
             raise ConfigError(
                 "class",
                 runner.strategy.class_path,
-                f"must run over the bars there are, and raised {type(error).__name__}: {error}",
+                f"must run over the bars there are, and raised {error}",
                 "mend the code",
                 f"strategies.{runner.name}.class",
             ) from error

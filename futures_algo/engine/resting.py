@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract, product, root_of
 from futures_algo.core.types import SECOND, Signal
-from futures_algo.execution.executor import Decision
+from futures_algo.execution.open_order import OpenOrder
 from futures_algo.execution.orders import instrument_of, leg_id, own_id
-from futures_algo.execution.tracking import Tracked
+from futures_algo.execution.verdicts import Decision
 from futures_algo.strategies.orders import SLACK, on_tick
 from futures_algo.strategies.position import RESTED
 
@@ -55,7 +55,7 @@ class RestingOrders:
         self._runners: list = []
         self.touched: dict[Key, Touch] = {}
         self._naked: dict[Key, int] = {}  # since when a position has no acknowledged stop, ns UTC
-        self._known: dict[Key, list[Tracked]] = {}  # the pair's orders, ended ones too, until the next pair
+        self._known: dict[Key, list[OpenOrder]] = {}  # the pair's orders, ended ones too, until the next pair
         self._resumed: set[Key] = set()  # ledgers whose earlier pair was looked up in the journal
         self._prices: dict[str, float] = {}  # of each order, as last asked for
         self._queued: set[tuple[Key, float]] = set()  # targets whose wait in the queue was journaled
@@ -142,7 +142,7 @@ class RestingOrders:
             stop = on_tick(far, rules.tick, rules.per_point, side < 0)
         return {"stop": stop, "target": target}
 
-    def _arrange(self, key: Key, size: int, side: int, legs: list[Tracked], want: dict[str, float | None]) -> None:
+    def _arrange(self, key: Key, size: int, side: int, legs: list[OpenOrder], want: dict[str, float | None]) -> None:
         "Cancel what is not wanted, change what rests, place what is missing."
         wrong = [leg for leg in legs if leg.sign == side]
         mine = {purpose: [leg for leg in legs if leg.purpose == purpose and leg.sign != side] for purpose in want}
@@ -158,7 +158,7 @@ class RestingOrders:
             if found:
                 self._adjust(key, found[0], size, side, want[purpose])
 
-    def _adjust(self, key: Key, leg: Tracked, size: int, side: int, price: float) -> None:
+    def _adjust(self, key: Key, leg: OpenOrder, size: int, side: int, price: float) -> None:
         "Change an order's size or price."
         tick = product(Contract.parse(key[1]).root).tick_size
         changes: dict[str, Any] = {}
@@ -235,14 +235,14 @@ class RestingOrders:
         self._say("info", key, "tick_path", kind, model, price)
         self.executor.note(runner.left(price, kind, self.engine.clock.now()), "resting", CAUSES["tick_path"])
 
-    def _filled(self, key: Key) -> Tracked | None:
+    def _filled(self, key: Key) -> OpenOrder | None:
         "The order of the last pair that filled."
         if key not in self._resumed:
             self._resumed.add(key)
             self._known.setdefault(key, []).extend(self._filled_before(key))
         return next((leg for leg in self._known.get(key, ()) if leg.state == "Filled" and leg.filled), None)
 
-    def _filled_before(self, key: Key) -> list[Tracked]:
+    def _filled_before(self, key: Key) -> list[OpenOrder]:
         "The orders of the newest entry's pair that an engine before this one placed and that filled."
         rows = self.executor.journal.rows(
             "intents", "strategy = ? AND instrument = ?", *key, order="rowid DESC", limit=12
@@ -253,13 +253,13 @@ class RestingOrders:
                 break
             if row["purpose"] in ("stop", "target") and row["state"] == "Filled":
                 fills = self.executor.journal.rows("fills", "order_id = ?", row["order_id"])
-                leg = Tracked(*(row[name] for name in _TRACKED), state="Filled")
+                leg = OpenOrder(*(row[name] for name in _TRACKED), state="Filled")
                 leg.filled = sum(fill["quantity"] for fill in fills)
                 leg.value = sum(fill["quantity"] * fill["price"] for fill in fills)
                 found.append(leg)
         return found
 
-    def _filled_at(self, leg: Tracked) -> int:
+    def _filled_at(self, leg: OpenOrder) -> int:
         return max(fill["at"] for fill in self.executor.journal.rows("fills", "order_id = ?", leg.order_id))
 
     # --- looking things up
@@ -279,7 +279,7 @@ class RestingOrders:
             if key[0] == runner.name and Contract.parse(key[1]).root == root
         ]
 
-    def _open(self, key: Key) -> list[Tracked]:
+    def _open(self, key: Key) -> list[OpenOrder]:
         "The strategy's stops and targets that have not ended, whoever placed them; remembered as the pair."
         found = [
             order
@@ -290,12 +290,12 @@ class RestingOrders:
         known += [order for order in found if order not in known]
         return [order for order in found if not order.has_ended]
 
-    def _withdraw(self, legs: list[Tracked]) -> None:
+    def _withdraw(self, legs: list[OpenOrder]) -> None:
         for leg in legs:
             if leg.state in _SETTLED:
                 self.executor.orders.cancel(leg)
 
-    def _price(self, leg: Tracked) -> float:
+    def _price(self, leg: OpenOrder) -> float:
         "What was last asked for; of an order an engine before this one placed, what its journal row says."
         if leg.order_id not in self._prices:
             row = self.executor.journal.one("intents", "order_id", leg.order_id) or {}

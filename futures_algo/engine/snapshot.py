@@ -15,8 +15,9 @@ from typing import Any
 
 from futures_algo.aggregator.pipeline import by_instant
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import SECOND, Bar, InputError
+from futures_algo.core.types import SECOND, Bar, FuturesAlgoError, InputError
 from futures_algo.engine.replay import PAST_MINUTES, closed, grow, warm
+from futures_algo.engine.user_code import FIRST_SECONDS, user_code
 from futures_algo.feed.events import Position, clock_text
 from futures_algo.strategies.live import StrategyRunner
 
@@ -95,9 +96,10 @@ def restore(engine: Any, saved: dict[str, Any]) -> None:
         aggregator.remember(past(symbol, aggregator.get_available_timeframes()))
     for one in engine.generator.strategies:
         try:
-            goes_on = _restore_runner(engine, one.runner, saved["runners"].get(_key(one.runner)), past, through)
-        except Exception as error:
-            one.fail(error)  # the boundary to the user's code, which is warmed here
+            with user_code(one.name, FIRST_SECONDS):  # which is warmed here
+                goes_on = _restore_runner(engine, one.runner, saved["runners"].get(_key(one.runner)), past, through)
+        except FuturesAlgoError as error:
+            one.fail(error)
         else:
             one.silent_through = (
                 saved.get("silent", {}).get(_key(one.runner), 0) if goes_on else engine.acted().get(one.symbol, 0)
@@ -146,7 +148,7 @@ def fetched(engine: Any, history: Callable[[], Iterable[Bar]]) -> Iterator[Bar]:
     bars = iter(history())
     first = in_background(lambda: next(bars, None))
     while not first.done():
-        engine.beat()
+        engine.heartbeat()
         if engine.stop_reason:
             return
         wait([first], 0.1)
@@ -160,7 +162,7 @@ def warm_up(engine: Any, minutes: Iterable[Bar]) -> None:
     nowhere."""
     seen, pipeline = 0, engine.pipeline
     for bar in minutes:
-        engine.beat()
+        engine.heartbeat()
         if engine.stop_reason:
             break
         pipeline.symbols.setdefault(bar.symbol)
@@ -191,6 +193,15 @@ def remember_commands(engine: Any) -> None:
     for row in engine.journal.rows(
         "commands", "state = 'done' AND verb IN ('enable', 'disable')", order="acked_at, rowid"
     ):
-        args = json.loads(row["args"])
+        args = _arguments(row["args"])
         name = args.get("strategy", args.get("name", ""))
         (books.disabled.add if row["verb"] == "disable" else books.disabled.discard)(name)
+
+
+def _arguments(text: str) -> dict[str, str]:
+    "Of a command in the journal; none where they cannot be read."
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -23,6 +23,7 @@ from futures_algo.config.model import LiveConfig
 from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash
 from futures_algo.engine.build import build_strategy, check_config
 from futures_algo.engine.replay import extend, warm
+from futures_algo.engine.user_code import FIRST_SECONDS, UserCodeError, user_code
 from futures_algo.strategies import BaseStrategy, StrategyRunner
 from futures_algo.strategies.live import refuse_scalar_code
 
@@ -316,23 +317,19 @@ class StrategyLoader:
         it raises is told with its place."""
         path = f"strategies.{name}"
         try:
-            strategy = build_strategy(name, config.strategies[name])
-            refuse_scalar_code(strategy)
-            files = code_files(config.strategies[name].class_, type(strategy))
-            return strategy, files, code_identity(files)
+            with user_code(name, FIRST_SECONDS):
+                strategy = build_strategy(name, config.strategies[name])
+                refuse_scalar_code(strategy)
+                files = code_files(config.strategies[name].class_, type(strategy))
+                return strategy, files, code_identity(files)
         except ConfigError:
             raise
         except InputError as error:
             raise ConfigError(error.subject, error.value, error.rule, error.remedy, path) from error
-        except (
-            Exception
-        ) as error:  # the boundary to the user's code: the strategies that run must go on whatever it does
+        except UserCodeError as error:
+            where = config.strategies[name].class_
             raise ConfigError(
-                "class",
-                config.strategies[name].class_,
-                f"must run, and raised {type(error).__name__}: {error}",
-                "mend the code",
-                f"{path}.class",
+                "class", where, f"must run, and raised {error}", "mend the code", f"{path}.class"
             ) from error
 
     def _code_files(self) -> list[Path]:
@@ -366,11 +363,13 @@ class StrategyLoader:
 
     def _read(self) -> bool:
         try:
-            loaded = self._load()
-        except (FuturesAlgoError, OSError, UnicodeError) as found:
+            with user_code("the config file", FIRST_SECONDS):
+                loaded = self._load()
+                changes = compare(self.running, loaded)
+        except FuturesAlgoError as found:
             error = (
                 found
-                if isinstance(found, FuturesAlgoError)
+                if not isinstance(found, UserCodeError)
                 else ConfigError(
                     "config file",
                     self.path.name,
@@ -382,7 +381,6 @@ class StrategyLoader:
             if 0 < self._unreadable < UNREADABLE_LOOKS:
                 return False
             return self._news(None, list(getattr(error, "errors", [error])))
-        changes = compare(self.running, loaded)
         return self._news((loaded, changes), refuse_fixed(changes))
 
     def _news(self, found: tuple[Loaded, Changes] | None, errors: list[Any]) -> bool:

@@ -374,16 +374,24 @@ class Journal:
         return identity
 
     def new_commands(self) -> list[dict[str, Any]]:
-        "Commands the engine has not answered, oldest first."
+        """Commands the engine has not answered, oldest first. Any process may append one: arguments that cannot be read
+        are None, which every verb refuses."""
         with (
             self._lock
         ):  # commands and answers are never part of a group under way, so it need not be committed for this
             found = self._connection.execute("SELECT * FROM commands WHERE state = 'new' ORDER BY rowid").fetchall()
-        return [dict(row) | {"args": json.loads(row["args"])} for row in found]
+        return [dict(row) | {"args": _read_arguments(row["args"])} for row in found]
 
     def acknowledge(self, identity: str, state: str, answer: str) -> None:
         "The engine's answer to a command: 'done' or 'refused'."
         self.update("commands", "id", identity, state=state, answer=answer, acked_at=time.time_ns())
+
+
+def _read_arguments(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _known(table: str) -> str:
@@ -392,11 +400,20 @@ def _known(table: str) -> str:
     return table
 
 
-def _values(fields: dict[str, Any]) -> tuple[Any, ...]:
-    "Dictionaries and lists are stored as JSON."
-    return tuple(
-        json.dumps(value, default=str) if isinstance(value, (dict, list, tuple)) else value for value in fields.values()
-    )
+def _values(fields: dict[str, Any]) -> tuple:
+    "Dictionaries and lists are stored as JSON, and nothing a column cannot hold is handed to SQLite."
+    return tuple(_storable(value) for value in fields.values())
+
+
+def _storable(value: Any) -> Any:
+    "Half a character, as a cut answer gives, becomes a question mark; a number beyond 64 bits becomes its text."
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, default=str)
+    return value
 
 
 _statements: dict[tuple[str, tuple[str, ...], str], str] = {}

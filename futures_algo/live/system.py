@@ -86,6 +86,8 @@ class LiveTradingSystem:
             self._refuse_real_servers()
         self._engine: OwnedEngine | None = None
         self._ended = threading.Event()
+        # contracts by strategy and instrument that `on_stop: flatten` could not close
+        self.left_open: dict[tuple[str, str], int] = {}
 
     def start(self) -> str:
         "Run until stopped by a signal, a command or the feed's end; returns why."
@@ -104,7 +106,9 @@ class LiveTradingSystem:
             self._open.enter_context(daily_log(self.config.logging))
             self._open.enter_context(self._watch())
             try:
-                return self._engine.run()
+                reason = self._engine.run()
+                self.left_open = self._engine.left if self.config.engine.on_stop == "flatten" else {}
+                return reason
             finally:
                 self._ended.set()
 
