@@ -157,7 +157,7 @@ class CrossTradeExecutor:
     @property
     def marks(self) -> dict[str, float]:
         "Instrument -> last price known, points."
-        return self.book.marks
+        return self.context.marks
 
     # --- signals in
 
