@@ -16,7 +16,7 @@ from futures_algo.history.checks import Report, refuse_faults, validate_bars
 from futures_algo.history.csv_parquet import TEXT_ENDINGS, Read, read_arrow, read_text
 from futures_algo.history.dbn_files import read_dbn, write_dbn
 from futures_algo.history.formats import Reading
-from futures_algo.history.table import WITHOUT_VOLUME
+from futures_algo.history.table_numbers import WITHOUT_VOLUME
 from futures_algo.history.trades import WITH_TRADES, read_trades
 from futures_algo.history.vendor_rolls import with_rolls
 
@@ -112,16 +112,22 @@ def understood(bars: Bars, reading: Reading, rolls: str, path: "Path | str") -> 
         rolled = with_rolls(bars, rolls, product(bars.symbol))
         if rolled is not bars:
             return rolled, "rolls"
-    source = "argument" if reading.contract else "file" if any(bars.contracts) else "calendar"
-    return name_contracts(bars), source
+    if reading.contract:
+        return name_contracts(bars), "argument"
+    return name_contracts(bars), "file" if any(bars.contracts) else "calendar"
 
 
 def _refuse_step(bars: Bars, out: "Path | str") -> None:
     "DBN has no schema for every timeframe."
     if bars.timeframe.nanos not in SCHEMA_STEP.values():
-        raise InputError("timeframe", str(bars.timeframe), "must be 1s, 1min, 60min or 1440min in a DBN file, which has"
-                         # fmt: skip
-                         " no schema for others", f"write Parquet: --out {Path(out).name.split('.')[0]}.parquet")
+        raise InputError(
+            "timeframe",
+            str(bars.timeframe),
+            "must be 1s, 1min, 60min or 1440min in a DBN file, which has"
+            # fmt: skip
+            " no schema for others",
+            f"write Parquet: --out {Path(out).name.split('.')[0]}.parquet",
+        )
 
 
 def write_parquet(path: "Path | str", bars: Bars, notes: "tuple[str, ...]" = ()) -> None:
