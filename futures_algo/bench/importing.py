@@ -16,7 +16,7 @@ from futures_algo.history.csv_parquet import read_csv
 
 _ROWS = 1_000_000
 _ROUNDS = 3
-_SHAPES = {  # name -> (header, form of the time, separator, options)
+_SHAPES: dict[str, tuple[str, str, str, dict[str, str]]] = {  # name -> (header, form of the time, separator, options)
     "ISO with Z, comma": ("time,open,high,low,close,volume", "%Y-%m-%dT%H:%M:%SZ", ",", {}),
     "clock time, comma": ("time,open,high,low,close,volume", "%Y-%m-%d %H:%M:%S", ",", {"tz": "UTC"}),
     "seconds since 1970": ("time,open,high,low,close,volume", "%s", ",", {}),
@@ -49,7 +49,13 @@ def _written(path: Path, header: str, form: str, sep: str) -> Path:
     columns = [open / 4, (np.maximum(open, close) + 1) / 4, (np.minimum(open, close) - 1) / 4, close / 4]
     times = pd.DatetimeIndex(starts + (MINUTE if sep == ";" and not header else 0))
     texts = (starts // 10**9).astype(str) if form == "%s" else times.strftime(form)
-    frame = pd.DataFrame({"time": texts, **dict(enumerate(columns)), "volume": chance.integers(1, 2_000, len(starts))})
+    frame = pd.DataFrame(
+        {
+            "time": texts,
+            **{str(at): column for at, column in enumerate(columns)},
+            "volume": chance.integers(1, 2_000, len(starts)),
+        }
+    )
     lines = frame.to_csv(sep="\x1f", header=False, index=False, float_format="%.2f").replace("\x1f", sep)
     path.write_text((header + "\n" if header else "") + lines)
     return path

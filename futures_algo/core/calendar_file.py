@@ -32,8 +32,8 @@ def read_calendar(path: "Path | str") -> list[dict[str, str]]:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(line for line in file if not line.startswith("#"))
             if tuple(reader.fieldnames or ()) != FIELDS:
-                raise DataError("calendar", ",".join(reader.fieldnames or ()), f"must have the columns {','.join(FIELDS)}",
-                                "copy the shipped table and change it", str(path))  # fmt: skip
+                rule, remedy = f"must have the columns {','.join(FIELDS)}", "copy the shipped table and change it"
+                raise DataError("calendar", ",".join(reader.fieldnames or ()), rule, remedy, str(path))
             rows = list(reader)
     except OSError as error:
         raise DataError("calendar", str(path), f"must be a file that can be read ({error.strerror})") from None

@@ -105,8 +105,9 @@ def product_of(row: Mapping[str, Any], path: str = "") -> Product:
         )
     if not given["months"] or set(given["months"]) - set(MONTH_CODES):
         raise InputError("months", given["months"], f"must be letters of {MONTH_CODES}, in order", "write HMUZ", path)
-    numbers = {name: _positive(given[name], name, path) for name in ("tick_size", "point_value")}
-    return Product(**{"name": given["root"]} | given | numbers)
+    values: dict[str, Any] = {"name": given["root"]} | given
+    values |= {name: _positive(given[name], name, path) for name in ("tick_size", "point_value")}
+    return Product(**values)
 
 
 def _positive(text: str, name: str, path: str) -> float:

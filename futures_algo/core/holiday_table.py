@@ -211,7 +211,8 @@ def ice_exceptions(group: str) -> Iterator[tuple[str, str, str, str]]:
 def is_good_friday(day: dt.date) -> bool:
     from dateutil.easter import easter
 
-    return day == easter(day.year) - dt.timedelta(days=2)
+    friday: dt.date = easter(day.year) - dt.timedelta(days=2)
+    return day == friday
 
 
 def rows() -> list[tuple[str, str, str, str]]:

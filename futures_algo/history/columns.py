@@ -1,6 +1,7 @@
 """Which column of a table is what, by the names vendors give; two columns with one claim are an error."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from futures_algo.core.types import DataError, InputError, did_you_mean
 from futures_algo.history.formats import FORMATS
@@ -13,8 +14,8 @@ ALIASES = {  # lower case, spaces as underscores; earlier names outrank later on
     ),
     "date": ("date", "datum", "day", "trade_date", "tradedate", "fecha", "data", "jour", "tag"),
     "clock": ("time", "zeit", "uhrzeit", "hour", "hora", "ora", "heure", "time_of_day"),
-    "open": ("open", "o", "first", "eröffnung", "eroeffnung", "opening", "ouverture", "apertura", "erster", "open_price",
-             "openprice"),
+    "open": ("open", "o", "first", "eröffnung", "eroeffnung", "opening", "ouverture", "apertura", "erster",
+             "open_price", "openprice"),
     "high": ("high", "h", "max", "hoch", "haut", "plus_haut", "alto", "máximo", "maximo", "massimo", "high_price",
              "highprice"),
     "low": ("low", "l", "min", "tief", "bas", "plus_bas", "bajo", "mínimo", "minimo", "low_price", "lowprice"),
@@ -30,6 +31,18 @@ ALIASES = {  # lower case, spaces as underscores; earlier names outrank later on
 PRICES = ("open", "high", "low", "close")
 OURS = ("time", "date", "clock", *PRICES, "volume", "up", "down", "contract", "symbol")
 _SETTLED = ("time",)  # of several names the first known one is meant
+
+
+class Table(NamedTuple):
+    "A file's columns by our names."
+
+    columns: dict[str, Any]  # Arrow texts, or pandas' columns
+    names: list[str]  # the file's names, in the same order
+    texts: bool
+
+    def name(self, ours: str) -> str:
+        "What the file calls a column."
+        return self.names[list(self.columns).index(ours)]
 
 
 def plain(name: str) -> str:
@@ -105,14 +118,8 @@ def _is_clock(text: str) -> bool:
 
 
 def _refuse_claims(ours: str, claims: list[str], path: str) -> None:
-    raise DataError(
-        f"{ours} column",
-        " and ".join(map(repr, claims)),
-        "can mean several columns",
-        # fmt: skip
-        f"say which with columns={{{ours!r}: {claims[0]!r}}} (--columns {ours}={claims[0]})",
-        path,
-    )
+    remedy = f"say which with columns={{{ours!r}: {claims[0]!r}}} (--columns {ours}={claims[0]})"
+    raise DataError(f"{ours} column", " and ".join(map(repr, claims)), "can mean several columns", remedy, path)
 
 
 def _with_time(found: dict[str, int]) -> dict[str, int]:

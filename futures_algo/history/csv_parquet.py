@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from futures_algo.core.types import Bars, DataError
 from futures_algo.history.checks import refuse_faults
-from futures_algo.history.columns import PRICES, find_columns, positions
+from futures_algo.history.columns import PRICES, Table, find_columns, positions
 from futures_algo.history.detect import Layout, layout_of
 from futures_algo.history.formats import Reading
-from futures_algo.history.table import Table, bars_of_table
+from futures_algo.history.table import bars_of_table
 
 TEXT_ENDINGS = (
     ".csv",
@@ -81,7 +81,8 @@ def read_text(path: "Path | str", symbol: str, reading: Reading, check: bool = T
     told = positions(first, layout.names) if first else {}
     given = {ours: layout.names[at] for ours, at in told.items()} | where if told else where
     if "time" in where and "date" in given:
-        given.pop("date"), given.pop("clock", None)
+        given.pop("date")
+        given.pop("clock", None)
     found = find_columns(layout.names, given, layout.format, layout.header, str(path))
     table = Table(_columns(path, layout, found, reading), [layout.names[at] for at in found.values()], True)
     return _finish(table, symbol, reading, layout, check, str(path))

@@ -16,7 +16,7 @@ from futures_algo.history.checks import Report, refuse_faults, validate_bars
 from futures_algo.history.csv_parquet import TEXT_ENDINGS, Read, read_arrow, read_text
 from futures_algo.history.dbn_files import read_dbn, write_dbn
 from futures_algo.history.formats import Reading
-from futures_algo.history.table import WITHOUT_VOLUME
+from futures_algo.history.table_numbers import WITHOUT_VOLUME
 from futures_algo.history.trades import WITH_TRADES, read_trades
 from futures_algo.history.vendor_rolls import with_rolls
 
@@ -112,8 +112,9 @@ def understood(bars: Bars, reading: Reading, rolls: str, path: "Path | str") -> 
         rolled = with_rolls(bars, rolls, product(bars.symbol))
         if rolled is not bars:
             return rolled, "rolls"
-    source = "argument" if reading.contract else "file" if any(bars.contracts) else "calendar"
-    return name_contracts(bars), source
+    if reading.contract:
+        return name_contracts(bars), "argument"
+    return name_contracts(bars), "file" if any(bars.contracts) else "calendar"
 
 
 def _refuse_step(bars: Bars, out: "Path | str") -> None:

@@ -66,11 +66,7 @@ def _candidates(texts: list[str], item: Product) -> list[Style]:
 
 def _reads(style: Style, text: str) -> bool:
     "Whether a text is a number in this style; a text without either mark is one in every style."
-    group, point = re.escape(style.thousands), re.escape(style.decimal)
-    if style.thousands == " ":
-        group = f"[{_SPACES}]"
-    if style.thousands == "'":
-        group = "['’]"
+    group, point = _mark_pattern(style.thousands), re.escape(style.decimal)
     return re.fullmatch(rf"[-+]?(\d+|\d{{1,3}}({group}\d{{3}})+)({point}\d*)?", text) is not None
 
 
@@ -98,8 +94,8 @@ def _style_of_points(columns: list[Any], item: Product, path: str) -> Style:
         return PLAIN
     if text.count(".") > 1:
         return Style(",", ".", "points group thousands")
-    raise DataError("price", text, f"can mean 2 numbers: {text} (decimal point) or {text.replace('.', '')} (points group"
-                    " thousands)", "say --decimal . or --thousands .", path)  # fmt: skip
+    rule = f"can mean 2 numbers: {text} (decimal point) or {text.replace('.', '')} (points group thousands)"
+    raise DataError("price", text, rule, "say --decimal . or --thousands .", path)
 
 
 def decimals_of(tick: float) -> int:
@@ -153,7 +149,8 @@ def _refuse_groups(texts: Any, name: str, style: Style, path: str) -> None:
 
 
 def _mark_pattern(sign: str) -> str:
-    return f"[{_SPACES}]" if sign == " " else "['’]" if sign == "'" else re.escape(sign)
+    "What stands for a mark: any space, either apostrophe, or the mark itself."
+    return {" ": f"[{_SPACES}]", "'": "['’]"}.get(sign, re.escape(sign))
 
 
 def _first_odd(texts: Any) -> tuple[int, str]:

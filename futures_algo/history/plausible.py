@@ -152,9 +152,9 @@ def _off_level(bars: Bars, wrong: np.ndarray, limit: Limit) -> tuple[np.ndarray,
     if not len(breaks):
         return empty, empty
     runs = list(zip([0, *breaks.tolist()], [*breaks.tolist(), len(close)]))
-    wrong = _wrong_runs(runs, close, limit)
-    scale = [(a, b) for a, b, reference in wrong if _is_power_of_ten(close[a], reference)]
-    jump = [(a, b) for a, b, reference in wrong if not _is_power_of_ten(close[a], reference)]
+    odd = _wrong_runs(runs, close, limit)
+    scale = [(a, b) for a, b, reference in odd if _is_power_of_ten(close[a], reference)]
+    jump = [(a, b) for a, b, reference in odd if not _is_power_of_ten(close[a], reference)]
     rows = np.arange(len(close)) if rows is None else rows
     spread = lambda found: rows[np.concatenate([np.arange(a, b) for a, b in found])] if found else empty
     return spread(scale), spread(jump)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from futures_algo.core.contracts import product
 from futures_algo.core.types import Bars, DataError, InputError, Timeframe
@@ -85,7 +86,7 @@ def reading_of(
     **given: object,  # fields said by options of their own; None and nothing are left out
 ) -> Reading:
     "What a command line says of files."
-    found: dict[str, object] = {name: value for name, value in given.items() if value not in (None, "", ())}
+    found: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, "", ())}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:

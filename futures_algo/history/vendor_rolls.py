@@ -53,9 +53,11 @@ def _after_expiry(bars: Bars) -> _Found:
             if contract := _contract(name or (bars.symbol if "." not in bars.symbol else ""), near):
                 ends[code] = contract.code, _end_of(contract)
                 late |= (bars.contract == code) & (bars.start >= ends[code][1])
-    said = lambda row: (
-        f"{_text(bars.start[row])}, and {ends[int(bars.contract[row])][0]} ended {_text(ends[int(bars.contract[row])][1])}"
-    )
+
+    def said(row: int) -> str:
+        code, end = ends[int(bars.contract[row])]
+        return f"{_text(int(bars.start[row]))}, and {code} ended {_text(end)}"
+
     return np.flatnonzero(late), said
 
 

@@ -31,17 +31,20 @@ def reason_of(root: str, day: dt.date, pair: Pair) -> tuple[str, str] | None:
     group = PRODUCTS[root].calendar_group
     if group == "crypto" and day >= CONTINUOUS:
         return (
-            "crypto trades without a close since 2026-05-29 16:00 but for Saturday's maintenance; the database keeps the old hours",
+            "crypto trades without a close since 2026-05-29 16:00 but for Saturday's maintenance; "
+            "the database keeps the old hours",
             "CME filing 26-114 by way of exchange-hours-rs",
         )
     if day in (dt.date(2018, 12, 5), dt.date(2018, 12, 6)):
         return (
-            "national day of mourning of 2018-12-05: only equity index and rates changed their hours; the database closes the calendar day",
+            "national day of mourning of 2018-12-05: only equity index and rates changed their hours; "
+            "the database closes the calendar day",
             "CME Group notice of 2018-12-02 (prnewswire 300758702)",
         )
     if day in (dt.date(2025, 1, 9), dt.date(2025, 1, 10)):
         return (
-            "national day of mourning of 2025-01-09: equity index closed at 08:30, rates and agriculture at 12:15, the others not; the database has the calendar day or nothing",
+            "national day of mourning of 2025-01-09: equity index closed at 08:30, rates and agriculture at 12:15, "
+            "the others not; the database has the calendar day or nothing",
             "CME Group notice of 2024-12-30; recorded ES, NQ, CL and GC bars",
         )
     if day.year == 2027 and theirs in _REGULAR:
@@ -50,12 +53,14 @@ def reason_of(root: str, day: dt.date, pair: Pair) -> tuple[str, str] | None:
         return "early close the day after Thanksgiving, which the database lacks for 2024", SCHEDULES
     if ours == "closed" and theirs.endswith(("-00:00", "-23:00")):
         return (
-            "closed for the whole session; the database closes the holiday's calendar day only and leaves the evening before it open",
+            "closed for the whole session; the database closes the holiday's calendar day only "
+            "and leaves the evening before it open",
             CALENDARS,
         )
     if theirs.startswith(("00:00", "23:00")) and ours.startswith("08:30"):
         return (
-            "no evening session: grains reopened at 08:30 after the holiday; the database closes the holiday's calendar day and resumes at midnight",
+            "no evening session: grains reopened at 08:30 after the holiday; "
+            "the database closes the holiday's calendar day and resumes at midnight",
             SCHEDULES,
         )
     if theirs.startswith(("00:00", "23:00")) and ours.startswith(("17:00", "19:00")):

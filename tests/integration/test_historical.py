@@ -2,6 +2,7 @@
 after a break, nothing twice."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ def span(world, client, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("futures_algo.history.fetch._FIRST_PAUSE", 0.001)
+    # The room's attribute of this name is the function.
+    monkeypatch.setattr(import_module("futures_algo.history.fetch"), "_FIRST_PAUSE", 0.001)
 
 
 def served(server, endpoint: str) -> int:

@@ -14,7 +14,6 @@ from futures_algo.history.preview import preview
 from futures_algo.history.sources import columns_of, read_source, reading_of
 
 START = to_nanos("2025-06-10T13:30Z")
-# fmt: skip
 ROWS = [
     (6010.25, 6010.75, 6009.25, 6009.75, 71),
     (6009.75, 6010.25, 6009.25, 6009.5, 38),
@@ -198,7 +197,6 @@ class TestCells:
         zeros = file(tmp_path, "\n".join([lines[0] + ",volume", *(line + ",0" for line in lines[1:])]), "zeros.csv")
         assert validate_file(zeros, "ES.c.0").reports[0].counts == {"no_volume": 1}
 
-    # fmt: skip
     @pytest.mark.parametrize(
         "cell, said",
         [("7.5", "whole number of contracts"), ("1.2K", "must be a number; write it out"), ("7,5", "groups of three")],
@@ -208,11 +206,18 @@ class TestCells:
         with pytest.raises(DataError, match=f"{said}.*row 1"):
             read_csv(file(tmp_path, text), "ES.c.0")
 
+    @pytest.mark.parametrize("clock", ["2561", "256199", "12345678", "24:01", "13:00 PM"])
+    def test_a_time_that_no_clock_shows_is_named(self, clock, tmp_path):
+        text = table(
+            [f"2025-06-10;{one}" for one in (clock, "0931", "0932")], "date;time;open;high;low;close;volume", ";"
+        )
+        with pytest.raises(DataError, match=f"time '{clock}' must be a time of the day"):
+            read_csv(file(tmp_path, text), "ES.c.0", tz="UTC", timeframe="1min")
+
     def test_a_date_a_spreadsheet_cut_is_refused(self, tmp_path):
         with pytest.raises(DataError, match="a spreadsheet cut its digits"):
             read_csv(file(tmp_path, table(["1.74956E+12"] * 3)), "ES.c.0")
 
-    # fmt: skip
     @pytest.mark.parametrize(
         "encoding, lead",
         [("utf-8-sig", ""), ("utf-16", ""), ("utf-16-le", ""), ("utf-8", "sep=;\n"), ("utf-8", "# exported\n")],
@@ -286,8 +291,8 @@ class TestImport:
 
         text = table(minutes("10/06/2025 %H:%M", 1), "Wann;A;B;C;D;Menge", ";").replace(".", ",")
         path = file(tmp_path, text)
-        args = ["--tz", "UTC", "--stamp", "end", "--dayfirst", "yes", "--sep", "semicolon", "--decimal", ",", "--columns",
-                "time=Wann,open=A,high=B,low=C,close=D,volume=Menge"]  # fmt: skip
+        args = ["--tz", "UTC", "--stamp", "end", "--dayfirst", "yes", "--sep", "semicolon", "--decimal", ",",
+                "--columns", "time=Wann,open=A,high=B,low=C,close=D,volume=Menge"]  # fmt: skip
         with pytest.raises(SystemExit) as ended:
             main(["import", str(path), "--symbol", "ES.c.0", "--look", *args, "--json"])
         document = json.loads(capsys.readouterr().out)
