@@ -23,10 +23,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..core.dbn import replacing
-from ..core.types import Bars, ConfigError, InputError, content_hash, did_you_mean, to_timestamp
 from .classes import import_class, notebook_definitions
 from .files import read_json
+from ..core.types import Bars, ConfigError, InputError, content_hash, did_you_mean, to_timestamp
+from ..core.dbn import replacing
 
 DEFAULT_SCENARIOS = Path("config/live_scenario_config.json")
 
@@ -221,7 +221,6 @@ def typed_parameters(strategy: Any) -> dict[str, TypedParameter]:
 def versions(engine: str) -> dict[str, str]:
     "What calculated it."
     from importlib.metadata import version
-
     from futures_algo import __version__
 
     return {"name": engine, "futures_algo": __version__, "numpy": version("numpy"), "numba": version("numba")}

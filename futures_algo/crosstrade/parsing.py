@@ -11,6 +11,7 @@ __all__ = ['read_list', 'read_positions', 'read_orders', 'read_executions', 'rea
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.types import InputError, did_you_mean
 from futures_algo.broker.models import (
     Account,
     AccountSnapshot,
@@ -29,9 +30,6 @@ from futures_algo.broker.models import (
     order_state,
     text,
 )
-
-from ..core.types import InputError, did_you_mean
-
 
 # %% ../../nbs/crosstrade/04_parsing.ipynb #11f_crosstra-004-0b2e
 def _unwrap(payload: Any) -> Any:

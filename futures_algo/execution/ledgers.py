@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 from ..broker.netting import net
 from ..core.contracts import product
-from ..core.sessions import EXCHANGE_ZONE
 from ..core.types import HOUR
-
+from ..core.sessions import EXCHANGE_ZONE
 
 # %% ../../nbs/execution/04_ledgers.ipynb #12d_ledgers-005-a40a
 @lru_cache
