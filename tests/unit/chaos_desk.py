@@ -4,7 +4,7 @@ import pytest
 
 from futures_algo.chaos import ChaosBroker, HandClock, Settings
 from futures_algo.chaos.campaign import START, SetClock
-from futures_algo.core.types import SECOND, Signal, signal_id
+from futures_algo.core.types import Signal, signal_id
 from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.crosstrade.rate_limit import TokenBucket
 from futures_algo.execution.executor import CrossTradeExecutor
