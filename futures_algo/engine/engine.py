@@ -7,6 +7,7 @@ servers.
 import logging
 import os
 import secrets
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -97,6 +98,7 @@ class Engine:
         self._is_present = False  # the stream has reached the present once
         self._instruments: dict[str, str] = {}  # dated contract -> NinjaTrader's name
         self.left: dict[tuple[str, str], int] = {}  # what the ledgers held when it ended
+        self.tell: Callable[[str], None] = lambda words: print(words, file=sys.stderr, flush=True)
         self.reloader = None  # what follows the config file, see `reload`
         self.supervisor = os.environ.get(
             "FUTURES_ALGO_SUPERVISOR", ""
@@ -118,6 +120,7 @@ class Engine:
         from futures_algo import __version__
 
         self.journal.hold()
+        self.journal.on_trouble = self._tell_trouble
         self.journal.add(
             "runs",
             run_id=self.run_id,
@@ -202,6 +205,15 @@ class Engine:
         held = dict.fromkeys(handover.entering(self, runner), 0) | handover._held(self, runner)
         for instrument in () if keeps else held:
             self.executor.close((runner.name, instrument), "failed")
+
+    def _tell_trouble(self, why: str) -> None:
+        "The journal cannot be written: one plain sentence where a person looks, with what is open."
+        held = {key: ledger.quantity for key, ledger in list(self.executor.ledgers.items()) if ledger.quantity}
+        is_open = ", ".join(f"{strategy} {quantity:+d} {name}" for (strategy, name), quantity in held.items())
+        self.tell(
+            f"The journal cannot be written ({why}): entries stop, exits and stops at the broker go on;"
+            f" open: {is_open or 'nothing'}. Make room, or free the file"
+        )
 
     def heartbeat(self) -> None:
         "Say that it lives, in the middle of what may take long."
@@ -453,6 +465,7 @@ class Engine:
         from futures_algo.engine.commands import status_documents
 
         self._next_status = time.monotonic() + STATUS_SECONDS
+        self.journal.touch()
         at, trading = time.time_ns(), self.executor.books.trading
         if self.trading_state[0] != trading:
             self.trading_state = (trading, self.clock.now())

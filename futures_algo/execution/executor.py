@@ -204,6 +204,8 @@ class CrossTradeExecutor:
 
     def _judge_entry(self, signal: Signal, key: Key, reversing: bool = False) -> tuple[int, tuple[Denial, str] | None]:
         "Size and the gate's refusal, if any."
+        if self.journal.trouble:
+            return 0, (Denial.JOURNAL, self.journal.trouble)
         try:
             quantity, problem = self.translator.size(signal), ""
         except InputError as error:

@@ -42,6 +42,7 @@ class Denial(Enum):
     COOL_DOWN = "too soon after a loss"
     STOP_STREAK = "too many stops in a row"
     NOTHING_TO_EXIT = "the strategy's ledger holds nothing to close"
+    JOURNAL = "the journal cannot be written, and an entry needs its row first"
     CHECK_FAILED = "a safety check failed; trading is halted"
 
     @classmethod
