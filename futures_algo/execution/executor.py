@@ -84,6 +84,10 @@ class CrossTradeExecutor(Bookkeeper):
             self._follow()
         return self._outcome(signal) if decision.verdict in ("sent", "pending") else decision
 
+    def knows(self, signal: Signal) -> bool:
+        "Whether a signal was submitted or noted before, by an engine before this one too."
+        return signal.id in self._seen
+
     def note(self, signal: Signal, verdict: str, detail: str = "") -> Decision:
         "Journal a signal that asks for no order: one whose order rests at the broker, or what became of it."
         self._seen.add(signal.id)
