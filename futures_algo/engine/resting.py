@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract, product, root_of
-from futures_algo.core.types import SECOND, Signal
+from futures_algo.core.types import MINUTE, SECOND, Signal, Timeframe
 from futures_algo.execution.open_order import OpenOrder
 from futures_algo.execution.orders import instrument_of, leg_id, own_id
 from futures_algo.execution.verdicts import Decision
@@ -72,6 +72,10 @@ class RestingOrders:
         "A signal on its way to the executor; the exit of an order that rests has nothing to send."
         if signal.reason not in RESTED or self.executor.books.dry_run:
             return self.executor.submit_signal(signal)
+        if self.executor.knows(signal):
+            return Decision("duplicate")
+        if self._is_past(signal.bar_end, Timeframe(signal.timeframe)):
+            return self.executor.note(signal, "resting", "of the past: the broker's book has gone on since")
         key = self._key(signal)
         self.executor.poll()
         self.executor.note(signal, "resting", "its order rests at the broker")
@@ -83,7 +87,7 @@ class RestingOrders:
 
     def has_filled(self, runner: Any, price: float, at: int) -> bool:
         "Whether the broker's target filled, which the bars reached; yes where no target of the strategy rests."
-        if self.executor.books.dry_run:
+        if self.executor.books.dry_run or self._is_past(at, runner.strategy.base_timeframe):
             return True
         self.executor.poll()
         for key, ledger in self._ledgers(runner):
@@ -123,7 +127,11 @@ class RestingOrders:
             return
         if touch := self.touched.get(key):
             return self._not_filled(key, touch)
+        if self._is_past(runner.seen, runner.strategy.base_timeframe):
+            return  # a replay of old bars moves nothing at the broker: what rests there goes on resting
         side = 1 if ledger.quantity > 0 else -1
+        if self._known.get(key) and self._filled_late(runner, key):
+            return self._close(key, "the strategy is flat, and an entry or a part of it filled after all")
         want = self._wanted(runner, key, ledger, side)
         if want["stop"] is None and want["target"] is None:
             return
@@ -224,6 +232,14 @@ class RestingOrders:
         self._say("alarm", key, "touched_not_filled", touch.signal.reason, touch.signal.price, None)
         self.executor.close(key, "touched_not_filled")
 
+    def _filled_late(self, runner: Any, key: Key) -> bool:
+        "Whether the ledger holds an entry's fill although the model is flat; what a person handed over is his to close."
+        if not runner.strategy.rests or runner.position != "FLAT" or runner.entering:
+            return False
+        where = "strategy = ? AND instrument = ?"
+        rows = self.executor.journal.rows("fills", where, *key, order="rowid DESC", limit=1)
+        return bool(rows) and not str(rows[0]["execution_id"]).startswith("adopt-")
+
     def _went(self, runner: Any, key: Key) -> None:
         "The ledger is flat. Where an order of the pair did that and the model still holds, the model goes flat too."
         pair, leg = runner.pair, self._filled(key)
@@ -263,6 +279,10 @@ class RestingOrders:
         return max(fill["at"] for fill in self.executor.journal.rows("fills", "order_id = ?", leg.order_id))
 
     # --- looking things up
+
+    def _is_past(self, at: int, base: Timeframe) -> bool:
+        "Whether a bar's end lies so far back that the stream is replaying."
+        return self.engine.clock.now() - at > 2 * base.nanos + MINUTE
 
     def _key(self, signal: Signal) -> Key:
         return signal.strategy, instrument_of(signal.contract, signal.bar_end)

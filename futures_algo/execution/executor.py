@@ -161,6 +161,10 @@ class CrossTradeExecutor:
 
     # --- signals in
 
+    def knows(self, signal: Signal) -> bool:
+        "Whether a signal was submitted or noted before, by an engine before this one too."
+        return self.verdicts.knows(signal)
+
     def note(self, signal: Signal, verdict: str, detail: str = "") -> Decision:
         "Journal a signal that asks for no order: one whose order rests at the broker, or what became of it."
         self.verdicts.is_new(signal)

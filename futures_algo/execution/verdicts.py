@@ -27,6 +27,9 @@ class Verdicts:
     def __len__(self) -> int:
         return len(self._seen)
 
+    def knows(self, signal: Signal) -> bool:
+        return signal.id in self._seen
+
     def is_new(self, signal: Signal) -> bool:
         "Whether this decision was never taken; it counts as taken from now on."
         fresh = signal.id not in self._seen

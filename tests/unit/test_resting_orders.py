@@ -225,6 +225,34 @@ def test_without_an_acknowledged_stop_the_position_is_closed(world):
     assert [json.loads(row["data"])["cause"] for row in it.it.events("resting") if row["level"] == "alarm"]
 
 
+def test_a_part_that_fills_after_the_pair_is_closed(world):
+    it = world(quantity=4, variants={"partial": "half"}, **PAIR)
+    it.bar(5850.0, volume=BUY)
+    assert it.it.at_broker() == 2
+    it.runner._state[0][:] = 0  # the model went flat with what it had
+    for _ in range(6):
+        it.it.clock.advance(it.it.clock.now() + SECOND)
+        it.look()
+    assert it.it.at_broker() == 0 and it.rest() == []
+
+
+def test_replayed_bars_move_nothing_at_the_broker(world):
+    it = world(**PAIR)
+    it.bar(5850.0, volume=BUY)
+    before = it.rest()
+    it.runner = it.new_runner()  # a process without a snapshot
+    it.resting = it.new_resting()
+    start = it.it.clock.now() - 10 * 60 * MINUTE
+    for low, volume in ((5849.0, BUY), (5849.0, 0), (5700.0, 0)):  # of the morning, far below the stop
+        bar = Bar("ES.c.0", "5min", start, start + 5 * MINUTE, 5850.0, 5851.0, low, 5850.0, volume, "ESZ5")
+        for signal in it.runner.on_bars([bar]):
+            if not signal.is_entry:
+                it.resting.submit_signal(signal)
+        start = bar.end
+        it.look()
+    assert it.rest() == before and it.it.at_broker() == 1
+
+
 def test_an_order_left_after_flat_is_withdrawn(world):
     it = world(**PAIR)
     it.bar(5850.0, volume=BUY)
