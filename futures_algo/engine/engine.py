@@ -16,10 +16,11 @@ from futures_algo.aggregator.pipeline import BarPipeline, Instant
 from futures_algo.core.types import HOUR, MINUTE, SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
-from futures_algo.engine.resting import Protection, RestingOrders
+from futures_algo.engine.resting import RestingOrders
 from futures_algo.engine.strategy_guard import Guarded
 from futures_algo.engine.user_code import UserCodeError
 from futures_algo.execution.orders import instrument_of
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.feed.events import ContractMapped, FeedAlarm, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
 from futures_algo.strategies.live import StrategyRunner

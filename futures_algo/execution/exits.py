@@ -85,6 +85,10 @@ class ExitDesk:
             self._locks.open(key[1], f"exit:{key[0]}")
             self._locks.open(key[1], f"side:{key[0]}")
 
+    def size(self, key: Key) -> ExitSize:
+        "How much of a ledger may be closed now."
+        return self._sizer.size(key)
+
     # --- going
 
     def take(self, signal: Signal, key: Key) -> Decision:

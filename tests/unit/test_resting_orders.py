@@ -10,7 +10,8 @@ from execution_desk import ES, desk  # noqa: F401  (a fixture)
 
 from futures_algo import BaseStrategy
 from futures_algo.core.types import MINUTE, SECOND, Bar
-from futures_algo.engine.resting import Protection, RestingOrders
+from futures_algo.engine.resting import RestingOrders
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.strategies.live import StrategyRunner
 
 BUY, SHORT, LEAVE = 1, 2, 3
