@@ -23,7 +23,8 @@ def report(
     ),
     data: str | None = typer.Option(
         None,
-        help="Recorded bars to compare with: DBN, Parquet that import wrote, or ES.c.0=FILE; the journal's own bars when"
+        help="Recorded bars to compare with: DBN, Parquet that import wrote, or ES.c.0=FILE; the journal's own bars "
+        "when"
         " left away.",
     ),
     tz: str | None = options.Zone,

@@ -192,13 +192,14 @@ class Engine:
     def _switch_off(self, runner: Any, error: Exception) -> None:
         "A strategy's code raised: no exit of its would come, so what it holds is closed, as when it leaves the config."
         keeps = self.reloader is not None and self.reloader.loader.running.config.engine.on_remove == "keep"
+        raised = str(error) if isinstance(error, UserCodeError) else f"{type(error).__name__}: {error}"
+        words = f"raised {raised}; it is switched off until its code or parameters change or the engine starts again"
         self.journal.add_event(
             self.clock.now(),
             "alarm",
             "strategy",
             f"{runner.name}:{runner.symbol}",
-            f"raised {error if isinstance(error, UserCodeError) else f'{type(error).__name__}: {error}'}; it is switched off until its code or parameters change or the"
-            f" engine starts again, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
+            f"{words}, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
         )
         held = dict.fromkeys(handover.entering(self, runner), 0) | handover._held(self, runner)
         for instrument in () if keeps else held:

@@ -1,5 +1,5 @@
-"""From a signal to an order: judged by the gate, journaled, sent once, followed to its fill. Exits wait for what is under
-way and then always go; none closes more than the account holds.
+"""From a signal to an order: judged by the gate, journaled, sent once, followed to its fill. Exits wait for what is
+under way and then always go; none closes more than the account holds.
 
 The parts, each usable on its own: `Context` (what all share), `OrderTracker` and `OrderManager` (orders), `LedgerBook`
 (who holds what), `Locks`, `Reconciler` (our books against the broker's), `WaitingQueue`, `ExitSizer`, `ExitDesk`

@@ -1,5 +1,5 @@
-"""Exits to their end: each waits for what is under way in its ledger, closes at most what the account holds, and is tried
-again until the ledger is flat. What no ledger owns is closed on a person's word alone."""
+"""Exits to their end: each waits for what is under way in its ledger, closes at most what the account holds, and is
+tried again until the ledger is flat. What no ledger owns is closed on a person's word alone."""
 
 from collections.abc import Callable
 from typing import Any

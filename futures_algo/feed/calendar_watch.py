@@ -53,7 +53,8 @@ class CalendarWatch:
         if not is_open or end - since < SILENCE or not self._is_busy():
             return None
         text = (
-            f"{self.symbol} has had no bar since {clock_text(since)}, in a market the calendar has open: an exchange that"
+            f"{self.symbol} has had no bar since {clock_text(since)}, in a market the calendar has open: an exchange"
+            " that"
             f" halted or a holiday the calendar lacks; {_HOLDS}, and entries wait for bars"
         )
         return self._once("silent market", since, text, end)

@@ -1,4 +1,4 @@
-"Resting exits over real bars: research, replay and the engine on the paper broker; vectorbt and backtesting.py beside them."
+"Resting exits over real bars: research, replay and the engine on the paper broker; vectorbt and backtesting.py beside."
 
 import dataclasses
 
