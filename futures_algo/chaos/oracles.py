@@ -14,8 +14,8 @@ class Violation(NamedTuple):
 
 
 def reversals(broker: ChaosBroker, account: str) -> list[Violation]:
-    """No order of the product takes the account through flat to a side nobody asked for: strategies here are long. Where
-    a person trades between an order's sending and its fill, nobody could have made it smaller."""
+    """No order of the product takes the account through flat to a side nobody asked for: strategies here are long.
+    Where     a person trades between an order's sending and its fill, nobody could have made it smaller."""
     found, before = [], Counter()
     sent = {
         event.data["json"].get("orderId"): event.moment_ns for event in broker.history("request") if event.data["json"]

@@ -17,10 +17,11 @@ from futures_algo.aggregator.pipeline import BarPipeline, Instant
 from futures_algo.core.types import HOUR, MINUTE, SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
-from futures_algo.engine.resting import Protection, RestingOrders
+from futures_algo.engine.resting import RestingOrders
 from futures_algo.engine.strategy_guard import Guarded
 from futures_algo.engine.user_code import UserCodeError
 from futures_algo.execution.orders import instrument_of
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.feed.events import ContractMapped, FeedAlarm, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
 from futures_algo.strategies.live import StrategyRunner
@@ -194,13 +195,14 @@ class Engine:
     def _switch_off(self, runner: Any, error: Exception) -> None:
         "A strategy's code raised: no exit of its would come, so what it holds is closed, as when it leaves the config."
         keeps = self.reloader is not None and self.reloader.loader.running.config.engine.on_remove == "keep"
+        raised = str(error) if isinstance(error, UserCodeError) else f"{type(error).__name__}: {error}"
+        words = f"raised {raised}; it is switched off until its code or parameters change or the engine starts again"
         self.journal.add_event(
             self.clock.now(),
             "alarm",
             "strategy",
             f"{runner.name}:{runner.symbol}",
-            f"raised {error if isinstance(error, UserCodeError) else f'{type(error).__name__}: {error}'}; it is switched off until its code or parameters change or the"
-            f" engine starts again, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
+            f"{words}, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
         )
         held = dict.fromkeys(handover.entering(self, runner), 0) | handover._held(self, runner)
         for instrument in () if keeps else held:

@@ -1,5 +1,5 @@
-"""Exits to their end: each waits for what is under way in its ledger, closes at most what the account holds, and is tried
-again until the ledger is flat. What no ledger owns is closed on a person's word alone."""
+"""Exits to their end: each waits for what is under way in its ledger, closes at most what the account holds, and is
+tried again until the ledger is flat. What no ledger owns is closed on a person's word alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -85,6 +85,10 @@ class ExitDesk:
         if not self._book.held(key):
             self._locks.open(key[1], f"exit:{key[0]}")
             self._locks.open(key[1], f"side:{key[0]}")
+
+    def size(self, key: Key) -> ExitSize:
+        "How much of a ledger may be closed now."
+        return self._sizer.size(key)
 
     # --- going
 

@@ -1,4 +1,5 @@
-"""Every order is a journal row before it is a request, is sent once, and is followed until NinjaTrader says it ended."""
+"""Every order is a journal row before it is a request, is sent once, and is followed until NinjaTrader says it
+ended."""
 
 import datetime as dt
 import secrets

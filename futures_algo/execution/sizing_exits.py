@@ -9,6 +9,7 @@ from typing import NamedTuple
 from futures_algo.core.types import BrokerError
 from futures_algo.execution.context import Context
 from futures_algo.execution.ledger_book import Key, LedgerBook
+from futures_algo.execution.open_order import OpenOrder
 from futures_algo.execution.orders import OrderManager
 from futures_algo.execution.reconcile import Reconciler
 
@@ -51,7 +52,7 @@ class ExitSizer:
             self._context.say("warning", "exit", instrument, f"the account could not be looked at: {error}")
             return self._reconciler.presumed(instrument), True
 
-    def _others(self, key: Key) -> list:
+    def _others(self, key: Key) -> list[OpenOrder]:
         return [
             order
             for order in self._orders.open.values()

@@ -8,6 +8,7 @@ evaluations go in groups.
 
 import json
 import logging
+import os
 import secrets
 import sqlite3
 import sys

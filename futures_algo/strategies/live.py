@@ -330,6 +330,17 @@ class StrategyRunner:
         place(integers, floats, self._rule_row, integers[ENTERING], price)
         return self._pair_of(integers, floats)
 
+    def hanging(self) -> Callable[[float], dict[str, Any]]:
+        "`filled_at` as of now without its effect, to be asked from another thread."
+        state, rules = [values.copy() for values in self._state], self._rule_row.copy()
+
+        def pair(price: float) -> dict[str, Any]:
+            integers, floats = (values.copy() for values in state)
+            place(integers, floats, rules, integers[ENTERING], price)
+            return self._pair_of(integers, floats)
+
+        return pair
+
     def left(self, price: float, kind: str, at: int) -> Signal:
         "The broker filled an order of the pair which the bars did not reach: the model is flat from there on."
         integers = self._state[0]

@@ -10,7 +10,8 @@ from execution_desk import ES, desk  # noqa: F401  (a fixture)
 
 from futures_algo import BaseStrategy
 from futures_algo.core.types import MINUTE, SECOND, Bar
-from futures_algo.engine.resting import Protection, RestingOrders
+from futures_algo.engine.resting import RestingOrders
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.strategies.live import StrategyRunner
 
 BUY, SHORT, LEAVE = 1, 2, 3
@@ -276,8 +277,8 @@ FAULTS = (
 
 @pytest.mark.parametrize("seed", range(EPISODES))
 def test_drawn_episodes_hold_no_naked_reversed_or_orphaned_order(seed, world):
-    """Paths, part fills, faults of the broker and crashes at random; afterwards, with the faults gone, the account holds
-    what the ledger holds, a position its one stop of its size, and a flat account no order."""
+    """Paths, part fills, faults of the broker and crashes at random; afterwards, with the faults gone, the account
+    holds     what the ledger holds, a position its one stop of its size, and a flat account no order."""
     chance = random.Random(seed)
     exits = chance.choice(
         [PAIR, {"trail_ticks": 16.0}, {"stop_ticks": 30.0, "break_even_ticks": 8.0, "target_ticks": 24.0}]
