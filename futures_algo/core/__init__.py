@@ -43,7 +43,8 @@ __all__, __getattr__, __dir__ = facade(
             "product",
             "root_of",
         ),
-        "sessions": ("EXCHANGE_ZONE", "REGULAR", "RTH", "Segment", "SessionCalendar"),
+        "regular_hours": ("REGULAR",),
+        "sessions": ("EXCHANGE_ZONE", "RTH", "Segment", "SessionCalendar"),
         "expiry": ("business_days_from", "expiry", "front_contract", "fronts", "is_business_day", "last_day"),
     },
 )
