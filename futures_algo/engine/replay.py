@@ -46,9 +46,7 @@ def grow(
 
 def extend(aggregator: BarAggregator, timeframes: Iterable[str], minutes: Callable[[str], list[Bar]]) -> list[Bar]:
     "Build more timeframes, with their past and the period that is under way; returns what has closed of them."
-    new = sorted(
-        {Timeframe(t) for t in timeframes} - set(aggregator.get_available_timeframes()), key=lambda t: t.seconds
-    )
+    new = sorted({Timeframe(t) for t in timeframes} - set(aggregator.timeframes), key=lambda t: t.seconds)
     if not new:
         return []
     state = aggregator.save()

@@ -81,7 +81,7 @@ def restore(engine, saved: dict[str, Any]) -> None:
     minutes = {
         symbol: engine.journal.bars(symbol, "1min", through, PAST_MINUTES) for symbol in saved["pipeline"]["symbols"]
     }
-    grow(saved["pipeline"]["minutes"], aggregator.get_available_timeframes(), lambda symbol: minutes.get(symbol, []))
+    grow(saved["pipeline"]["minutes"], aggregator.timeframes, lambda symbol: minutes.get(symbol, []))
     engine.pipeline.restore(saved["pipeline"])
     engine.generator.last_actions.update(
         {(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]}
@@ -94,7 +94,7 @@ def restore(engine, saved: dict[str, Any]) -> None:
         for bar in moment
     ]
     for symbol in minutes:
-        aggregator.remember(past(symbol, aggregator.get_available_timeframes()))
+        aggregator.remember(past(symbol, aggregator.timeframes))
     for one in engine.generator.strategies:
         try:
             _restore_runner(engine, one.runner, saved["runners"].get(_key(one.runner)), past, through)

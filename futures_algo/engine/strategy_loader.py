@@ -467,7 +467,7 @@ class StrategyLoader:
     def _extend(self, loaded: Loaded) -> None:
         if self.aggregator is None:
             return
-        wanted, have = needed_timeframes(loaded), self.aggregator.get_available_timeframes()
+        wanted, have = needed_timeframes(loaded), self.aggregator.timeframes
         finest = have[0] if have else None
         extend(self.aggregator, wanted, lambda symbol: self.aggregator.get_bars(symbol, finest, _ALL) if finest else [])
 

@@ -5,6 +5,8 @@ import json
 import math
 import re
 from base64 import b64decode, b64encode
+from importlib import import_module
+from operator import attrgetter
 from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
@@ -76,6 +78,8 @@ class Param:
         return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
 
+# what a step is given of a bar
+bar_numbers = attrgetter("start", "end", "open", "high", "low", "close", "volume")
 INDICATORS: dict[str, type["Indicator"]] = {}  # snake-case name -> class, for configs: "bollinger_bands"
 
 
@@ -318,7 +322,7 @@ class LiveIndicator:
 
     def step(self, bar: Bar) -> tuple[float, ...]:
         "The outputs after this closed bar; NaN before the first value."
-        if not self._run(self.table, *bar[2:9], *self._locate(bar)):
+        if not self._run(self.table, *bar_numbers(bar), *self._locate(bar)):
             refuse_bad_bar(bar)
         return tuple(self.out.tolist())
 
@@ -383,12 +387,17 @@ def nowhere(bar: Bar) -> tuple[int, int]:
     return 0, 0
 
 
+_FAMILIES = ("averages", "oscillators", "session", "volatility")  # a name is known wherever it is defined
+
+
 def indicator(
     name: str,  # "macd", "bollinger_bands"; classes made in a notebook are known too
     /,
     **parameters,  # as the class takes them
 ) -> Indicator:
     "The indicator of that name, as configs spell it."
+    for family in _FAMILIES:
+        import_module(f"futures_algo.indicators.{family}")
     if (key := snake_case(name)) not in INDICATORS:
         raise InputError("indicator", name, "must be a known one", did_you_mean(key, INDICATORS))
     return INDICATORS[key](**parameters)

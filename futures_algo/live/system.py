@@ -142,7 +142,7 @@ class LiveTradingSystem:
 
     def on_bar(self, symbol: str, bar: Mapping[str, Any]) -> None:
         "Feed one bar by hand, as the seeds' orchestrator did; the running feed does this itself."
-        from futures_algo.aggregator.aggregator import as_bar
+        from futures_algo.core.bars import as_bar
 
         if self._engine is None:
             raise FuturesAlgoError("The system is not running; call start() first")

@@ -10,7 +10,7 @@ from futures_algo.core.types import ConfigError, InputError, Timeframe, content_
 from futures_algo.indicators.base import Indicator, Param
 from futures_algo.indicators.calculator import indicators_by_timeframe
 from futures_algo.strategies.position import ExitRules
-from futures_algo.strategies.values import FIELDS, Known, Values, all_there
+from futures_algo.strategies.values import FIELDS, Known, Values, all_there, guesses
 
 
 def _declared(cls: type, inherited: Mapping[str, Param]) -> dict[str, Param]:
@@ -248,7 +248,8 @@ class BaseStrategy:
         )
 
     def conditions(self, x: Values, there: Callable[[list], Any] = all_there) -> dict[str, Any]:
-        "The four decisions on these values; False where one is not defined or read a value that is not there yet."
+        """The four decisions on these values; False where one is not defined. A value that is not there yet makes an
+        entry false, and an exit only where it could change the answer."""
         return {name: self._ask(name, Values(x._known), there) for name in CONDITIONS}
 
     def _ask(self, name: str, x: Values, there: Callable[[list], Any]) -> Any:
@@ -267,7 +268,26 @@ class BaseStrategy:
                 "must be made of comparisons",
                 "write x.cci > 0 rather than x.cci",
             )
-        return answer & there(x._reads)
+        whole = there(x._reads)
+        return answer & whole if name.endswith("entry") else self._surely(name, x._known, answer, whole)
+
+    def _surely(self, name: str, known: Known, answer: Any, whole: Any) -> Any:
+        "An exit's answer, true also where a value is missing and no value in its place could change it."
+        if not np.ndim(answer):
+            return answer if whole or not answer else np.bool_(all(map(bool, self._guessed(name, known, None))))
+        rows = np.flatnonzero(answer & np.logical_not(whole))
+        if not len(rows):
+            return answer
+        sure = answer.copy()
+        sure[rows] = np.logical_and.reduce(
+            [np.broadcast_to(held, len(rows)) for held in self._guessed(name, known, rows)]
+        )
+        return sure
+
+    def _guessed(self, name: str, known: Known, rows: np.ndarray | None) -> list[Any]:
+        "A condition's answers with far-off values in place of the missing ones."
+        with np.errstate(all="ignore"):
+            return [getattr(self, name)(Values(one)) for one in guesses(known, rows)]
 
     # --- the seeds' interface: one strategy asked bar by bar, told its position
 
