@@ -154,7 +154,7 @@ def all_there(reads: list) -> Any:
     return np.True_  # which joins a comparison of numpy's thirty times faster than Python's own
 
 
-_SEVERAL = ((1.0, 1), (1.0, -1), (-1.0, 1), (-1.0, -1))  # sign of what stands for missing values, and their order
+_SEVERAL = ((1.0, 1), (1.0, -1), (-1.0, 1), (-1.0, -1), (1.0, 0))  # sign of what stands for missing values, their order
 
 
 class _Guessed(Mapping):
@@ -179,7 +179,7 @@ class _Guessed(Mapping):
 
 
 def guesses(known: Known, rows: np.ndarray | None) -> Iterator[Known]:
-    "The same values, with far-off ones in place of the missing: all high or all low, each unlike the others."
+    "The same values, with far-off ones in place of the missing: all high or all low, in rising, falling or no order."
     for sign, order in _SEVERAL:
         number = count(1)
         make = lambda values, sign=sign, order=order, number=number: _Guessed(values, rows, sign, order, number)
