@@ -23,7 +23,10 @@ def indicators_by_timeframe(
     strategy_config: Mapping,  # either shape
     conditions: Iterable[str] = CONDITION_PARAMETERS,  # names that are the rule's, not the indicator's
 ) -> dict[Timeframe, tuple[Indicator, ...]]:
-    "The indicators of each timeframe; every mistake is named with its path."
+    """The indicators of each timeframe; every mistake is named with its path. Where the config names its strategy's
+    class, its parameters may have the strategy's names, and its plan must be the strategy's."""
+    if (named := _of_class(strategy_config)) is not None:
+        return named
     content = strategy_config.get("indicators_by_timeframe", strategy_config)
     root = "indicators_by_timeframe." if content is not strategy_config else ""
     plan: dict[Timeframe, tuple[Indicator, ...]] = {}
@@ -33,6 +36,17 @@ def indicators_by_timeframe(
     for timeframe, found in plan.items():
         _refuse_collisions(found, f"{root}{timeframe}")
     return plan
+
+
+def _of_class(strategy_config: Mapping) -> dict[Timeframe, tuple[Indicator, ...]] | None:
+    "What an entry with a class names, as the class has it."
+    path = strategy_config.get("class")
+    if not isinstance(path, str) or "indicators_by_timeframe" not in strategy_config:
+        return None
+    from futures_algo.config.classes import import_class
+
+    kind = import_class(path)
+    return kind.indicators_of(strategy_config) if hasattr(kind, "indicators_of") else None
 
 
 def _wanted(wanted: Any, path: str, conditions: tuple[str, ...]) -> Iterable[Indicator]:
@@ -59,7 +73,8 @@ def _from_config(key: str, spec: Mapping, path: str, conditions: tuple[str, ...]
     try:
         return indicator(kind, **given, **({} if kind == key else {"name": key}))
     except InputError as error:
-        where = f"{path}.parameters.{error.subject.split()[-1]}" if error.subject != "indicator" else path
+        name = error.value if error.subject.endswith(" parameter") else error.subject.split()[-1]
+        where = f"{path}.parameters.{name}" if error.subject != "indicator" else path
         raise ConfigError(error.subject, error.value, error.rule, error.remedy, where) from None
 
 

@@ -1,6 +1,7 @@
 """The base of all strategies: typed parameters, indicators by timeframe, four conditions and declared exits."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,28 +42,6 @@ def _parameter(subject: str, kind: Any, value: Any, inherited: Param | None) -> 
         "must have a number, True or False as its default",
         "for a text write Param('fast', choices=('fast', 'slow'))",
     )
-
-
-def flat_parameters(
-    config: Mapping[str, Any],  # parameters, or a config entry with `parameters` and `indicators_by_timeframe`
-) -> dict[str, Any]:
-    "All parameters of either shape by name; two values for one name are refused."
-    if "parameters" not in config and "indicators_by_timeframe" not in config:
-        return dict(config)
-    found = dict(config.get("parameters", {}))
-    for timeframe, indicators in config.get("indicators_by_timeframe", {}).items():
-        for key, spec in indicators.items():
-            for name, value in spec.get("parameters", {}).items():
-                if found.setdefault(name, value) == value:
-                    continue
-                raise ConfigError(
-                    name,
-                    value,
-                    f"must not contradict {found[name]!r} given elsewhere",
-                    "give it once",
-                    f"indicators_by_timeframe.{timeframe}.{key}.parameters.{name}",
-                )
-    return found
 
 
 CONDITIONS = ("entry", "exit", "short_entry", "short_exit")
@@ -107,9 +86,41 @@ class BaseStrategy:
     ):
         self.symbol, self._side, self._seen = symbol, "FLAT", None
         self._set(
-            {**flat_parameters(config or {}), **parameters},
+            {**self.parameters_of(config or {}, parameters), **parameters},
             {name: param.default for name, param in self.params.items()},
         )
+
+    @classmethod
+    def parameters_of(
+        cls,
+        entry: Mapping[str, Any],  # parameters, or a config entry with `parameters` and `indicators_by_timeframe`
+        base: Mapping[str, Any] = MappingProxyType({}),  # parameters the entry goes over
+    ) -> dict[str, Any]:
+        """The parameters an entry means, by name. What it says of an indicator sets the parameter that feeds it; what
+        the strategy's plan does not have is refused by its path."""
+        if not {"parameters", "indicators_by_timeframe", "timeframes", "class"} & set(entry):
+            return dict(entry)
+        from futures_algo.strategies.entry import Placed
+
+        if (placed := Placed(cls, entry, base)).mistakes:
+            raise placed.mistakes[0]
+        return placed.parameters
+
+    @classmethod
+    def mistakes_of(cls, entry: Mapping[str, Any]) -> list[ConfigError]:
+        "Everything wrong with a config entry, each mistake with its path in the entry."
+        from futures_algo.strategies.entry import Placed
+
+        return Placed(cls, entry).mistakes
+
+    @classmethod
+    def indicators_of(cls, entry: Mapping[str, Any]) -> "dict[Timeframe, tuple[Indicator, ...]] | None":
+        "The indicators an entry names, as the strategy has them; None for a strategy without a plan of its own."
+        from futures_algo.strategies.entry import Placed
+
+        if (placed := Placed(cls, entry)).mistakes:
+            raise placed.mistakes[0]
+        return None if cls._has_no_plan() else {t: tuple(found) for t, found in placed.indicators.items()}
 
     @classmethod
     def from_config(
@@ -119,15 +130,12 @@ class BaseStrategy:
         symbol: str = "",
     ) -> "BaseStrategy":
         "The strategy with a config entry's parameters; a mistake is named with its path."
-        given = (
-            entry.all_parameters() if hasattr(entry, "all_parameters") else flat_parameters({"parameters": {}, **entry})
-        )
+        given = entry.content() if hasattr(entry, "content") else {"parameters": {}, **entry}
         try:
             return cls(symbol, given)
         except InputError as error:
-            raise ConfigError(
-                error.subject, error.value, error.rule, error.remedy, f"strategies.{name}.parameters"
-            ) from None
+            path = f"strategies.{name}.{error.path or 'parameters'}"
+            raise ConfigError(error.subject, error.value, error.rule, error.remedy, path) from None
 
     def _set(self, given: Mapping[str, Any], start: Mapping[str, Any]) -> None:
         "Check everything, then change everything."
@@ -207,13 +215,14 @@ class BaseStrategy:
             BaseStrategy.indicators(self)  # raises: it can be asked, but not swept, tested or run
         return self.timeframes[0]
 
+    @classmethod
+    def _has_no_plan(cls) -> bool:
+        "Whether the class defines `check_conditions` and no indicators."
+        return cls.indicators is BaseStrategy.indicators and cls.check_conditions is not BaseStrategy.check_conditions
+
     @property
     def _is_only_asked(self) -> bool:
-        "Whether the class defines `check_conditions` and no indicators."
-        return (
-            type(self).indicators is BaseStrategy.indicators
-            and type(self).check_conditions is not BaseStrategy.check_conditions
-        )
+        return self._has_no_plan()
 
     @property
     def outputs(self) -> dict[str, Timeframe]:
@@ -311,7 +320,7 @@ class BaseStrategy:
 
     def update_parameters(self, new_config: Mapping[str, Any]) -> None:
         "Change parameters; all are checked before any is changed."
-        self._set(flat_parameters(new_config), self.parameters())
+        self._set(self.parameters_of(new_config, self.parameters()), self.parameters())
 
     def get_position(self) -> str:
         return self._side
