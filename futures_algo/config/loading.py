@@ -173,7 +173,8 @@ def read_simple_config(
     "The settings of `SimpleExecutor`, checked; `ConfigErrors` names every mistake."
     path, mistakes = Path(path), []
     variables = environment(path.parent)
-    given = {"crosstrade_api_key": "${CROSSTRADE_API_KEY}"} | merge(read_json(path), changes or {})
+    from_environment = {"crosstrade_api_key": key} if (key := variables.get("CROSSTRADE_API_KEY")) else {}
+    given = from_environment | merge(read_json(path), changes or {})
     content = resolve_variables(given, variables, mistakes=mistakes)
     try:
         config = SimpleConfig.model_validate(content)

@@ -182,8 +182,8 @@ class SimpleConfig(_Section):
     "config/execution_config.json: where `SimpleExecutor` sends the signals of a script."
 
     crosstrade_url: str = Field("https://app.crosstrade.io/v1/api", min_length=1, description="of the REST interface")
-    crosstrade_api_key: SecretStr = Field(
-        SecretStr("${CROSSTRADE_API_KEY}"), validate_default=True, description="a ${VARIABLE}, never the key itself"
+    crosstrade_api_key: SecretStr | None = Field(
+        None, description="a ${VARIABLE}, never the key itself; null is CROSSTRADE_API_KEY or XTRADE_TOKEN"
     )
     nt8_account: str = Field(min_length=1, description="NinjaTrader account Name, not its display name")
     default_quantity: int = Field(1, ge=1, description="contracts of a signal that names none")

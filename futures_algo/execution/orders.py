@@ -10,6 +10,7 @@ from futures_algo.broker.outcomes import Ambiguous, Answered, NotSent, Outcome, 
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract
 from futures_algo.core.types import SECOND, BrokerError, InputError, Signal
+from futures_algo.execution.opening import opened
 from futures_algo.execution.tracking import ENDED, JOURNALED, NOT_SENT, UNKNOWN, Tracked, Tracker
 
 OURS = "fa"  # how every id we give begins
@@ -55,6 +56,16 @@ class OrderManager(Tracker):
     leads to the broker."""
 
     dry_run: Callable[[], bool] = staticmethod(lambda: False)  # the executor sets it
+
+    def __init__(
+        self,
+        client: Any = None,  # CrossTradeClient; one with the key of the environment when omitted
+        journal: Any = "journal/orders.db",  # Journal, writable; a path is opened
+        clock: Any = None,
+        account: str | None = None,  # NT8 account Name; the client's, or its only one, when omitted
+        grace_s: float = 10.0,
+    ):
+        super().__init__(*opened(client, journal, clock, account), grace_s)
 
     def _refuse_dry_run(self, what: str) -> None:
         if self.dry_run():
