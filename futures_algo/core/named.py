@@ -44,6 +44,32 @@ def answers_by_name(**aliases: Any) -> Any:
     return decorate
 
 
+class ByName:
+    "The same for a dataclass."
+
+    __slots__ = ()
+
+    def keys(self) -> list[str]:
+        "The names of the fields."
+        return list(self.__dataclass_fields__)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self.__dataclass_fields__:
+            raise KeyError(f"{key!r} is none of its fields; {did_you_mean(str(key), self.keys())}")
+        return getattr(self, key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.__dataclass_fields__
+
+    def get(self, key: str, default: Any = None) -> Any:
+        "A field by name, or the default."
+        return self[key] if key in self else default
+
+    def items(self) -> list[tuple[str, Any]]:
+        "Names and values."
+        return [(name, self[name]) for name in self.keys()]  # noqa: SIM118
+
+
 def did_you_mean(name: str, known: "list[str] | tuple[str, ...] | Mapping") -> str:
     "A hint naming the closest known name, or the known ones when none is close."
     import difflib

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from futures_algo.broker.models import ORDER_STATES, TERMINAL_STATES, Execution, Order
 from futures_algo.broker.outcomes import NotFound
+from futures_algo.core.named import ByName
 from futures_algo.core.types import SECOND, Clock
 
 JOURNALED, NOT_SENT, UNKNOWN = "Journaled", "NotSent", "Unknown"
@@ -77,7 +78,7 @@ class Fill(NamedTuple):
 
 
 @dataclass
-class Tracked:
+class Tracked(ByName):
     "An order that has not ended, as we know it."
 
     order_id: str  # ours

@@ -1,7 +1,7 @@
 """What is wrong with some bars, fault by fault and row by row."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import DAY, HOUR, Bars, DataError, Timeframe
+from futures_algo.history.taking import bars_of, is_table, table_bars
 
 
 class Fault(NamedTuple):
@@ -193,18 +194,24 @@ def _trading_time(when: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 
 def validate_bars(
-    bars: Bars,
+    bars: Any,  # Bars; a table with the usual column names; several by symbol, as `read_dbn` returns them
     *,
+    symbol: str = "",  # of a table without a column `symbol`; without it sessions, gaps and ticks are not looked at
     tick_size: float | None = None,  # points; the product's by default, 0 looks at no grid
     calendar: SessionCalendar | None = None,  # the symbol's own by default
     max_gap: "str | int" = "60min",  # a longer hole inside sessions is a fault
     path: str = "",  # named in the report
-) -> Report:
-    "Look at every row by every rule."
-    tick_size = product(bars.symbol).tick_size if tick_size is None else tick_size
+) -> "Report | dict[str, Report]":
+    "Look at every row by every rule; of several symbols a report each."
+    several = table_bars(bars, symbol, check=False) if is_table(bars) else bars
+    how = {"tick_size": tick_size, "calendar": calendar, "max_gap": max_gap, "path": path}
+    if isinstance(several, Mapping) and len(several) != 1:
+        return {name: validate_bars(one, **how) for name, one in several.items()}
+    bars = bars_of(several)
+    tick_size = _tick_of(bars.symbol) if tick_size is None else tick_size
     checks: dict[str, _Found] = dict(_structural(bars, tick_size))
     gaps: list[Gap] = []
-    if bars.timeframe.nanos < DAY:
+    if bars.timeframe.nanos < DAY and (calendar or bars.symbol):
         calendar = calendar or SessionCalendar.of(bars.symbol)
         checks |= {"alignment": _misaligned(bars), "session": _outside_sessions(bars, np.array(calendar.bounds))}
         gaps = find_gaps(bars, calendar)
@@ -228,6 +235,10 @@ def validate_bars(
         int((bars.volume == 0).sum()),
         path,
     )
+
+
+def _tick_of(symbol: str) -> float:
+    return product(symbol).tick_size if symbol else 0.0
 
 
 def _structural(bars: Bars, tick_size: float) -> Iterator[tuple[str, _Found]]:

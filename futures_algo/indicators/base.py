@@ -5,13 +5,14 @@ import json
 import math
 import re
 from base64 import b64decode, b64encode
+from copy import copy
 from importlib import import_module
 from operator import attrgetter
 from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
-from futures_algo.core.types import Bar, Bars, DataError, InputError, did_you_mean
+from futures_algo.core.types import Bar, Bars, DataError, InputError, Timeframe, did_you_mean
 from futures_algo.indicators.kernel import (
     LARGEST_PRICE,
     Step,
@@ -36,6 +37,12 @@ class Param:
         choices: tuple[str, ...] = (),  # the texts allowed, for a text
     ):
         self.default, self.low, self.high, self.unit, self.choices = default, low, high, unit, choices
+
+    def with_default(self, value: "int | float | bool | str") -> "Param":
+        "The same parameter with another default."
+        changed = copy(self)
+        changed.default = value
+        return changed
 
     def check(self, value: Any, subject: str) -> "int | float | bool | str":
         "The value in the parameter's own type, or `InputError`."
@@ -76,6 +83,20 @@ class Param:
 
     def __repr__(self) -> str:
         return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
+
+
+class TimeframeParam(Param):
+    "A timeframe: any whole number of minutes or seconds, in any spelling; `choices` are only the usual ones."
+
+    def __init__(self, default: "int | str", choices: tuple[str, ...] = ()):
+        super().__init__(str(Timeframe(default)), choices=choices)
+
+    def check(self, value: Any, subject: str) -> str:
+        "The timeframe as '27min' or '30s'."
+        try:
+            return str(Timeframe(value))
+        except InputError as error:
+            raise InputError(subject, value, error.rule, error.remedy) from None
 
 
 # what a step is given of a bar

@@ -20,6 +20,7 @@ __all__, __getattr__, __dir__ = facade(
             "VWAPReversion",
         ),
         "live": ("StrategyRunner", "make_signal"),
+        "checks": ("lookahead", "parity"),
         "values": ("Known", "Values"),
         "shipped": ("strategy_class",),
     },

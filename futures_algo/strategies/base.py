@@ -33,7 +33,7 @@ def _parameter(subject: str, kind: Any, value: Any, inherited: Param | None) -> 
     if isinstance(value, Param):
         return value
     if inherited:
-        return Param(inherited.check(value, subject), inherited.low, inherited.high, inherited.unit, inherited.choices)
+        return inherited.with_default(inherited.check(value, subject))
     if isinstance(value, (int, float)):
         return Param(float(value) if kind in (float, "float") else value)
     raise InputError(

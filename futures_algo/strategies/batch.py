@@ -9,6 +9,7 @@ from futures_algo.aggregator.aggregator import aggregate
 from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import Bars, Signal, Timeframe
+from futures_algo.history.taking import bars_of
 from futures_algo.indicators.base import Indicator
 from futures_algo.strategies.base import CONDITIONS, BaseStrategy
 from futures_algo.strategies.live import make_signal
@@ -22,9 +23,10 @@ class Market:
 
     def __init__(
         self,
-        bars: Bars,  # the finest bars, e.g. one-minute
+        bars: Any,  # the finest bars, e.g. one-minute: Bars, what `read_dbn` returned for one symbol, a table
         calendar: SessionCalendar | None = None,  # the symbol's own when omitted
     ):
+        bars = bars_of(bars)
         self.source, self.symbol = bars, bars.symbol
         self.calendar = calendar or SessionCalendar.of(bars.symbol)
         self._bars: dict[Timeframe, Bars] = {bars.timeframe: bars}
