@@ -135,15 +135,16 @@ def _whole_mistakes(config: LiveConfig) -> list[ConfigError]:
 
 
 def _refuse_seconds(config: LiveConfig, runners: list[StrategyRunner]) -> None:
-    "The engine builds its timeframes from whole minutes."
+    "Timeframes that are no whole minutes are built from seconds."
+    if config.databento.schema_ == "ohlcv-1s":
+        return
     wanted = [("engine.timeframes", timeframe) for timeframe in config.engine.timeframes] + [
         (f"strategies.{r.name}", timeframe) for r in runners for timeframe in r.timeframes
     ]
     for path, timeframe in wanted:
         if Timeframe(timeframe).seconds % 60:
-            raise ConfigError(
-                "timeframe", str(timeframe), "must be whole minutes in a live session", "write 1, 5 or '27min'", path
-            )
+            rule = "must be whole minutes where the feed sends minutes"
+            raise ConfigError("timeframe", str(timeframe), rule, "set databento.schema to ohlcv-1s", path)
 
 
 def translator_of(config: LiveConfig, runners: list[StrategyRunner]) -> SignalTranslator:

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from futures_algo.aggregator.aggregator import BarAggregator
-from futures_algo.aggregator.pipeline import by_instant
+from futures_algo.aggregator.pipeline import by_instant, whole_minutes
 from futures_algo.core.types import Bar, Timeframe
 from futures_algo.strategies.live import StrategyRunner
 
@@ -20,8 +20,8 @@ def closed(
     timeframes: Iterable[str],
     clock: int = 0,  # ns UTC: everything that ends by then has been sent
 ) -> Iterator[list[Bar]]:
-    "What closes, one moment at a time, when these minutes are aggregated."
-    aggregator, symbol = BarAggregator(timeframes, keep=0), ""
+    "What closes, one moment at a time, when these minutes are aggregated; of timeframes of seconds minutes say nothing."
+    aggregator, symbol = BarAggregator(whole_minutes(timeframes), keep=0), ""
     for bar in minutes:
         symbol = bar.symbol
         yield from by_instant(aggregator.push(bar))
