@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from futures_algo.core.contracts import load_products
 from futures_algo.core.types import FuturesAlgoError
 
 FINDING, COULD_NOT_RUN = 1, 2
@@ -30,6 +31,7 @@ GROUPS = (
     "doctor",
     "convert",
     "tools",
+    "chaos",
 )
 
 app = typer.Typer(
@@ -46,7 +48,7 @@ Json = typer.Option(False, "--json", help="Print one JSON object as the last lin
 def finish(
     document: dict[str, Any],  # what --json prints
     as_json: bool,
-    show: Callable[[dict], None] | None,  # prints it for a person
+    show: Callable[[dict], Any] | None,  # prints it for a person
     finding: bool = False,  # exit with 1
 ) -> None:
     "End a verb: print its result in the form asked for and leave with its exit code."
@@ -70,6 +72,7 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     load_verbs()
     try:
+        load_products()
         app(args)
     except FuturesAlgoError as error:
         _could_not_run(str(error), type(error).__name__, args)

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from fast import FAST
 
 ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
@@ -20,6 +22,16 @@ def pytest_configure(config):
     settings.register_profile(
         "campaign", max_examples=2000 if config.getoption("--full") else 100, deadline=None
     )  # @settings(settings.get_profile("campaign"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """The fast tier by file; and the time limit of pyproject.toml is for an ordinary run: a campaign at its full length
+    may take as long as it is."""
+    for item in items:
+        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).as_posix() in FAST:
+            item.add_marker(pytest.mark.fast)
+        if config.getoption("--full"):
+            item.add_marker(pytest.mark.timeout(4 * 3600), append=False)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -96,7 +96,7 @@ class ByTimeframe(dict):
         return super().__getitem__(by_minutes(timeframe))
 
     def __contains__(self, timeframe: object) -> bool:
-        return super().__contains__(by_minutes(timeframe))
+        return super().__contains__(by_minutes(cast(str, timeframe)))
 
     def get(self, timeframe: int | str, default: Any = None) -> Any:
         return super().get(by_minutes(timeframe), default)
@@ -313,8 +313,11 @@ def aggregate(
             timeframe,
             *(getattr(bars, n)[:0] for n in ("start", "end", "open", "high", "low", "close", "volume")),
         )
-    *columns, contract, partial, cut = _grouped(bars, timeframe, calendar or SessionCalendar.of(bars.symbol))
-    made = Bars(bars.symbol, timeframe, *columns, contract, bars.contracts, partial)
+    start, end, *values, contract, partial, cut = _grouped(bars, timeframe, calendar or SessionCalendar.of(bars.symbol))
+    columns = dict(zip(("open", "high", "low", "close", "volume"), values, strict=True))
+    made = Bars(
+        bars.symbol, timeframe, start, end, contract=contract, contracts=bars.contracts, partial=partial, **columns
+    )
     done = cut | (made.end <= (bars.end[-1] if through is None else through))
     return made if done.all() else made[done]
 
@@ -323,7 +326,8 @@ def _grouped(bars: Bars, timeframe: Timeframe, calendar: SessionCalendar) -> tup
     "What `group_bars` gives for the bars; times the calendar does not cover are refused."
     from futures_algo.aggregator.kernel import group_bars
 
-    calendar.interval(int(bars.start[0])), calendar.interval(int(bars.start[-1]))
+    calendar.interval(int(bars.start[0]))
+    calendar.interval(int(bars.start[-1]))
     partial = bars.partial if bars.partial.any() else bars.partial[:0]
     rolls = np.flatnonzero(np.diff(bars.contract)) + 1 if len(bars.contracts) > 1 else np.empty(0, np.int64)
     return group_bars(

@@ -13,7 +13,9 @@ def _next_row(start: np.ndarray, row: int, period_end: int, most: int) -> int:
     at = min(row + most, len(start))
     while at < len(start) and start[at] < period_end:
         at += 1  # rows of one time
-    return at if start[at - 1] < period_end else row + np.searchsorted(start[row:at], period_end)  # bars are missing
+    if start[at - 1] < period_end:
+        return at
+    return row + np.searchsorted(start[row:at], period_end)  # type: ignore[return-value]  # bars are missing
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # prices are numbers, so that eight rows are compared at once

@@ -1,4 +1,5 @@
-"""Aggregator benchmarks: arrays of minutes to 27 minutes beside `pandas.resample`, and what the live form takes a bar."""
+"""Aggregator benchmarks: arrays of minutes to 27 minutes beside `pandas.resample`, and what the live form takes a
+bar."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ import numpy as np
 
 from futures_algo.aggregator.aggregator import BarAggregator, aggregate
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import MINUTE, Bars, to_nanos
+from futures_algo.core.types import MINUTE, Bars, Timeframe, to_nanos
 
 _MINUTES = 350_000  # a year of one-minute ES bars
 _TIMEFRAME = 27  # minutes
@@ -63,7 +64,7 @@ def year_of_minutes(count: int = _MINUTES) -> Bars:
     high, low = np.maximum(open, close) + 0.25, np.minimum(open, close) - 0.25
     return Bars(
         "ES.c.0",
-        "1min",
+        Timeframe("1min"),
         start,
         start + MINUTE,
         open,

@@ -263,11 +263,8 @@ def _week() -> tuple[int, int]:
     from futures_algo.sim.market import generate_minutes
 
     prices = {symbol: generate_minutes(symbol, sessions=5) for symbol in ("ES.c.0", "NQ.c.0")}
-    stream, process, seen = (
-        sorted((bar for bars in prices.values() for bar in bars), key=lambda bar: bar.end),
-        psutil.Process(),
-        [],
-    )
+    stream = sorted((bar for bars in prices.values() for bar in bars), key=lambda bar: bar.end)
+    process, seen = psutil.Process(), list[int]()
     hour = stream[0].end + 3600 * 1_000_000_000
 
     def watched() -> Iterator[Bar]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from futures_algo.bench import importing
 from futures_algo.core.dbn import OHLCV_DTYPE, read_records, write_records
 from futures_algo.history.dbn_files import read_dbn
 from futures_algo.sim.market import generate
@@ -21,7 +22,8 @@ def history() -> list[dict]:
     """`read_dbn` against `DBNStore.to_df()` on a million one-second ES and NQ bars, and its memory against the file's
     uncompressed size."""
     with tempfile.TemporaryDirectory() as folder:
-        return [row for name in ("bars.dbn.zst", "bars.dbn") for row in _file_rows(_file(Path(folder) / name))]
+        records = [row for name in ("bars.dbn.zst", "bars.dbn") for row in _file_rows(_file(Path(folder) / name))]
+    return records + importing.rows()
 
 
 def _file_rows(path: Path) -> list[dict]:

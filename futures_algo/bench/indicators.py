@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from futures_algo.core.types import Bars
+from futures_algo.core.types import Bars, Timeframe
 from futures_algo.indicators import ATR, CCI, MACD, RSI, SMA, VBTIndicatorCalculator
 
 FIVE = (MACD(12, 26, 9), CCI(20), RSI(14), ATR(14), SMA(20))
@@ -76,7 +76,9 @@ def _walk(rows: int) -> Bars:
         np.minimum(open, close) - 0.25 * draw.integers(0, 4, rows),
     )
     end = 60_000_000_000 * np.arange(1, rows + 1)
-    return Bars("ES.c.0", "1min", end - 60_000_000_000, end, open, high, low, close, draw.integers(1, 500, rows))
+    return Bars(
+        "ES.c.0", Timeframe("1min"), end - 60_000_000_000, end, open, high, low, close, draw.integers(1, 500, rows)
+    )
 
 
 def _calculator() -> VBTIndicatorCalculator:
@@ -139,7 +141,8 @@ def _batch_beside_talib(bars: Bars) -> dict:
         for each in FIVE:
             each.batch(bars)
 
-    ours(), theirs()
+    ours()
+    theirs()
     value, peer, ratio = _in_turns(ours, theirs)
     return _row(
         f"batch of the five over {len(bars):,} bars",

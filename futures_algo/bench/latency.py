@@ -46,7 +46,9 @@ _GATEWAY = """
 import json, sys, time
 from futures_algo.sim.gateway import LoopbackGateway
 sent = []
-with LoopbackGateway({'ohlcv-1s': [sys.argv[1]]}, ['db-bench'], speed=float(sys.argv[2]), on_sent=lambda through: sent.append((through, time.time_ns()))) as gateway:
+note = lambda through: sent.append((through, time.time_ns()))
+speed = float(sys.argv[2])
+with LoopbackGateway({'ohlcv-1s': [sys.argv[1]]}, ['db-bench'], speed=speed, on_sent=note) as gateway:
     print(gateway.port, flush=True)
     sys.stdin.readline()
 print(json.dumps(sent), flush=True)

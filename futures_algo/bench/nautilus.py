@@ -21,7 +21,7 @@ from futures_algo.core.types import Bars
 VENUE = "GLBX"
 
 
-class CrossConfig(StrategyConfig, frozen=True):
+class CrossConfig(StrategyConfig, frozen=True):  # type: ignore[call-arg]  # msgspec's
     "What `Cross` needs."
 
     bar_type: BarType

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from futures_algo.core.types import DAY, Bars
+from futures_algo.core.types import DAY, Bars, Timeframe
 from futures_algo.indicators import (
     ADX,
     ATR,
@@ -144,7 +144,13 @@ def _bars(rows: list[dict]) -> Bars:
     start = DAY * np.arange(len(rows))
     volume = np.array([int(float(row.get("volume") or 0)) for row in rows])
     return Bars(
-        "SPY", "1440min", start, start + DAY, *(column(key) for key in ("open", "high", "low", "close")), volume
+        "SPY",
+        Timeframe("1440min"),
+        start,
+        start + DAY,
+        volume=volume,
+        contracts=("",),
+        **{key: column(key) for key in ("open", "high", "low", "close")},
     )
 
 

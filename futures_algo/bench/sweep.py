@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -81,6 +82,7 @@ def sweep() -> list[dict]:
             "peer",
         ),
         _row("two threads", ours, "one thread", ours * one, 1.7, "one"),
+        _stops_row(bars),
         {
             "metric": f"peak memory of 1,000 combinations x {len(bars):,} bars ({seconds:.1f} s with start)",
             "value": megabytes,
@@ -92,6 +94,28 @@ def sweep() -> list[dict]:
             "met": megabytes < 1500,
         },
     ]
+
+
+STOPS = {"stop_ticks": [40.0], "target_ticks": [80.0]}
+
+
+def _stops_row(bars: Bars) -> dict:
+    "The same combinations with a stop and a target that rest, beside their own time without."
+    with_stops, without = [], []
+    for _ in range(_ROUNDS):  # in turns, so that other work on the machine strikes both alike
+        without.append(_ours(bars, 1))
+        with_stops.append(_ours(bars, 1, STOPS))
+    ours, theirs = float(np.median(with_stops)), float(np.median(without))
+    return {
+        "metric": "the same with stops and targets that rest, one thread",
+        "value": ours,
+        "unit": "s",
+        "peer": "without them",
+        "peer_value": theirs,
+        "ratio": ours / theirs,
+        "target": "<= 1.5 x the time without",
+        "met": ours <= 1.5 * theirs,
+    }
 
 
 def _row(metric: str, ours: float, peer: str, theirs: float, least: float, than: str) -> dict:
@@ -107,9 +131,10 @@ def _row(metric: str, ours: float, peer: str, theirs: float, least: float, than:
     }
 
 
-def _ours(bars: Bars, threads: int) -> float:
+def _ours(bars: Bars, threads: int, more: dict[str, list] | None = None) -> float:
     "Seconds of the whole sweep, in a market of which nothing is calculated yet."
-    return _seconds(lambda: run_sweep(Crossing, Market(bars), {"fast": FAST, "slow": SLOW}, COSTS, threads=threads))
+    grid = {"fast": FAST, "slow": SLOW} | (more or {})
+    return _seconds(lambda: run_sweep(Crossing, Market(bars), grid, COSTS, threads=threads))
 
 
 def _one_to_two(bars: Bars) -> float:
@@ -180,15 +205,13 @@ def _quickest(bars: Bars, table) -> tuple[str, int]:
     engine, some = "rust" if is_rust_available() else "numba", _pairs(table)[: max(CHUNKS)]
     columns_of(bars, averages(bars, FAST[:1] + SLOW[:1]), some[:1], engine)  # compiles
     made = averages(bars, FAST + SLOW)
-    seconds = {
-        chunk: _seconds(
-            lambda chunk=chunk: [
-                columns_of(bars, made, some[at : at + chunk], engine) for at in range(0, len(some), chunk)
-            ]
-        )
-        for chunk in CHUNKS
-    }
-    return engine, min(seconds, key=seconds.get)
+
+    def in_chunks(chunk: int) -> None:
+        for at in range(0, len(some), chunk):
+            columns_of(bars, made, some[at : at + chunk], engine)
+
+    seconds = {chunk: _seconds(partial(in_chunks, chunk)) for chunk in CHUNKS}
+    return engine, min(seconds, key=lambda rows: seconds[rows])
 
 
 def _best(bars: Bars, table, engine: str, chunk: int) -> float:
@@ -314,7 +337,7 @@ def peak_memory() -> float:
     from pathlib import Path
 
     if (status := Path("/proc/self/status")).exists():
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+        return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
 
 

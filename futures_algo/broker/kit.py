@@ -1,4 +1,6 @@
-"""The written contract of `broker.protocol`, tried on any implementation: what each answer means and what may be repeated.
+"""The written contract of `broker.protocol`, tried on any implementation.
+
+What each answer means, which calls may be repeated, and what a restart may ask.
 
 ```python
 def test_my_broker_keeps_the_contract():
@@ -88,7 +90,8 @@ class _Kit:
     def closing(self) -> Iterator[str]:
         outcome = self.broker.close_position(self.market.instrument, 5)
         if not outcome.ok or not _eventually(lambda: self.held() == 0):
-            yield f"closing five of one ({type(outcome).__name__}) left {self.held():+d}; it must end flat, not reversed"
+            word = type(outcome).__name__
+            yield f"closing five of one ({word}) left {self.held():+d}; it must end flat, not reversed"
         outcome = self.broker.close_position(self.market.instrument)
         if isinstance(outcome, Answered) and self.held() != 0:
             yield "closing a flat position opened one"
@@ -120,7 +123,8 @@ class _Kit:
         target, _ = self.place("SELL", order_type="LIMIT", limit_price=price + 8 * tick, oco_id=group)
         self.market.move(price + 10 * tick)
         if not _eventually(lambda: self.held() == 0 and self.state(stop) == "Cancelled"):
-            yield f"of an OCO pair the target is {self.state(target)}, the stop {self.state(stop)}, {self.held():+d} held"
+            states = f"the target is {self.state(target)}, the stop {self.state(stop)}"
+            yield f"of an OCO pair {states}, {self.held():+d} held"
         self.market.move(price)
 
     def unknown(self) -> Iterator[str]:

@@ -96,6 +96,11 @@ class RateLimited(QueryError):
     "Too many requests, here or at the broker; `retry_after` has the seconds to wait."
 
 
+def why_not(outcome: Outcome[Any]) -> str:
+    "Why it was not done, or is not known to be; empty of one that was answered."
+    return outcome.reason if isinstance(outcome, (Refused, Ambiguous, NotSent)) else ""
+
+
 def is_already_ended(outcome: Outcome[Any]) -> bool:
     "Whether a cancel was refused only because the order had ended."
     return isinstance(outcome, Refused) and outcome.already_ended

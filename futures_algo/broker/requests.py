@@ -52,7 +52,7 @@ def checked_quantity(quantity: Any) -> int:
     return int(quantity)
 
 
-def checked_price(name: str, price: Any, instrument: str) -> float:
+def checked_price(name: str, price: Any, instrument: Any) -> float:
     "A finite price on the product's tick grid; nothing is rounded silently."
     if isinstance(price, bool) or not isinstance(price, (int, float)) or not math.isfinite(price):
         raise InputError(name, price, "must be a finite number of points", "give the price in points")
@@ -79,8 +79,10 @@ class OrderRequest:
     require_market_position: Iterable[str] = ()  # of flat, long, short; unmet: nothing is placed
     max_positions: int | None = None  # refuse when the account holds this many positions already
 
-    def __post_init__(self):
-        put = lambda name, value: object.__setattr__(self, name, value)
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
         put("instrument", dated_instrument(self.instrument))
         put("quantity", checked_quantity(self.quantity))
         for name, known in (
@@ -105,7 +107,7 @@ class OrderRequest:
                 name, price, f"must be absent from a {self.order_type} order", "change the order type or leave it out"
             )
         if needed:
-            object.__setattr__(self, name, checked_price(name, price, self.instrument))
+            object.__setattr__(self, name, checked_price(name, price, str(self.instrument)))
 
     def body(self) -> dict[str, Any]:
         "The JSON that CrossTrade takes."

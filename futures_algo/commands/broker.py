@@ -213,16 +213,9 @@ def _finish_flatten(outcome, as_json: bool) -> None:
     "The broker's answer; an unclear one is a finding and says what to do."
     from futures_algo.broker.outcomes import Ambiguous
 
-    answer = (
-        "closed"
-        if outcome.ok
-        else getattr(outcome, "reason", "")
-        + (
-            "; it may have been done: look at the positions before anything else"
-            if isinstance(outcome, Ambiguous)
-            else ""
-        )
-    )
+    answer = "closed" if outcome.ok else getattr(outcome, "reason", "")
+    if isinstance(outcome, Ambiguous):
+        answer += "; it may have been done: look at the positions before anything else"
     closed = [position.instrument for position in outcome.value] if outcome.ok else []
     finish(
         {"sent": True, "answer": answer, "closed": closed},

@@ -1,20 +1,18 @@
 """`parity`, `lookahead`, `warmup`: what a user proves of a strategy before trusting it."""
 
-from pathlib import Path
-
 import typer
 
 from futures_algo.cli import Json, app, finish
-from futures_algo.commands.options import Parameters, Strategy, strategy_of
+from futures_algo.commands.options import Parameters, Read, Strategy, Zone, all_of, strategy_of
 
-Data = typer.Option(..., "--data", help="DBN file of bars.")
+Data = typer.Option(..., "--data", help="Bars of any timeframe: DBN, Parquet that import wrote, or ES.c.0=FILE.")
 
 
-def _arguments(strategy: str, data: Path, parameters: str):
+def _arguments(strategy: str, data: str, parameters: str, tz: str | None, read: list[str]):
     "The strategy and the bars of each symbol."
-    from futures_algo.history import read_dbn
+    from futures_algo.history.sources import reading_of
 
-    return strategy_of(strategy, parameters), read_dbn(data)
+    return strategy_of(strategy, parameters), all_of([data], reading_of(read, tz=tz))
 
 
 def _finish(reports: dict, as_json: bool) -> None:
@@ -32,18 +30,27 @@ def _finish(reports: dict, as_json: bool) -> None:
 
 
 @app.command()
-def parity(strategy: str = Strategy, data: Path = Data, parameters: str = Parameters, json: bool = Json) -> None:
+def parity(
+    strategy: str = Strategy,
+    data: str = Data,
+    tz: str | None = Zone,
+    read: list[str] = Read,
+    parameters: str = Parameters,
+    json: bool = Json,
+) -> None:
     "Sweep form and bar-by-bar replay must give identical signals; the first difference is named with its cause."
     from futures_algo.strategies import checks
 
-    subject, bars = _arguments(strategy, data, parameters)
+    subject, bars = _arguments(strategy, data, parameters, tz, read)
     _finish({symbol: checks.parity(subject, found) for symbol, found in bars.items()}, json)
 
 
 @app.command()
 def lookahead(
     strategy: str = Strategy,
-    data: Path = Data,
+    data: str = Data,
+    tz: str | None = Zone,
+    read: list[str] = Read,
     parameters: str = Parameters,
     cuts: int = typer.Option(80, help="How many times the bars are cut and everything rebuilt."),
     json: bool = Json,
@@ -51,16 +58,23 @@ def lookahead(
     "Cut the bars, rebuild everything, and name whatever a later bar changed."
     from futures_algo.strategies import checks
 
-    subject, bars = _arguments(strategy, data, parameters)
+    subject, bars = _arguments(strategy, data, parameters, tz, read)
     _finish({symbol: checks.lookahead(subject, found, cuts) for symbol, found in bars.items()}, json)
 
 
 @app.command()
-def warmup(strategy: str = Strategy, data: Path = Data, parameters: str = Parameters, json: bool = Json) -> None:
+def warmup(
+    strategy: str = Strategy,
+    data: str = Data,
+    tz: str | None = Zone,
+    read: list[str] = Read,
+    parameters: str = Parameters,
+    json: bool = Json,
+) -> None:
     "How signals change with the amount of history, and how many bars to trust."
     from futures_algo.strategies import checks
 
-    subject, bars = _arguments(strategy, data, parameters)
+    subject, bars = _arguments(strategy, data, parameters, tz, read)
     reports = {symbol: checks.warmup(subject, found) for symbol, found in bars.items()}
 
     def show(document: dict) -> None:

@@ -10,27 +10,114 @@ from futures_algo.cli import Json, app, finish
 from futures_algo.commands.options import Zone
 
 Symbol = typer.Option(None, help="Feed symbol or contract of a file that does not name one: NQ.c.0")
-Stamp = typer.Option("start", help="What a time marks: the start or the close of its bar.")
+_PRICES = ("open", "high", "low", "close")
 FAULTS_SHOWN = 10  # of one rule, in a terminal
+Format = typer.Option("", "--format", help="ninjatrader, tradestation, sierra, tradingview, databento or firstrate.")
+Stamp = typer.Option(None, "--stamp", help="What a time marks: the open (start) or the close (end) of its bar.")
 Length = typer.Option(None, "--timeframe", help="1min; the most frequent step by default.")
+Columns = typer.Option([], "--columns", help="Ours=the file's: time=caldt,volume=Menge; 1, 2, ... without a header.")
+Sep = typer.Option("", "--sep", help="Between cells: comma, semicolon, tab, pipe, space, or the sign.")
+Decimal = typer.Option("", "--decimal", help="Decimal sign: . or ,")
+Thousands = typer.Option("", "--thousands", help="Between thousands: , . ' or space")
+Header = typer.Option(None, "--header/--no-header", help="Whether the first line names the columns.")
+DayFirst = typer.Option("", "--dayfirst", help="yes: 06/07/2025 is 6 July; no: it is June 7th.")
+Encoding = typer.Option("", "--encoding", help="utf-8, utf-16, cp1252 ...")
+NewestFirst = typer.Option(False, "--newest-first", help="The file runs back in time: turn it round.")
+Dedupe = typer.Option("", "--dedupe", help="exact: of rows equal in every column keep one.")
+Accept = typer.Option([], "--accept", help="A kind of impossible price that is true here: jump, spike ...")
 
 
 @app.command("import")
 def import_bars(
-    file: Path = typer.Argument(help="CSV, Parquet or DBN of bars."),
+    file: Path = typer.Argument(help="Text (CSV and the like), Parquet or DBN of bars."),
     symbol: str = typer.Option(..., help="Feed symbol or contract the bars belong to: NQ.c.0"),
-    out: Path = typer.Option(..., help="DBN file to write: bars.dbn.zst"),
+    out: Path | None = typer.Option(None, help="File to write: bars.dbn.zst, or bars.parquet for any timeframe."),
+    look: bool = typer.Option(False, "--look", help="Only show how the file is understood; nothing is written."),
+    format: str = Format,
     tz: str | None = Zone,
-    stamp: str = Stamp,
+    stamp: str | None = Stamp,
     timeframe: str | None = Length,
+    columns: list[str] = Columns,
+    sep: str = Sep,
+    decimal: str = Decimal,
+    thousands: str = Thousands,
+    header: bool | None = Header,
+    dayfirst: str = DayFirst,
+    encoding: str = Encoding,
+    newest_first: bool = NewestFirst,
+    dedupe: str = Dedupe,
+    accept: list[str] = Accept,
     contract: str = typer.Option("", help="The one contract of all rows: NQZ5"),
+    rolls: str = typer.Option("", help="split or adjust what the vendor rolled without saying so."),
     json: bool = Json,
 ) -> None:
-    "Read bars from a file of any shape, check them, and write them as DBN."
+    "Read bars from a file of any shape, check them, and write them as DBN or Parquet."
+    from futures_algo.core.types import InputError
     from futures_algo.history import import_file
+    from futures_algo.history.preview import preview
 
-    result = import_file(file, symbol, out, tz=tz, stamp=stamp, timeframe=timeframe, contract=contract).as_dict()
+    said = dict(
+        format=format,
+        tz=tz,
+        stamp=stamp,
+        timeframe=timeframe,
+        sep=sep,
+        decimal=decimal,
+        thousands=thousands,
+        # fmt: skip
+        header=header,
+        encoding=encoding,
+        newest_first=newest_first,
+        dedupe=dedupe,
+        contract=contract,
+    )
+    reading = _reading(said, columns, dayfirst, accept)
+    if look:
+        finish(preview(file, symbol, reading, rolls=rolls).as_dict(), json, _show_preview)
+        return
+    if out is None:
+        raise InputError("out", None, "must name the file to write", "write --out bars.dbn.zst, or --look to see first")
+    result = import_file(file, symbol, out, reading, rolls=rolls).as_dict()
     finish(result, json, lambda document: _show_import(file, document), finding=bool(result["faults"]))
+
+
+def _reading(said: dict[str, Any], columns: list[str], dayfirst: str, accept: list[str]) -> Any:
+    "What a command line says of a file."
+    from futures_algo.history.sources import columns_of, reading_of
+
+    named = columns_of(part for text in columns for part in text.split(","))
+    texts = [f"dayfirst={dayfirst}"] if dayfirst else []
+    kinds = tuple(kind for text in accept for kind in text.split(","))
+    return reading_of(texts, **said, columns=named or None, accept=kinds)
+
+
+def _show_preview(found: dict[str, Any]) -> None:
+    "The first rows as understood, and what else an import would say."
+    from futures_algo.commands.show import counted, table
+
+    for note in found["notes"]:
+        typer.echo(f"  {note}")
+    typer.echo(
+        f"{'start UTC':<21}{'in Chicago':<25}" + "".join(f"{name:>12}" for name in (*_PRICES, "volume", "contract"))
+    )
+    for row in found["first"]:
+        cells = "".join(f"{row[name]!s:>12}" for name in (*_PRICES, "volume", "contract"))
+        typer.echo(f"{row['start']:<21}{row['exchange']:<25}{cells}")
+    table(
+        f"{Path(found['path']).name} as it is understood",
+        [
+            ("symbol", found["symbol"]),
+            ("timeframe", found["timeframe"]),
+            ("bars", f"{found['rows']:,}"),
+            ("first start", found["start"]),
+            ("last end", found["end"]),
+            (f"contracts (from {found['contracts_from']})", ", ".join(found["contracts"])),
+            ("gaps inside sessions", f"{found['gap_count']:,} ({found['missing_bars']:,} bars)"),
+            ("faults", counted(found["faults"])),
+        ],
+    )
+    for gap in found["gaps"]:
+        typer.echo(f"  no bar from {gap['start']} to {gap['end']}: {gap['missing']:,} missing")
 
 
 def _show_import(file: Path, found: dict[str, Any]) -> None:
@@ -54,32 +141,55 @@ def _show_import(file: Path, found: dict[str, Any]) -> None:
             ("faults", counted(found["faults"])),
         ],
     )
+    for note in found["notes"]:
+        typer.echo(f"  {note}")
     if outside := found["faults"].get("session"):
         typer.echo(
             f"{outside:,} bars lie outside trading sessions: is --tz right, and --stamp? See futures-algo sessions and"
             " validate-data"
         )
+    if rolled := found["faults"].get("roll"):
+        typer.echo(
+            f"{rolled:,} steps look like a vendor's roll: --rolls split names the contracts, --rolls adjust joins them"
+        )
 
 
 @app.command("validate-data")
 def validate_data(
-    file: Path = typer.Argument(help="CSV, Parquet or DBN of bars."),
+    file: Path = typer.Argument(help="Text (CSV and the like), Parquet or DBN of bars."),
     symbol: str | None = Symbol,
+    format: str = Format,
     tz: str | None = Zone,
-    stamp: str = Stamp,
+    stamp: str | None = Stamp,
     timeframe: str | None = Length,
+    columns: list[str] = Columns,
+    sep: str = Sep,
+    decimal: str = Decimal,
+    thousands: str = Thousands,
+    header: bool | None = Header,
+    dayfirst: str = DayFirst,
+    encoding: str = Encoding,
+    newest_first: bool = NewestFirst,
+    dedupe: str = Dedupe,
     max_gap: str = typer.Option("60min", help="A longer hole inside sessions is a fault."),
     json: bool = Json,
 ) -> None:
-    "Name every fault of a file of bars: order, duplicates, impossible prices, off-tick prices, gaps."
+    "Name every fault of a file of bars: order, duplicates, impossible prices, off-tick prices, rolls, gaps."
     from futures_algo.history import validate_file
 
-    document = validate_file(file, symbol, tz=tz, stamp=stamp, timeframe=timeframe, max_gap=max_gap).as_dict()
+    said = dict(format=format, tz=tz, stamp=stamp, timeframe=timeframe, sep=sep, decimal=decimal, thousands=thousands,
+                header=header, encoding=encoding, newest_first=newest_first, dedupe=dedupe)  # fmt: skip
+    document = validate_file(file, symbol, _reading(said, columns, dayfirst, []), max_gap=max_gap).as_dict()
     finish(document, json, _show_faults, finding=not document["ok"])
 
 
 def _show_faults(document: dict[str, Any]) -> None:
-    "The first faults of each rule, how many more there are, and how many in all."
+    "How many faults of each kind, the first of each, and how many in all."
+    kinds: Counter[str] = Counter()
+    for series in document["series"]:
+        kinds.update(series["counts"])
+    for kind, count in kinds.most_common():
+        typer.echo(f"{count:>9,} {kind}")
     seen: Counter[str] = Counter()
     for error in document["errors"]:
         seen[error["rule"]] += 1
@@ -88,10 +198,9 @@ def _show_faults(document: dict[str, Any]) -> None:
     for rule, count in seen.items():
         if count > FAULTS_SHOWN:
             typer.echo(f"... and {count - FAULTS_SHOWN:,} more: {rule} (--json lists them)")
-    faults = sum(sum(one["counts"].values()) for one in document["series"]) or len(
-        document["errors"]
-    )  # long lists are cut, counts are not
-    typer.echo("no fault found" if document["ok"] else f"{faults:,} fault{'s' if faults > 1 else ''}")
+    faults = sum(kinds.values()) or len(document["errors"])
+    plural = "s" if faults > 1 else ""
+    typer.echo("no fault found" if document["ok"] else f"{faults:,} fault{plural}")
 
 
 @app.command()
@@ -112,7 +221,7 @@ def fetch(
     from futures_algo.config.files import environment
     from futures_algo.core.types import InputError
     from futures_algo.history import BarStore, export_range, historical_client
-    from futures_algo.history import fetch as fetch_bars
+    from futures_algo.history.fetch import fetch as fetch_bars
 
     key = environment(Path("config")).get("DATABENTO_API_KEY", "").strip()
     if not key:
@@ -145,19 +254,39 @@ def fetch(
     finish(document, json, show)
 
 
+def _take_calendar(file: Path, as_json: bool) -> None:
+    from futures_algo.core.calendar_file import reviewed_until, take_calendar
+
+    kept, rows = take_calendar(file)
+    found = {"calendar": str(kept), "rows": rows, "until": reviewed_until().isoformat()}
+    finish(
+        found,
+        as_json,
+        lambda document: typer.echo(f"{rows:,} sessions taken, kept in {kept}; known to {found['until']}"),
+    )
+
+
 @app.command()
 def sessions(
-    symbol: str = typer.Argument(help="ES, ES.c.0 or ESZ5"),
-    start: str = typer.Option(..., help="First date: 2025-11-24"),
+    symbol: str = typer.Argument("", help="ES, ES.c.0 or ESZ5"),
+    start: str = typer.Option("", help="First date: 2025-11-24"),
     end: str | None = typer.Option(None, help="Last date; the first when omitted."),
+    update: Path | None = typer.Option(
+        None, "--update", help="Take a newer calendar: CSV of group, session, open, close, over the shipped one."
+    ),
     json: bool = Json,
 ) -> None:
-    "Show when a product trades: segments of each session in exchange time."
+    "Show when a product trades: segments of each session in exchange time; or take a newer calendar."
     import datetime as dt
 
     from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
     from futures_algo.core.types import DAY, InputError
 
+    if update is not None:
+        _take_calendar(update, json)
+        return
+    if not symbol or not start:
+        raise InputError("sessions", symbol or "nothing", "must name a symbol and --start", "or --update FILE")
     try:
         days = [dt.date.fromisoformat(day) for day in (start, end or start)]
     except ValueError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from futures_algo.cli import Json, app, finish
+from futures_algo.commands.options import Read, Zone, all_of
 from futures_algo.core.paths import PROJECT
 
 DEFAULT_CONFIG = Path("config/live_trading_config.json")
@@ -15,7 +16,11 @@ DEFAULT_CONFIG = Path("config/live_trading_config.json")
 @app.command()
 def demo(
     seed: int = typer.Option(7, help="Of the generated market; the same seed gives the same numbers."),
-    data: list[Path] = typer.Option([], help="DBN files of one-second or one-minute bars to play instead."),
+    data: list[str] = typer.Option(
+        [], help="Bars to play instead: DBN, Parquet that import wrote, or ES.c.0=FILE; one second or longer."
+    ),
+    tz: str | None = Zone,
+    read: list[str] = Read,
     config: Path = typer.Option(DEFAULT_CONFIG, help="Strategies and limits."),
     speed: float = typer.Option(0.0, help="Data seconds a second; 0 is as fast as the engine reads."),
     headless: bool = typer.Option(False, "--headless", help="Do not serve the page."),
@@ -26,13 +31,18 @@ def demo(
     import tempfile
 
     from futures_algo.commands.show import demo_progress, demo_table
+    from futures_algo.history.sources import reading_of
     from futures_algo.live.demo import Demo, generated, recorded
 
     config = config_of(config)
     with tempfile.TemporaryDirectory(prefix="futures-algo-demo-") as temporary:
         home = folder or Path(temporary)
         home.mkdir(parents=True, exist_ok=True)
-        recording = recorded(data, Path(temporary)) if data else generated(Path(temporary), seed)
+        recording = (
+            recorded(all_of(data, reading_of(read, tz=tz)), Path(temporary))
+            if data
+            else generated(Path(temporary), seed)
+        )
         stays = not headless and not json and sys.stdin.isatty()
         player = Demo(recording, home, config, speed or math.inf, None if headless else _serve)
         with demo_progress(recording.count, quiet=json) as player.on_progress:

@@ -41,7 +41,14 @@ def run(
     if supervised:
         raise typer.Exit(_supervise(system, config, live, simulation, loglevel))
     reason = system.start()
-    finish({"stopped": reason}, json, lambda document: typer.echo(document["stopped"]))
+    left = {f"{strategy} {instrument}": quantity for (strategy, instrument), quantity in system.left_open.items()}
+
+    def show(document: dict) -> None:
+        typer.echo(document["stopped"])
+        for name, quantity in left.items():
+            typer.echo(f"STILL OPEN: {quantity:+d} {name}; close it in NinjaTrader")
+
+    finish({"stopped": reason, "open": left}, json, show, finding=bool(left))
 
 
 def _utc(text: str) -> int:
@@ -131,7 +138,7 @@ def send(journal: Path, as_json: bool, verb: str, **args: str) -> None:
         raise FuturesAlgoError(f"There is no journal at {journal}; start the engine, or name another with --journal")
     with Journal(journal) as book:
         identity, deadline = book.command(verb, getpass.getuser(), **args), time.monotonic() + 10
-        while (row := book.one("commands", "id", identity))["state"] == "new" and time.monotonic() < deadline:
+        while (row := book.one("commands", "id", identity) or {})["state"] == "new" and time.monotonic() < deadline:
             time.sleep(0.05)
         if row["state"] == "new":
             book.acknowledge(identity, "refused", "no engine answered within 10 s")

@@ -1,6 +1,7 @@
 """`walk-forward`, `optimize`: parameters that hold on bars they were not chosen on."""
 
 import json as json_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,11 @@ import typer
 
 from futures_algo.cli import Json, app, finish
 from futures_algo.commands import options
+
+
+def _said_of(name: str, say: Callable[[str], None], text: str) -> None:
+    "What is told of one symbol's walk."
+    say(f"{name}: {text}")
 
 
 @app.command()
@@ -18,6 +24,7 @@ def optimize(
     strategy: list[str] = typer.Option([], help="Name in the config; all enabled ones by default."),
     data: list[str] = options.Data,
     tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     sample: int = options.Sample,
     grid: list[str] = typer.Option(
         [], help=f"Values to try: {options.GRID}, or the same by strategy name; around the present values by default."
@@ -47,7 +54,7 @@ def optimize(
         out or config.with_name("live_scenario_config.json"),
     )
     symbols = list(dict.fromkeys(symbol for plan in plans for symbol in plan.symbols))
-    bars, note = options.bars_of(data, sample, symbols, tz), sample_note(sample) if sample else ""
+    bars, note = options.bars_of(data, sample, symbols, tz, read), sample_note(sample) if sample else ""
     how = {
         "metric": metric,
         "folds": folds,
@@ -95,6 +102,7 @@ def walk_forward(
     grid: list[str] = typer.Option(..., help=f"Values to try: {options.GRID}"),
     data: list[str] = options.Data,
     tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     sample: int = options.Sample,
     symbol: list[str] = options.Symbols,
     folds: int = typer.Option(6, help="Tests, one after the other."),
@@ -128,7 +136,7 @@ def walk_forward(
     )
     say = (lambda text: None) if json else lambda text: typer.echo(text, err=True)
     results = {}
-    for name, bars in options.bars_of(data, sample, symbol, tz).items():
+    for name, bars in options.bars_of(data, sample, symbol, tz, read).items():
         results[name] = walk(
             kind,
             bars,
@@ -143,9 +151,9 @@ def walk_forward(
             metric=metric,
             limits=held,
             search=partial(sweep, store=store, cluster=cluster),
-            progress=lambda text, name=name: say(f"{name}: {text}"),
+            progress=partial(_said_of, name, say),
         )
-    document = {
+    document: dict[str, Any] = {
         "passed": all(result.passed for result in results.values()),
         "symbols": {name: result.as_dict() for name, result in results.items()},
     }

@@ -11,7 +11,16 @@ Strategy = typer.Option(
 )
 Parameters = typer.Option("{}", "--parameters", help='JSON of parameters: {"length": 20}')
 Data = typer.Option(
-    [], "--data", help="DBN files of bars, the folder fetch keeps them in, or ES.c.0=FILE for CSV and Parquet."
+    [],
+    "--data",
+    help="Bars of any timeframe: DBN, Parquet that import wrote, ES.c.0=FILE for CSV and other Parquet, or the folder"
+    " fetch keeps them in.",
+)
+Read = typer.Option(
+    [],
+    "--read",
+    help="How to read a CSV or Parquet file, as import's options: stamp=close, format=ninjatrader, dayfirst=no,"
+    " columns=time:caldt; once each.",
 )
 Zone = typer.Option(None, "--tz", help="Zone of times without one, in CSV and Parquet: America/New_York")
 Sample = typer.Option(0, "--sample", help="Sessions of generated bars instead of data, to try it out.")
@@ -103,9 +112,12 @@ def _value(text: str) -> Any:
         return text.strip()
 
 
-def bars_of(data: list[str], sample: int, symbols: list[str], tz: str | None) -> dict[str, Any]:
+def bars_of(
+    data: list[str], sample: int, symbols: list[str], tz: str | None, read: "list[str] | tuple" = ()
+) -> dict[str, Any]:
     "Bars by symbol: of these symbols, or of all there are."
     from futures_algo.core.types import InputError
+    from futures_algo.history.sources import reading_of
     from futures_algo.research.optimization import recorded_bars
     from futures_algo.sim.market import sample_bars
 
@@ -116,27 +128,22 @@ def bars_of(data: list[str], sample: int, symbols: list[str], tz: str | None) ->
             "data",
             ", ".join(data) or "none",
             "must be given, or --sample, and not both",
-            "write --data FILE.dbn.zst, --data data/history, or --sample 60",
+            "write --data FILE.dbn.zst, --data ES.c.0=FILE.csv, --data data/history, or --sample 60",
         )
     if sample:
         return sample_bars(symbols or ["ES.c.0"], sample)
-    return recorded_bars(data, symbols, tz) if symbols else _all_of(data, tz)
+    reading = reading_of(read, tz=tz)
+    return recorded_bars(data, symbols, reading=reading) if symbols else all_of(data, reading)
 
 
-def _all_of(data: list[str], tz: str | None) -> dict[str, Any]:
-    "Whatever the files hold."
+def all_of(data: "list[str] | list[Path]", reading: Any = None) -> dict[str, Any]:
+    "Whatever the sources hold."
     from futures_algo.core.types import InputError
-    from futures_algo.history import read_dbn
-    from futures_algo.research.optimization import recorded_bars
+    from futures_algo.history.sources import read_source
 
     found: dict[str, Any] = {}
-    for source in data:
-        if Path(source).is_dir():
-            raise InputError("symbol", "none", "must be named for a folder of bars", "write --symbol ES.c.0")
-        named = "=" in source or not source.endswith((".dbn", ".dbn.zst"))
-        for name, bars in (
-            recorded_bars([source], [source.rpartition("=")[0]], tz) if named else read_dbn(source)
-        ).items():
+    for source in map(str, data):
+        for name, bars in read_source(source, (), reading).items():
             if name in found:
                 raise InputError(
                     "symbol", name, "must stand in one file only", "join the files with import first", source

@@ -5,7 +5,14 @@ from pathlib import Path
 import typer
 
 from futures_algo.cli import Json, app, finish
+from futures_algo.commands import options
 from futures_algo.commands.live import JournalPath
+
+
+def _recorded(data: str | None, tz: str | None, read: list[str]) -> dict | None:
+    from futures_algo.history.sources import reading_of
+
+    return options.all_of([data], reading_of(read, tz=tz)) if data else None
 
 
 @app.command()
@@ -14,9 +21,13 @@ def report(
     session: str = typer.Option(
         "", "--session", "--date", help="Date the session closes on, YYYY-MM-DD; the newest one when left away."
     ),
-    data: Path | None = typer.Option(
-        None, help="DBN file of recorded bars to compare with; the journal's own bars when left away."
+    data: str | None = typer.Option(
+        None,
+        help="Recorded bars to compare with: DBN, Parquet that import wrote, or ES.c.0=FILE; the journal's own bars"
+        " when left away.",
     ),
+    tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     config: Path | None = typer.Option(None, help="Judge by this config instead of those in the journal."),
     html: Path | None = typer.Option(None, help="Write the report as a page here."),
     late: float = typer.Option(5.0, help="Seconds after its end from which a live bar is late."),
@@ -26,7 +37,9 @@ def report(
     from futures_algo.config.loading import read_config
     from futures_algo.report.report import session_report
 
-    found = session_report(journal, data, read_config(config) if config else None, session=session, late_s=late)
+    found = session_report(
+        journal, _recorded(data, tz, read), read_config(config) if config else None, session=session, late_s=late
+    )
     if html:
         html.write_text(found.html(), encoding="utf-8")
 

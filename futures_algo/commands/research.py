@@ -14,6 +14,7 @@ def backtest(
     strategy: str = options.Strategy,
     data: list[str] = options.Data,
     tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     sample: int = options.Sample,
     parameters: str = options.Parameters,
     symbol: list[str] = options.Symbols,
@@ -27,14 +28,14 @@ def backtest(
     json: bool = Json,
 ) -> None:
     "What a strategy would have made of recorded bars, in dollars."
+    from futures_algo.research.backtest import BacktestResults, bars_of_sessions
     from futures_algo.research.backtest import backtest as run
-    from futures_algo.research.backtest import bars_of_sessions
     from futures_algo.research.trades import Costs
 
     costs, subject = Costs(commission, slippage_ticks), options.strategy_of(strategy, parameters)
-    bars = [bars_of_sessions(found, start, end) for found in options.bars_of(data, sample, symbol, tz).values()]
+    bars = [bars_of_sessions(found, start, end) for found in options.bars_of(data, sample, symbol, tz, read).values()]
     results = run(subject, bars, costs, quantity, engine)
-    result = next(iter(results)) if len(results) == 1 else results
+    result = next(iter(results)) if isinstance(results, BacktestResults) and len(results) == 1 else results
     if html:
         result.tearsheet(html)
     finish(_document(results, html), json, lambda _: typer.echo(str(result)))
@@ -52,6 +53,7 @@ def sweep(
     grid: list[str] = typer.Option(..., help=f"Values to try: {options.GRID}"),
     data: list[str] = options.Data,
     tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     sample: int = options.Sample,
     symbol: str = typer.Option("", help="Feed symbol; the files' only one by default, ES.c.0 of generated bars."),
     start: str = options.Start,
@@ -74,7 +76,7 @@ def sweep(
 
     kind, bars = (
         strategy_class(strategy),
-        bars_of_sessions(_one_symbol(options.bars_of(data, sample, [symbol] if symbol else [], tz)), start, end),
+        bars_of_sessions(_one_symbol(options.bars_of(data, sample, [symbol] if symbol else [], tz, read)), start, end),
     )
     announce = lambda text: typer.echo(text, err=True)
     with _progress() as told:

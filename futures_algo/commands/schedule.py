@@ -66,7 +66,8 @@ def install(
         )
         return
     sessions = module.sessions_between(symbols_of(path), moment, days)
-    renewal = [] if folder else job.renewal(system, days, early, ["--optimize", optimize, *more] if optimize else [])
+    weekly = ["--optimize", optimize, *more] if optimize else []
+    renewal = [] if folder else job.renewal(system, days, early, weekly)
     files = module.unit_files(system, job, sessions, early, renewal) | (
         module.weekly_files(system, job, module.Weekly.of(optimize), moment, more) if optimize else {}
     )

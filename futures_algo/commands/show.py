@@ -49,10 +49,14 @@ def grid(title: str, columns: tuple[str, ...], rows: list[list[Any]]) -> None:
             column.replace("_", " "), justify="right" if rows and isinstance(rows[0][at], (int, float)) else "left"
         )
     for row in rows:
-        made.add_row(
-            *("" if value is None else f"{value:,}" if isinstance(value, (int, float)) else str(value) for value in row)
-        )
+        made.add_row(*map(_cell, row))
     Console().print(made if rows else f"{title}: none")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, (int, float)) else str(value)
 
 
 def counted(counts: dict[str, Any]) -> str:
@@ -117,7 +121,8 @@ def _said_of_strategy(document: dict[str, Any]) -> str:
     state = [] if document.get("enabled", True) else ["disabled"]
     if not document.get("ready", True):
         state.append("warming up")
-    return ", ".join([f"{'long' if held > 0 else 'short'} {abs(held)}" if held else "flat", *state])
+    side = "long" if held > 0 else "short"
+    return ", ".join([f"{side} {abs(held)}" if held else "flat", *state])
 
 
 _STATUS: dict[str, Callable[[dict[str, Any]], str]] = {

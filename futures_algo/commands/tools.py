@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from futures_algo.cli import Json, app, finish
+from futures_algo.commands import options
 
 BENCHES = {
     "feed": "feed",
@@ -57,16 +58,18 @@ def monitor(
 
 @app.command("paper-broker")
 def paper_broker(
-    data: Path = typer.Option(..., help="DBN file whose bars are the prices."),
+    data: str = typer.Option(..., help="Bars that are the prices: DBN, Parquet that import wrote, or ES.c.0=FILE."),
+    tz: str | None = options.Zone,
+    read: list[str] = options.Read,
     port: int = typer.Option(8080, help="0 takes a free one."),
     token: str = typer.Option("paper-token", help="What clients must send."),
 ) -> None:
     "Serve CrossTrade's REST API on loopback, filling orders from recorded bars, until interrupted."
-    from futures_algo.history import read_dbn
+    from futures_algo.history.sources import reading_of
     from futures_algo.sim.broker import serve
 
     serve(
-        read_dbn(data),
+        options.all_of([data], reading_of(read, tz=tz)),
         port=port,
         token=token,
         announce=lambda url: typer.echo(f"{url}  (account Sim101, token {token}; Ctrl-C ends it)"),
@@ -107,9 +110,9 @@ def bench(
                 if row.get("peer_value") and row.get("ratio")
                 else ""
             )
+            verdict = {True: "met", False: "MISSED"}.get(row.get("met"), "")
             typer.echo(
-                f"{'met   ' if row.get('met') else 'MISSED' if row.get('met') is False else '      '} {row['metric']}:"
-                f" {row['value']:.4g} {row['unit']}{peer}  {row.get('target') or ''}"
+                f"{verdict:6} {row['metric']}: {row['value']:.4g} {row['unit']}{peer}  {row.get('target') or ''}"
             )
 
     finish(document, json, show, finding=any(row.get("met") is False for row in rows))

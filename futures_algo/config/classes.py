@@ -55,6 +55,8 @@ def _module_from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(f"{path} is not Python: it must end with .py or .ipynb")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,18 @@ def _path_to(wanted: Any, content: Any, path: str = "") -> str | None:
     "Where in the content this very object stands."
     if content is wanted:
         return path
-    parts = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    parts: Any = enumerate(content) if isinstance(content, list) else ()
+    if isinstance(content, dict):
+        parts = content.items()
     return next((found for key, part in parts if (found := _path_to(wanted, part, f"{path}{key}.")) is not None), None)
 
 
 def read_json(path: "str | Path") -> dict:
     "The file as a dictionary; a missing file, bad JSON or a repeated key is a `ConfigError` that says where."
-    path, repeated = Path(path), []
+    path = Path(path)
+    repeated: list[Any] = []
+    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+        raise ConfigError("config file", path.name, "must be a file", "name the JSON file itself")
     try:
         content = json.loads(
             path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: _object(pairs, repeated)
@@ -52,6 +58,9 @@ def read_json(path: "str | Path") -> dict:
             "fix it there",
             f"{path.name} line {error.lineno} column {error.colno}",
         ) from None
+    except (RecursionError, ValueError) as error:  # brackets without end, a number of 5,000 digits
+        words = "is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError("config file", path.name, f"must be valid JSON: {words}", "fix it there") from None
     for (
         holder,
         key,
@@ -76,7 +85,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def resolve_variables(
     content: Any,
-    variables: dict[str, str],
+    variables: Mapping[str, str],
     path: str = "",
     mistakes: list[ConfigError] | None = None,  # takes the variables that are not set; the first is raised when omitted
 ) -> Any:

@@ -1,4 +1,4 @@
-"""One JSON file says which symbols, strategies and account; every mistake in it is named with its path, rule and remedy before anything starts."""
+"""One JSON file says which symbols, strategies and account; every mistake in it is named before anything starts."""
 
 import os
 from collections.abc import Mapping
@@ -22,9 +22,10 @@ def with_scenarios(
     """The same content; strategies that name a scenario file have what it says in their entries. Those that have it
     already stay as they are."""
     strategies = content.get("strategies") if isinstance(content, dict) else None
+    strategies = strategies if isinstance(strategies, dict) else {}
     named = {
         name: entry
-        for name, entry in (strategies if isinstance(strategies, dict) else {}).items()
+        for name, entry in strategies.items()
         if isinstance(entry, dict) and isinstance(entry.get("scenario"), str)
     }
     if not named:
@@ -107,7 +108,7 @@ def inspect_config(
     try:
         config = LiveConfig.model_validate(resolved)
     except ValidationError as error:
-        found = [explained(detail) for detail in error.errors()]
+        found = [explained(dict(detail)) for detail in error.errors()]
         mistakes += [one for one in found if not (left_out and one.path == "strategies" and one.value == {})]
         config = None
     return config, mistakes + _beyond_the_feed(resolved)
@@ -179,7 +180,7 @@ def read_simple_config(
     try:
         config = SimpleConfig.model_validate(content)
     except ValidationError as error:
-        mistakes += [explained(detail, SimpleConfig) for detail in error.errors()]
+        mistakes += [explained(dict(detail), SimpleConfig) for detail in error.errors()]
     if mistakes:
         raise ConfigErrors(mistakes, path.name)
     return config

@@ -53,7 +53,7 @@ def _field_names(path: tuple, model: Any) -> list[str]:
 
 def _field(path: tuple, model: Any) -> Any:
     "The field a path leads to, None inside what is not modelled."
-    field = None
+    field: Any = None
     for step in path:
         if model is StrategyConfig and field is None:
             field = model

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from futures_algo.core.contracts import FeedSymbol, product
+from futures_algo.core.contracts import FeedSymbol, add_product, product, product_of
 from futures_algo.core.types import ConfigError, InputError, Timeframe, did_you_mean
 
 
@@ -88,7 +88,8 @@ class DatabentoConfig(_Section):
     @classmethod
     def _known_symbols(cls, symbols: list[str]) -> list[str]:
         for symbol in symbols:
-            FeedSymbol.parse(symbol), product(symbol)
+            FeedSymbol.parse(symbol)
+            product(symbol)
         if len(set(symbols)) < len(symbols):
             raise InputError("symbols", symbols, "must not repeat", "name each symbol once")
         return symbols
@@ -223,6 +224,15 @@ class EngineConfig(_Section):
     on_remove: Literal["flatten", "keep"] = Field(
         "flatten", description="what becomes of the position of a strategy that leaves the running config"
     )
+    protect_within_s: float = Field(
+        5.0, gt=0, description="a position whose stop is not acknowledged after so many seconds is closed"
+    )
+    emergency_stop_ticks: float = Field(
+        0.0, ge=0, description="a far stop for positions whose strategy has none, from the entry; 0 places none"
+    )
+    resting_grace_s: float = Field(
+        5.0, ge=0, description="a stop that bars touched and the broker did not fill is left at market after this"
+    )
     timeframes: list[int | str] = Field(default=[], description="also built, for charts")
     reload_seconds: float = Field(5.0, gt=0, description="how often the config file is looked at")
     signal_cooldown_s: float = Field(0.0, ge=0, description="no second signal of the same action within this time")
@@ -253,15 +263,37 @@ class WatchConfig(_Section):
     )
 
 
+class ProductConfig(_Section):
+    "A product that the shipped table lacks, or one to correct."
+
+    name: str = Field("", description="in words")
+    tick_size: float = Field(gt=0, description="points")
+    point_value: float = Field(gt=0, description="of one contract, in its currency")
+    calendar: str = Field(description="of a group: equity, energy, metals, fx, rates, grains, livestock, crypto ...")
+    months: str = Field(description="letters of the listed months, in order: HMUZ")
+    exchange: str = Field("CME", description="CME, CBOT, NYMEX, COMEX or ICE")
+    currency: str = Field("USD", description="of the point value")
+    dataset: str = Field("GLBX.MDP3", description="Databento's")
+
+
 class LiveConfig(_Section):
     "The whole file."
 
+    products: dict[str, ProductConfig] = Field({}, description="by root, over the shipped table and products.csv")
     databento: DatabentoConfig
     strategies: dict[str, StrategyConfig] = Field(min_length=1)
     execution: ExecutionConfig = ExecutionConfig.model_construct()
     engine: EngineConfig = EngineConfig()
     logging: LoggingConfig = LoggingConfig()
     watch: WatchConfig = WatchConfig()
+
+    @field_validator("products")
+    @classmethod
+    def _known_from_here_on(cls, products: dict[str, ProductConfig]) -> dict[str, ProductConfig]:
+        "Products come first in the file's order of checks, so that symbols may be of them."
+        for root, one in products.items():
+            add_product(product_of({"root": root} | one.model_dump(), root))
+        return products
 
     def symbols_of(self, strategy: str) -> list[str]:
         "Feed symbols a strategy trades."

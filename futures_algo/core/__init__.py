@@ -41,6 +41,8 @@ __all__, __getattr__, __dir__ = facade(
             "PRODUCTS",
             "Product",
             "add_product",
+            "load_products",
+            "read_products",
             "product",
             "root_of",
         ),

@@ -1,11 +1,16 @@
 """One canonical contract that knows every spelling, its tick and its point value."""
 
+import csv
 import datetime as dt
 import math
+import os
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from futures_algo.core.types import InputError, did_you_mean
+from futures_algo.core.paths import DATA
+from futures_algo.core.types import DataError, InputError, did_you_mean
 
 MONTH_CODES = "FGHJKMNQUVXZ"  # January .. December
 _MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -37,6 +42,13 @@ class Product(NamedTuple):
     calendar: str  # session calendar group: equity, energy, metals, fx, rates, grains, livestock, crypto
     months: str  # listed month codes, in order
     exchange: str = "CME"
+    currency: str = "USD"  # of a point's value
+    dataset: str = "GLBX.MDP3"  # Databento's, where it is traded
+
+    @property
+    def calendar_group(self) -> str:
+        "The group its calendar belongs to: equity of equity.nikkei."
+        return self.calendar.partition(".")[0]
 
     @property
     def tick_value(self) -> float:
@@ -56,63 +68,71 @@ class Product(NamedTuple):
         return ticks
 
 
-_ROWS = """
-ES  | E-mini S&P 500          | 0.25      | 50      | equity    | HMUZ         | CME
-MES | Micro E-mini S&P 500    | 0.25      | 5       | equity    | HMUZ         | CME
-NQ  | E-mini Nasdaq-100       | 0.25      | 20      | equity    | HMUZ         | CME
-MNQ | Micro E-mini Nasdaq-100 | 0.25      | 2       | equity    | HMUZ         | CME
-RTY | E-mini Russell 2000     | 0.1       | 50      | equity    | HMUZ         | CME
-M2K | Micro E-mini Russell    | 0.1       | 5       | equity    | HMUZ         | CME
-YM  | E-mini Dow              | 1         | 5       | equity    | HMUZ         | CBOT
-MYM | Micro E-mini Dow        | 1         | 0.5     | equity    | HMUZ         | CBOT
-CL  | WTI Crude Oil           | 0.01      | 1000    | energy    | FGHJKMNQUVXZ | NYMEX
-MCL | Micro WTI Crude Oil     | 0.01      | 100     | energy    | FGHJKMNQUVXZ | NYMEX
-NG  | Henry Hub Natural Gas   | 0.001     | 10000   | energy    | FGHJKMNQUVXZ | NYMEX
-RB  | RBOB Gasoline           | 0.0001    | 42000   | energy    | FGHJKMNQUVXZ | NYMEX
-HO  | NY Harbor ULSD          | 0.0001    | 42000   | energy    | FGHJKMNQUVXZ | NYMEX
-GC  | Gold                    | 0.1       | 100     | metals    | GJMQVZ       | COMEX
-MGC | Micro Gold              | 0.1       | 10      | metals    | GJMQVZ       | COMEX
-SI  | Silver                  | 0.005     | 5000    | metals    | HKNUZ        | COMEX
-SIL | Micro Silver            | 0.005     | 1000    | metals    | HKNUZ        | COMEX
-HG  | Copper                  | 0.0005    | 25000   | metals    | HKNUZ        | COMEX
-MHG | Micro Copper            | 0.0005    | 2500    | metals    | HKNUZ        | COMEX
-PL  | Platinum                | 0.1       | 50      | metals    | FJNV         | NYMEX
-6E  | Euro FX                 | 0.00005   | 125000  | fx        | HMUZ         | CME
-M6E | Micro Euro FX           | 0.0001    | 12500   | fx        | HMUZ         | CME
-6B  | British Pound           | 0.0001    | 62500   | fx        | HMUZ         | CME
-M6B | Micro British Pound     | 0.0001    | 6250    | fx        | HMUZ         | CME
-6J  | Japanese Yen            | 0.0000005 | 12500000| fx        | HMUZ         | CME
-6A  | Australian Dollar       | 0.00005   | 100000  | fx        | HMUZ         | CME
-M6A | Micro Australian Dollar | 0.0001    | 10000   | fx        | HMUZ         | CME
-6C  | Canadian Dollar         | 0.00005   | 100000  | fx        | HMUZ         | CME
-6S  | Swiss Franc             | 0.00005   | 125000  | fx        | HMUZ         | CME
-6N  | New Zealand Dollar      | 0.00005   | 100000  | fx        | HMUZ         | CME
-ZB  | 30-Year T-Bond          | 0.03125   | 1000    | rates     | HMUZ         | CBOT
-UB  | Ultra T-Bond            | 0.03125   | 1000    | rates     | HMUZ         | CBOT
-ZN  | 10-Year T-Note          | 0.015625  | 1000    | rates     | HMUZ         | CBOT
-TN  | Ultra 10-Year T-Note    | 0.015625  | 1000    | rates     | HMUZ         | CBOT
-ZF  | 5-Year T-Note           | 0.0078125 | 1000    | rates     | HMUZ         | CBOT
-ZT  | 2-Year T-Note           | 0.00390625| 2000    | rates     | HMUZ         | CBOT
-ZC  | Corn                    | 0.25      | 50      | grains    | HKNUZ        | CBOT
-ZS  | Soybeans                | 0.25      | 50      | grains    | FHKNQUX      | CBOT
-ZW  | Chicago Wheat           | 0.25      | 50      | grains    | HKNUZ        | CBOT
-ZL  | Soybean Oil             | 0.01      | 600     | grains    | FHKNQUVZ     | CBOT
-ZM  | Soybean Meal            | 0.1       | 100     | grains    | FHKNQUVZ     | CBOT
-HE  | Lean Hogs               | 0.025     | 400     | livestock | GJKMNQVZ     | CME
-LE  | Live Cattle             | 0.025     | 400     | livestock | GJMQVZ       | CME
-BTC | Bitcoin                 | 5         | 5       | crypto    | FGHJKMNQUVXZ | CME
-MBT | Micro Bitcoin           | 5         | 0.1     | crypto    | FGHJKMNQUVXZ | CME
-ETH | Ether                   | 0.5       | 50      | crypto    | FGHJKMNQUVXZ | CME
-MET | Micro Ether             | 0.5       | 0.1     | crypto    | FGHJKMNQUVXZ | CME
-"""
+CALENDARS = ("equity", "energy", "metals", "fx", "rates", "grains", "livestock", "crypto",
+             "ice_sugar", "ice_coffee", "ice_cocoa", "ice_cotton", "ice_juice", "ice_dollar")  # fmt: skip
+_NEEDED = ("root", "tick_size", "point_value", "calendar", "months")
 
 
-def _product(row: str) -> Product:
-    root, name, tick, value, calendar, months, exchange = (cell.strip() for cell in row.split("|"))
-    return Product(root, name, float(tick), float(value), calendar, months, exchange)
+def read_products(
+    path: "Path | str",  # CSV with root, tick_size, point_value, calendar, months; name, exchange, currency, dataset
+) -> list[Product]:
+    "The products of a table, each checked."
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError("products", str(path), f"must be a file that can be read ({error.strerror})") from None
+    return [product_of(row, f"{path}: row {number}") for number, row in enumerate(rows)]
 
 
-PRODUCTS: dict[str, Product] = {p.root: p for p in map(_product, _ROWS.strip().splitlines())}
+def product_of(row: Mapping[str, Any], path: str = "") -> Product:
+    "A product from its named values; a wrong one is named."
+    given = {name: str(value).strip() for name, value in row.items() if name and value not in (None, "")}
+    for name in _NEEDED:
+        if name not in given:
+            raise InputError(f"product {name}", given.get("root", "missing"), f"must be given: {name} is missing",
+                             f"write {', '.join(_NEEDED)}", path)  # fmt: skip
+    for name in given:
+        if name not in Product._fields:
+            raise InputError("product", name, "must be a known value", did_you_mean(name, Product._fields), path)
+    if not re.fullmatch(r"[A-Z0-9]{1,3}", given["root"]):
+        raise InputError(
+            "root", given["root"], "must be up to three capital letters or digits", "as the exchange writes it", path
+        )
+    if given["calendar"].partition(".")[0] not in CALENDARS:
+        raise InputError(
+            "calendar", given["calendar"], "must be a known one", did_you_mean(given["calendar"], CALENDARS), path
+        )
+    if not given["months"] or set(given["months"]) - set(MONTH_CODES):
+        raise InputError("months", given["months"], f"must be letters of {MONTH_CODES}, in order", "write HMUZ", path)
+    values: dict[str, Any] = {"name": given["root"]} | given
+    values |= {name: _positive(given[name], name, path) for name in ("tick_size", "point_value")}
+    return Product(**values)
+
+
+def _positive(text: str, name: str, path: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < math.inf:
+        raise InputError(name, text, "must be a number above 0", "", path)
+    return value
+
+
+PRODUCTS: dict[str, Product] = {one.root: one for one in read_products(DATA / "products.csv")}
+
+
+def load_products(folder: "Path | str" = ".") -> list[str]:
+    """Take the user's products.csv over the shipped table: the file FUTURES_ALGO_PRODUCTS names, or the one in a
+    folder or
+    its config/; the roots it has."""
+    named = os.environ.get("FUTURES_ALGO_PRODUCTS", "")
+    places = [Path(named)] if named else [Path(folder) / "products.csv", Path(folder) / "config" / "products.csv"]
+    found = [product for place in places if named or place.is_file() for product in read_products(place)]
+    for product in found:
+        add_product(product)
+    return [product.root for product in found]
 
 
 def product(
@@ -125,7 +145,7 @@ def product(
             "symbol",
             symbol,
             f"must belong to a known product, and {root!r} is none",
-            did_you_mean(root, PRODUCTS) + "; add others with add_product()",
+            did_you_mean(root, PRODUCTS) + "; add others to products.csv or to the config's products",
         )
     return PRODUCTS[root]
 
@@ -142,7 +162,7 @@ def _full_year(digits: str, month: int, near: dt.date) -> int:
     "The year that one, two or four digits mean, near a date."
     if len(digits) == 4:
         return int(digits)
-    span = 10 ** len(digits)
+    span = int(10 ** len(digits))
     oldest = near.year * 12 + near.month - 1 - (_MONTHS_AFTER_EXPIRY if span == 10 else 600)
     year = int(digits) + (oldest // 12 // span) * span
     while year * 12 + month - 1 < oldest:
@@ -206,11 +226,10 @@ class Contract(NamedTuple):
         return product(self.root)
 
     def next(self) -> "Contract":
-        "The contract listed after this one."
-        months = self.product.months
-        at = months.index(MONTH_CODES[self.month - 1]) + 1
-        code, year = months[at % len(months)], self.year + at // len(months)
-        return Contract(self.root, year, MONTH_CODES.index(code) + 1)
+        "The contract of the main months after this one; a serial month is followed by a main one too."
+        numbers = [MONTH_CODES.index(code) + 1 for code in self.product.months]
+        later = [month for month in numbers if month > self.month]
+        return Contract(self.root, self.year + (not later), later[0] if later else numbers[0])
 
 
 class FeedSymbol(NamedTuple):

@@ -11,10 +11,10 @@ import itertools
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -189,7 +189,7 @@ def _rows(chunks: Iterator[bytes], left: bytearray, ts_out: bool, path: "Path | 
                 f"{path}: row {count + odd[0]}",
             )
         if len(rows):
-            yield rows[list(OHLCV_DTYPE.names)].astype(OHLCV_DTYPE) if ts_out else rows
+            yield rows[list(OHLCV_DTYPE.names or ())].astype(OHLCV_DTYPE) if ts_out else rows
         left, count = left[whole:], count + len(rows)
     if left:
         raise DataError(
@@ -202,7 +202,9 @@ def _rows(chunks: Iterator[bytes], left: bytearray, ts_out: bool, path: "Path | 
 
 
 def symbol_intervals(
-    mappings: Mapping[str, list],  # as `databento` gives them: symbol -> [{"start_date", "end_date", "symbol"}]
+    mappings: Mapping[
+        str, Sequence[Mapping[str, Any]]
+    ],  # as `databento` gives them: symbol -> [{"start_date", "end_date", "symbol"}]
 ) -> dict[str, tuple[SymbolInterval, ...]]:
     "Symbol -> which instrument on which dates; a symbol that did not resolve is left out."
     read = lambda row: SymbolInterval(row["start_date"], row["end_date"], int(row["symbol"]))
@@ -242,8 +244,8 @@ def write_records(
         start=start,
         end=end,
         schema=Schema.from_str(schema),
-        stype_in=SType.CONTINUOUS,
-        stype_out=SType.INSTRUMENT_ID,
+        stype_in=SType.from_str("continuous"),
+        stype_out=SType.from_str("instrument_id"),
         symbols=list(mappings),
         partial=[],
         not_found=[],

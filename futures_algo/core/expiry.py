@@ -7,6 +7,7 @@ __all__ = ['is_business_day', 'business_days_from', 'last_day', 'expiry', 'front
 
 # %% ../../nbs/core/03_expiry.ipynb #02a_expiry-003-062f
 import datetime as dt
+from collections.abc import Callable
 from functools import cache
 
 from .contracts import MONTH_CODES, Contract, product
@@ -81,7 +82,7 @@ def _last_friday(c: Contract) -> dt.date:
     return business_days_from(_weekday_of(c.year, c.month, 4, -1), 0)
 
 
-def _third_wednesday(before: int):
+def _third_wednesday(before: int) -> Callable[[Contract], dt.date]:
     return lambda c: business_days_from(_weekday_of(c.year, c.month, 2, 3), -before)
 
 
@@ -89,15 +90,15 @@ def _month_before(c: Contract) -> dt.date:
     return dt.date(c.year, c.month, 1) - _ONE_DAY
 
 
-def _crude(before: int):
+def _crude(before: int) -> Callable[[Contract], dt.date]:
     return lambda c: business_days_from(business_days_from(_month_before(c).replace(day=25), 0), -before)
 
 
-def _before_month(count: int):
+def _before_month(count: int) -> Callable[[Contract], dt.date]:
     return lambda c: business_days_from(dt.date(c.year, c.month, 1), -count)
 
 
-def _last_days(count: int):
+def _last_days(count: int) -> Callable[[Contract], dt.date]:
     return lambda c: business_days_from(_month_end(c.year, c.month) + _ONE_DAY, -count)
 
 
@@ -107,6 +108,25 @@ def _fifteenth(c: Contract) -> dt.date:
 
 def _tenth(c: Contract) -> dt.date:
     return business_days_from(_month_before(c), 10)
+
+
+def _before_second_friday(c: Contract) -> dt.date:
+    return business_days_from(_weekday_of(c.year, c.month, 4, 2), -1)
+
+
+def _brent(c: Contract) -> dt.date:
+    "The last business day of the second month before."
+    return business_days_from(_month_before(c).replace(day=1), -1)
+
+
+def _sofr(c: Contract) -> dt.date:
+    "The business day before the third Wednesday three months later."
+    month = c.month + 3
+    return business_days_from(_weekday_of(c.year + (month - 1) // 12, (month - 1) % 12 + 1, 2, 3), -1)
+
+
+def _last_thursday(c: Contract) -> dt.date:
+    return business_days_from(_weekday_of(c.year, c.month, 3, -1), 0)
 
 
 _RULES = {  # product group, or root where it differs -> last day, Chicago time
@@ -126,6 +146,23 @@ _RULES = {  # product group, or root where it differs -> last day, Chicago time
     "grains": (_fifteenth, "12:01"),
     "livestock": (_last_days(1), "12:00"),
     "HE": (_tenth, "12:00"),
+    "NKD": (_before_second_friday, "16:00"),
+    "QM": (_crude(4), "13:30"),
+    "BZ": (_brent, "13:30"),
+    "QG": (_before_month(4), "13:30"),
+    "MNG": (_before_month(4), "13:30"),
+    "MCD": (_third_wednesday(1), "09:16"),
+    "Z3N": (_last_days(1), "12:01"),
+    "ZQ": (_last_days(1), "16:00"),
+    "SR1": (_last_days(1), "16:00"),
+    "SR3": (_sofr, "16:00"),
+    "GF": (_last_thursday, "12:00"),
+    "ice_sugar": (_before_month(1), "12:00"),
+    "ice_coffee": (_last_days(9), "12:30"),
+    "ice_cocoa": (_last_days(12), "12:30"),
+    "ice_cotton": (_last_days(17), "13:20"),
+    "ice_juice": (_last_days(15), "13:00"),
+    "ice_dollar": (_third_wednesday(2), "09:16"),
 }
 
 
@@ -133,7 +170,7 @@ def last_day(
     contract: Contract,
 ) -> dt.date:
     "The last day a contract trades."
-    rule, _ = _RULES.get(contract.root) or _RULES[product(contract.root).calendar]
+    rule, _ = _RULES.get(contract.root) or _RULES[product(contract.root).calendar_group]
     return rule(contract)
 
 
@@ -141,7 +178,7 @@ def expiry(
     contract: Contract,
 ) -> int:  # ns UTC
     "The moment a contract stops trading."
-    _, at = _RULES.get(contract.root) or _RULES[product(contract.root).calendar]
+    _, at = _RULES.get(contract.root) or _RULES[product(contract.root).calendar_group]
     return int(dt.datetime.combine(last_day(contract), dt.time.fromisoformat(at), EXCHANGE_ZONE).timestamp()) * SECOND
 
 # %% ../../nbs/core/03_expiry.ipynb #02a_expiry-011-c5e5

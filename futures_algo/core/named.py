@@ -1,6 +1,6 @@
 """Rows that also answer like the dictionaries of older code: by name, with `in`, and as `dict(row)`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -70,7 +70,7 @@ class ByName:
         return [(name, self[name]) for name in self.keys()]  # noqa: SIM118
 
 
-def did_you_mean(name: str, known: "list[str] | tuple[str, ...] | Mapping") -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     "A hint naming the closest known name, or the known ones when none is close."
     import difflib
 

@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 from bisect import bisect_right
 from functools import cache, cached_property, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,6 +25,12 @@ REGULAR: dict[str, list[tuple[str, str]]] = {  # product group -> segments of a 
     "crypto": [("17:00", "16:00")],
     "grains": [("19:00", "07:45"), ("08:30", "13:20")],
     "livestock": [("08:30", "13:05")],
+    "ice_sugar": [("02:30", "12:00")],
+    "ice_coffee": [("03:15", "12:30")],
+    "ice_cocoa": [("03:45", "12:30")],
+    "ice_cotton": [("20:00", "13:20")],
+    "ice_juice": [("07:00", "13:00")],
+    "ice_dollar": [("19:00", "16:00")],
 }
 # Globex equity index futures paused 15:15-15:30 until the pause was removed with trade date 2021-06-28 (CME Globex
 # notice of 2021-06-21).
@@ -40,8 +46,25 @@ RTH = {
     "crypto": ("08:30", "15:00"),
     "grains": ("08:30", "13:20"),
     "livestock": ("08:30", "13:05"),
+    "ice_sugar": ("07:30", "12:00"),
+    "ice_coffee": ("07:30", "12:30"),
+    "ice_cocoa": ("07:30", "12:30"),
+    "ice_cotton": ("07:30", "13:20"),
+    "ice_juice": ("07:30", "13:00"),
+    "ice_dollar": ("07:00", "14:00"),
 }
+# Groups that never close from the close of this date's session on. CME's crypto products (announced on 2026-02-19,
+# filing
+# 26-114 by way of exchange-hours-rs): trading from Friday evening to Sunday evening, and on holidays, has the next
+# business day's date; maintenance on Saturdays from 02:00 to 04:00, longer on the days named. The pause from 16:00 to
+# 16:02 of every business day is left out: the sources differ on it, and a bar of those minutes is no fault.
+CONTINUOUS = {"crypto": dt.date(2026, 5, 29)}
+MAINTENANCE = ("02:00", "04:00")
+_LONGER = {dt.date(2026, 8, 1): "09:00", dt.date(2026, 8, 29): "06:00", dt.date(2026, 9, 19): "08:00"}
 _FIRST_YEAR, _LAST_YEAR = 2008, 2030
+
+
+CLOSED = "closed"
 
 
 class Segment(NamedTuple):
@@ -61,18 +84,31 @@ def _nanos(day: dt.date, at: dt.time) -> int:
     return int(dt.datetime.combine(day, at, EXCHANGE_ZONE).timestamp()) * SECOND
 
 
+class Hours(NamedTuple):
+    "How a session differs from the regular ones."
+
+    open: str  # late opening on the session's own date, "08:30", or nothing
+    close: str  # last close, or "closed"
+
+
 @lru_cache(maxsize=1)
-def _exceptions() -> dict[str, dict[str, str]]:
-    "Group -> session date -> close, or 'closed'."
-    table: dict[str, dict[str, str]] = {}
+def _exceptions() -> dict[str, dict[str, Hours]]:
+    "Group -> session date -> its hours: the shipped table, and over it the file that `sessions --update` took."
+    from futures_algo.core.calendar_file import newer_rows
+
+    table: dict[str, dict[str, Hours]] = {}
     with (DATA / "session_exceptions.csv").open() as file:
         for row in csv.DictReader(file):
-            table.setdefault(row["group"], {})[row["session"]] = row["close"]
+            table.setdefault(row["group"], {})[row["session"]] = Hours(row["open"], row["close"])
+    for row in newer_rows():
+        table.setdefault(row["group"], {})[row["session"]] = Hours(row["open"], row["close"])
     return table
 
 
-def _segments_of(group: str, day: dt.date, last_close: str | None) -> list[Segment]:
-    "The segments of one session, cut at an early close."
+def _segments_of(group: str, day: dt.date, own: Hours | None) -> list[Segment]:
+    "The segments of one session, cut at a late opening and an early close."
+    last_close = own.close if own else None
+    first_open = _nanos(day, _clock(own.open)) if own and own.open else None
     hours = _EQUITY_PAUSE if group == "equity" and day < _EQUITY_PAUSE_ENDS else REGULAR[group]
     evening = _clock(REGULAR[group][-1][1])
     end = _nanos(day, _clock(last_close)) if last_close else None
@@ -83,6 +119,8 @@ def _segments_of(group: str, day: dt.date, last_close: str | None) -> list[Segme
         close = _nanos(day, _clock(closes))
         if end is not None:
             close = min(close, end)
+        if first_open is not None:
+            open = max(open, first_open)
         if open < close:
             found.append(Segment(open, close, day.isoformat()))
     return found
@@ -94,17 +132,33 @@ def _all_segments(group: str) -> list[Segment]:
     day, last = dt.date(_FIRST_YEAR, 1, 1), dt.date(_LAST_YEAR, 12, 31)
     found: list[Segment] = []
     while day <= last:
-        close = off.get(day.isoformat())
-        if day.weekday() < 5 and close != "closed":
-            found += _segments_of(group, day, close)
+        own = off.get(day.isoformat())
+        if day.weekday() < 5 and not (own and own.close == CLOSED):
+            if group in CONTINUOUS and day > CONTINUOUS[group]:
+                found += _continued(found[-1].close, group, day, own)
+            else:
+                found += _segments_of(group, day, own)
         day += dt.timedelta(days=1)
     return found
+
+
+def _continued(open: int, group: str, day: dt.date, own: Hours | None) -> list[Segment]:
+    "A session that begins where the one before it ended, cut by the maintenance of the Saturdays in it."
+    found, close = [], _nanos(day, _clock(own.close if own else REGULAR[group][-1][1]))
+    for back in range(7, 0, -1):
+        saturday = day - dt.timedelta(days=back)
+        if saturday.weekday() != 5 or _nanos(saturday, _clock(MAINTENANCE[0])) < open:
+            continue
+        found.append(Segment(open, _nanos(saturday, _clock(MAINTENANCE[0])), day.isoformat()))
+        open = _nanos(saturday, _clock(_LONGER.get(saturday, MAINTENANCE[1])))
+    return [*found, Segment(open, close, day.isoformat())]
 
 
 class SessionCalendar:
     "Trading hours of one product group; get one with `SessionCalendar.of('ES.c.0')`."
 
     def __init__(self, group: str):
+        group = group.partition(".")[0]
         if group not in REGULAR:
             raise InputError("calendar", group, "must be a product group", f"known: {', '.join(REGULAR)}")
         self.group = group
@@ -189,7 +243,11 @@ class SessionCalendar:
 
     def session_close(self, when: int) -> int:
         "Last close of the session that is open at `when`, or of the next one, halts inside it passed over."
-        return self.session_bounds(self.session_date(when))[1]
+        return self.session_span(when)[1]
+
+    def session_span(self, when: int) -> tuple[int, int]:
+        "First open and last close of the session that is open at `when`, or of the next one."
+        return cast(tuple[int, int], self.session_bounds(self.session_date(when)))  # a date of the table has bounds
 
     def minutes_expected(self, start: int, end: int) -> int:
         "Whole minutes of trading time in `[start, end)`."

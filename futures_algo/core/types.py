@@ -5,12 +5,15 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 
 from futures_algo.core.named import answers_by_name, did_you_mean  # noqa: F401 (spoken here)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class FuturesAlgoError(Exception):
@@ -82,7 +85,7 @@ def to_nanos(
     return int(moment.as_unit("ns").value)
 
 
-def to_timestamp(nanos: int):
+def to_timestamp(nanos: int) -> "pd.Timestamp":
     "The moment as a `pd.Timestamp` in UTC, for the edges of the system."
     import pandas as pd
 
@@ -119,10 +122,10 @@ class Timeframe(str):
 
     def __new__(
         cls,
-        spec: "int | str",  # minutes, or a text such as "27min", "m27", "90s", "1h"
-    ):
+        spec: Any,  # minutes, or a text such as "27min", "m27", "90s", "1h"
+    ) -> Self:
         if isinstance(spec, Timeframe):
-            return spec
+            return cast(Self, spec)
         seconds = _timeframe_seconds(spec)
         if seconds <= 0:
             raise InputError(
@@ -140,7 +143,7 @@ class Timeframe(str):
         "Length in nanoseconds."
         return self.seconds * SECOND
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type["Timeframe"], tuple[str]]:
         return Timeframe, (str(self),)
 
 
@@ -201,11 +204,11 @@ class Bars:
     low: np.ndarray  # float64[n]
     close: np.ndarray  # float64[n]
     volume: np.ndarray  # int64[n], contracts
-    contract: np.ndarray = field(default=None)  # int32[n], index into `contracts`
+    contract: np.ndarray = cast(np.ndarray, None)  # int32[n], index into `contracts`
     contracts: tuple[str, ...] = ("",)  # dated contracts in order of first use
-    partial: np.ndarray = field(default=None)  # bool[n]
+    partial: np.ndarray = cast(np.ndarray, None)  # bool[n]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.timeframe = Timeframe(self.timeframe)
         if self.contract is None:
             self.contract = np.zeros(len(self.start), np.int32)
@@ -215,7 +218,7 @@ class Bars:
     def __len__(self) -> int:
         return len(self.start)
 
-    def __getitem__(self, rows: slice) -> "Bars":
+    def __getitem__(self, rows: "slice | np.ndarray") -> "Bars":
         "The same bars, fewer of them; `rows` is a slice, a mask or an index array."
         columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
         return Bars(self.symbol, self.timeframe, contracts=self.contracts, **columns)
@@ -246,20 +249,18 @@ class Bars:
             symbol, timeframe = bars[0].symbol, bars[0].timeframe
         contracts = tuple(dict.fromkeys(bar.contract for bar in bars)) or ("",)
         code = {name: i for i, name in enumerate(contracts)}
-        pick = lambda name, dtype: np.array([getattr(bar, name) for bar in bars], dtype)
+        kinds = dict.fromkeys(("start", "end", "volume"), np.int64) | dict.fromkeys(_PRICES, np.float64)
+        columns = {name: np.array([getattr(bar, name) for bar in bars], kind) for name, kind in kinds.items()}
         return cls(
             symbol,
             timeframe,
-            pick("start", np.int64),
-            pick("end", np.int64),
-            *(pick(p, np.float64) for p in _PRICES),
-            pick("volume", np.int64),
-            np.array([code[bar.contract] for bar in bars], np.int32),
-            contracts,
-            pick("partial", bool),
+            contract=np.array([code[bar.contract] for bar in bars], np.int32),
+            contracts=contracts,
+            partial=np.array([bar.partial for bar in bars], bool),
+            **columns,
         )
 
-    def to_frame(self):
+    def to_frame(self) -> "pd.DataFrame":
         "A `pd.DataFrame` indexed by bar start (UTC): open, high, low, close, volume, contract."
         import pandas as pd
 

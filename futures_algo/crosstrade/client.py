@@ -75,7 +75,7 @@ def _segment(text: str) -> str:
 class CrossTradeClient:
     "NinjaTrader 8 through CrossTrade. Queries return models or raise; mutations are sent once and return an `Outcome`."
 
-    _transport = Blocking
+    _transport: Any = Blocking
 
     def __init__(
         self,
@@ -351,7 +351,7 @@ class CrossTradeClient:
         becomes an *entry*."""
         if take_profit is None and stop_loss is None:
             raise InputError("bracket", None, "must have a take_profit or a stop_loss", "give at least one price")
-        body = {
+        body: dict[str, Any] = {
             "instrument": dated_instrument(instrument),
             "action": action.upper(),
             "quantity": checked_quantity(quantity),
@@ -420,14 +420,14 @@ class AsyncCrossTradeClient(CrossTradeClient):
 
     _transport = Suspending
 
-    def _drive(self, work: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+    def _drive(self, work: Coroutine[Any, Any, _T]) -> Any:
         return work
 
     async def __aenter__(self):
         return self
 
     async def __aexit__(self, *error) -> None:
-        await self.close()
+        await self.close()  # type: ignore[func-returns-value, misc]  # awaitable here, as every call is
 
 
 class MarketDataManager:

@@ -5,14 +5,16 @@ import email.utils
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
 
 from futures_algo.broker.models import UnreadableAnswer
+from futures_algo.broker.models import text as clean_text
 from futures_algo.broker.outcomes import (
     AddOnDown,
     Ambiguous,
@@ -20,14 +22,13 @@ from futures_algo.broker.outcomes import (
     NotFound,
     NotSent,
     Outcome,
-    QueryError,
     RateLimited,
     Refused,
     RefusedQuery,
     Unauthorized,
     Unreachable,
 )
-from futures_algo.core.types import ConfigError, InputError
+from futures_algo.core.types import BrokerError, ConfigError, InputError
 from futures_algo.crosstrade.rate_limit import Priority, TokenBucket
 
 TOKEN_VARIABLES = ("XTRADE_TOKEN", "CROSSTRADE_API_KEY")  # environment, first set wins
@@ -72,10 +73,10 @@ class Token:
             token = token.get_secret_value()
         text = token.strip() if isinstance(token, str) else ""
         if not text or text.startswith("${") or not text.isascii() or any(c.isspace() for c in text):
-            shown = None if token is None else text if not text or text.startswith("${") else "***"
+            shown = text if not text or text.startswith("${") else "***"
             raise ConfigError(
                 "CrossTrade token",
-                shown,
+                None if token is None else shown,
                 "must be set",
                 f"put it in the environment as {' or '.join(TOKEN_VARIABLES)}",
                 "execution.crosstrade_api_key",
@@ -133,24 +134,29 @@ def read_reply(
     text, payload, failure, reason = token.redact(content.decode("utf-8", "replace")), None, "", ""
     try:
         payload = json.loads(text)
-    except ValueError:
-        failure, reason = (
-            "unreadable",
-            (
-                f"the body is not JSON but {'HTML' if '<' in text[:200] else 'empty' if not text.strip() else 'text'}:"
-                f" {text[:80]!r}"
-            ),
-        )
+    except (ValueError, RecursionError):  # also a number of 5,000 digits, and brackets 100,000 deep
+        failure, reason = "unreadable", f"the body is not JSON but {_looks_like(text)}: {text[:80]!r}"
     wait = retry_after(headers, payload, time.time()) if status == 429 else None
     return Reply(status, payload, text[:_KEPT], failure, reason, wait, sent_at, latency)
+
+
+def _looks_like(text: str) -> str:
+    "What a body that is not JSON seems to be."
+    if "<" in text[:200]:
+        return "HTML"
+    return "text" if text.strip() else "empty"
 
 
 def _error_words(reply: Reply) -> tuple[str, str]:
     "Reason and detail of a refusal."
     body = reply.payload if isinstance(reply.payload, Mapping) else {}
-    return str(body.get("error") or reply.reason or f"HTTP {reply.status}"), str(
-        body.get("detail") or body.get("did_you_mean") or ""
-    )
+    reason = body.get("error") or reply.reason or f"HTTP {reply.status}"
+    return _words(reason), _words(body.get("detail") or body.get("did_you_mean") or "")
+
+
+def _words(value: Any) -> str:
+    "A text of the broker's that can be written down, cut."
+    return clean_text(value)[:_KEPT]
 
 
 def _is_refusal(reply: Reply) -> bool:
@@ -163,7 +169,7 @@ def _is_refusal(reply: Reply) -> bool:
 
 def outcome_of(reply: Reply, method: str, path: str, parse: Callable[[Any], _T]) -> Outcome[_T]:
     "What a reply to a mutation means."
-    base = dict(
+    base: dict[str, Any] = dict(
         method=method, path=path, status=reply.status, sent_at=reply.sent_at, latency=reply.latency, answer=reply.text
     )
     if reply.failure == "not_sent":
@@ -185,10 +191,14 @@ def outcome_of(reply: Reply, method: str, path: str, parse: Callable[[Any], _T])
 def _is_unknown(reason: str, detail: str) -> bool:
     "Whether a refusal says that the broker does not know the thing asked for, or the question."
     text = f"{reason} {detail}".lower()
-    return "not found" in text or _NO_SUCH_COMMAND in text or reason.startswith("No position")
+    return (
+        re.search(r"not found|^no \w+ found", text) is not None
+        or _NO_SUCH_COMMAND in text
+        or reason.startswith("No position")
+    )
 
 
-def error_of(reply: Reply, where: str) -> QueryError | None:
+def error_of(reply: Reply, where: str) -> BrokerError | None:
     "The error a reply to a query stands for, None when it is an answer."
     reason, detail = _error_words(reply)
     if reply.failure in ("not_sent", "lost"):
@@ -196,9 +206,10 @@ def error_of(reply: Reply, where: str) -> QueryError | None:
             reply.reason, where, retry_after=reply.retry_after
         )
     kind = {401: Unauthorized, 403: Unauthorized, 404: NotFound, 408: AddOnDown, 429: RateLimited}.get(reply.status)
-    kind = kind or (
-        Unreachable if reply.status >= 500 else RefusedQuery if reply.status >= 300 or _is_refusal(reply) else None
-    )
+    if kind is None and reply.status >= 500:
+        kind = Unreachable
+    elif kind is None and (reply.status >= 300 or _is_refusal(reply)):
+        kind = RefusedQuery
     if kind is RefusedQuery and _is_unknown(reason, detail):
         kind = NotFound
     if kind:
@@ -219,6 +230,7 @@ _NEVER_SENT = (
     httpx.ProxyError,
 )
 
+LARGEST_ANSWER = 32 << 20  # bytes
 LONGEST_ANSWER = 60.0  # seconds a whole answer may take: a read time-out alone lets one that drips go on for ever
 
 
@@ -230,9 +242,23 @@ class Answer(NamedTuple):
     content: bytes
 
 
-def _check_time(deadline: float) -> None:
+def _check(deadline: float, length: int) -> None:
+    "An answer has an end, in time and in size."
     if time.monotonic() > deadline:
         raise httpx.ReadTimeout(f"the answer had not ended after {LONGEST_ANSWER:g} s")
+    if length > LARGEST_ANSWER:
+        raise httpx.ReadError(f"the answer was larger than {LARGEST_ANSWER >> 20} MB")
+
+
+def _refuse_more(answer: httpx.Response) -> None:
+    """Bytes behind the end of an answer are a second one, which would be taken for the next request's: which of the two
+    is this request's nobody can say. What httpx has read ahead stands in the protocol state of the connection alone."""
+    inside: Any = answer.stream
+    for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        inside = getattr(inside, name, None)
+    if inside is not None and inside.trailing_data[0]:
+        answer.extensions["network_stream"].close()
+        raise httpx.RemoteProtocolError("more than one answer came to one request")
 
 
 class Blocking:
@@ -245,8 +271,9 @@ class Blocking:
         deadline, parts = time.monotonic() + LONGEST_ANSWER, []
         with self._http.stream(*request, **options) as answer:
             for part in answer.iter_bytes():
-                _check_time(deadline)
                 parts.append(part)
+                _check(deadline, sum(map(len, parts)))
+            _refuse_more(answer)
         return Answer(answer.status_code, answer.headers, b"".join(parts))
 
     async def sleep(self, seconds: float) -> None:
@@ -269,8 +296,8 @@ class Suspending:
         deadline, parts = time.monotonic() + LONGEST_ANSWER, []
         async with self._http.stream(*request, **options) as answer:
             async for part in answer.aiter_bytes():
-                _check_time(deadline)
                 parts.append(part)
+                _check(deadline, sum(map(len, parts)))
         return Answer(answer.status_code, answer.headers, b"".join(parts))
 
     async def sleep(self, seconds: float) -> None:
@@ -356,6 +383,7 @@ class Core:
         extra = self.headers() if callable(self.headers) else self.headers
         content = None if body is None else json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
         sent_at, started = time.time_ns(), time.perf_counter_ns()
+        failure: tuple[str, str] | None = None
         try:
             answer = await self.transport.send(method, self.base_url + path, content=content, headers=extra)
         except httpx.HTTPError as error:
@@ -363,8 +391,6 @@ class Core:
                 "not_sent" if isinstance(error, _NEVER_SENT) else "lost",
                 f"{type(error).__name__}: {error}".rstrip(": "),
             )
-        else:
-            failure = None
         latency = time.perf_counter_ns() - started
         if failure:
             return Reply(
@@ -374,7 +400,7 @@ class Core:
 
     def _heard(self, reply: Reply) -> Reply:
         if reply.status == 429:
-            self.bucket.pause(reply.retry_after)
+            self.bucket.pause(cast(float, reply.retry_after))  # a 429 always has it
         return reply
 
     async def query(

@@ -15,23 +15,38 @@ from ..core.types import InputError, did_you_mean
 from futures_algo.broker.models import (
     Account,
     AccountSnapshot,
+    Aside,
     Execution,
     Model,
     Order,
     Position,
     PriceBar,
     Quote,
+    Rows,
     UnreadableAnswer,
     Watermarks,
+    identity,
     look,
     order_state,
+    text,
 )
 
 # %% ../../nbs/crosstrade/04_parsing.ipynb #11f_crosstra-004-0b2e
 def _unwrap(payload: Any) -> Any:
     "The object inside `data`, for the server-side endpoints that wrap it."
     inside = payload.get("data") if isinstance(payload, Mapping) else None
-    return inside | {"success": payload.get("success")} if isinstance(inside, Mapping) else payload
+    return {**inside, "success": payload.get("success")} if isinstance(inside, Mapping) else payload
+
+
+def _rows(rows: list[Any], model: type[Model]) -> Rows:
+    "Rows as models, one by one: what cannot be read is set aside and spoils itself only."
+    read = Rows()
+    for row in rows:
+        try:
+            read.append(model.parse(row))
+        except UnreadableAnswer as error:
+            read.aside.append(Aside.of(row, str(error)))
+    return read
 
 
 def read_list(
@@ -39,18 +54,18 @@ def read_list(
     key: str,  # "positions", "orders", ...
     model: type[Model],
     needs_success: bool = True,  # False for the endpoints whose samples show no flag
-) -> list[Any]:
-    "The rows of a list answer as models."
+) -> Rows:
+    "The rows of a list answer as models; those that cannot be read are in its `aside`."
     payload = _unwrap(payload)
     if isinstance(payload, list) and not needs_success:
-        return [model.parse(row) for row in payload]
+        return _rows(payload, model)
     if not isinstance(payload, Mapping):
         raise UnreadableAnswer(f"{key} came as {type(payload).__name__}; an object with {key!r} was expected")
     if needs_success and payload.get("success") is not True:
         raise UnreadableAnswer(f"{key} came without success: true, so an empty list proves nothing")
     if not isinstance(rows := payload.get(key), list):
-        raise UnreadableAnswer(f"the answer has no list {key!r}; fields: {', '.join(map(str, payload))[:120]}")
-    return [model.parse(row) for row in rows]
+        raise UnreadableAnswer(f"the answer has no list {key!r}; fields: {', '.join(map(text, payload))[:120]}")
+    return _rows(rows, model)
 
 
 def read_positions(payload: Any) -> list[Position]:
@@ -73,7 +88,8 @@ def read_accounts(payload: Any) -> list[Account]:
     "Accounts, which one client has seen as bare names."
     payload = _unwrap(payload)
     rows = payload.get("accounts") if isinstance(payload, Mapping) else payload
-    rows = [{"name": row} if isinstance(row, str) else row for row in rows] if isinstance(rows, list) else rows
+    if isinstance(rows, list):
+        rows = [{"name": row} if isinstance(row, str) else row for row in rows]
     return read_list({"accounts": rows}, "accounts", Account, needs_success=False)
 
 
@@ -123,7 +139,10 @@ def read_id(payload: Any, *names: str) -> str:
     found = next((payload[name] for name in names if payload.get(name)), None) if isinstance(payload, Mapping) else None
     if found is None and not (isinstance(payload, Mapping) and payload.get("success") is True):
         raise UnreadableAnswer("the answer has neither an id nor success: true")
-    return str(found or "")
+    try:
+        return identity(found or "")
+    except ValueError as error:
+        raise UnreadableAnswer(f"the id of the answer was {text(found)[:60]!r}: {error}") from None
 
 
 def read_ids(payload: Any) -> list[str]:

@@ -61,7 +61,9 @@ class MarketStream:
         self.state, self.reconnects, self.gaps = StreamState("closed", "not started", time.time_ns()), 0, 0
         self.profit: dict[str, Mapping] = {}
         self._quotes: dict[str, tuple[Quote, float]] = {}
-        self._socket, self._stop, self._seq = None, threading.Event(), None
+        self._socket: Any = None
+        self._stop = threading.Event()
+        self._seq: int | None = None
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.broker.opening import BrokerSettings, open_broker
@@ -15,9 +15,11 @@ from futures_algo.core.types import (
 from futures_algo.engine import snapshot as engine_state
 from futures_algo.engine.build import build_runners, note_scenarios, translator_of, without_secrets
 from futures_algo.engine.engine import Engine
+from futures_algo.engine.resting import Protection
 from futures_algo.engine.warmup import warmup_bars
 from futures_algo.execution.executor import CrossTradeExecutor, execution_log
 from futures_algo.execution.gate import Gate, Limits
+from futures_algo.execution.own_thread import OwnThread
 from futures_algo.feed.opening import FeedSettings, open_feed
 from futures_algo.journal.journal import Journal
 from futures_algo.signals.generator import signal_log
@@ -63,6 +65,8 @@ def build_engine(
         translator=translator_of(config, runners),
         inline=simulated,
     )
+    if not simulated:
+        executor = OwnThread(executor)
     saved = engine_state.load(journal, 0 if simulated else start or 0, data.symbols)
     resume = engine_state.position_of(saved) if saved else None
     feed = open_feed(config.engine.feed, FeedSettings(data, start, end, resume, clock))
@@ -89,9 +93,12 @@ def build_engine(
         reconcile_seconds=execution.reconcile_seconds,
         on_turn=on_turn,
         saved=saved,
-        history=None if saved or not data.warmup_days else lambda: warmup_bars(data, start),
+        history=None if saved or not data.warmup_days else lambda: warmup_bars(data, cast(int, start)),
         on_start=config.engine.on_start,
         on_stop=config.engine.on_stop,
+        protection=Protection(
+            config.engine.protect_within_s, config.engine.emergency_stop_ticks, config.engine.resting_grace_s
+        ),
     )
     if config_path:
         engine.reloader = _reloader(config_path, runners)
@@ -124,7 +131,7 @@ def detach_logs(handlers: list) -> None:
 class OwnedEngine(Engine):
     "An engine that closes the client and the logs it was built with."
 
-    def __init__(self, *args, handlers: list, **kwargs):
+    def __init__(self, *args: Any, handlers: list[Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._handlers_of_logs = handlers
 

@@ -5,7 +5,7 @@ Every mistake is named by its path before anything is connected.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.config.classes import import_class
 from futures_algo.config.files import environment, read_json
@@ -18,11 +18,13 @@ from futures_algo.config.loading import (
 )
 from futures_algo.config.mistakes import ConfigErrors
 from futures_algo.config.model import LiveConfig, SimpleConfig, StrategyConfig
+from futures_algo.core.contracts import product
 from futures_algo.core.types import ConfigError, InputError, Timeframe
 from futures_algo.execution.gate import Limits
 from futures_algo.execution.translator import SignalTranslator
 from futures_algo.journal.journal import Journal
 from futures_algo.strategies import BaseStrategy, StrategyRunner
+from futures_algo.strategies.sizing import Sizing
 
 
 def build_strategy(name: str, entry: StrategyConfig) -> BaseStrategy:
@@ -55,17 +57,25 @@ def _refuse_changed_code(name: str, entry: StrategyConfig) -> None:
     "A scenario's parameters belong to the code they were found with."
     from futures_algo.config.scenario import check_code
 
-    check_code(name, entry.class_, entry.scenario["code"])
+    check_code(name, entry.class_, cast(dict[str, Any], entry.scenario)["code"])
 
 
 def build_runners(config: LiveConfig) -> list[StrategyRunner]:
     "A runner for each enabled strategy and symbol."
     return [
-        StrategyRunner(build_strategy(name, entry), name, symbol, entry.quantity)
+        StrategyRunner(strategy, name, symbol, sizing_of(strategy, entry))
         for name, entry in config.strategies.items()
         if entry.enabled
         for symbol in config.symbols_of(name)
+        for strategy in [build_strategy(name, entry)]
     ]
+
+
+def sizing_of(strategy: BaseStrategy, entry: StrategyConfig) -> int | Sizing:
+    "Where exits rest the model sizes by risk itself: it knows the stop of each entry."
+    if strategy.rests and entry.risk_per_trade_usd:
+        return Sizing(entry.quantity, entry.risk_per_trade_usd)
+    return entry.quantity
 
 
 def check_config(config: LiveConfig) -> None:
@@ -129,6 +139,7 @@ def _whole_mistakes(config: LiveConfig) -> list[ConfigError]:
             return [ConfigError("strategies", names, rule, "set enabled to true", "strategies")]
         _refuse_seconds(config, runners)
         translator_of(config, runners)
+        refuse_stops_beyond(Limits.of(config.execution.limits).max_daily_loss_usd, runners, config)
     except ConfigError as error:
         return [error]
     return []
@@ -150,17 +161,43 @@ def _refuse_seconds(config: LiveConfig, runners: list[StrategyRunner]) -> None:
 def translator_of(config: LiveConfig, runners: list[StrategyRunner]) -> SignalTranslator:
     "Sizing by risk for the strategies that ask for it; they must declare a stop."
     budgets = {name: entry.risk_per_trade_usd for name, entry in config.strategies.items() if entry.risk_per_trade_usd}
-    stops = {(r.name, r.symbol): r.strategy.exit_rules(r.symbol).stop for r in runners if r.name in budgets}
-    for (name, _), stop in stops.items():
-        if not stop:
+    for runner in runners:
+        if runner.name in budgets and not _has_stop(runner):
             raise ConfigError(
                 "risk_per_trade_usd",
-                budgets[name],
+                budgets[runner.name],
                 "needs a stop to size by",
                 "give the strategy stop_ticks",
-                f"strategies.{name}.risk_per_trade_usd",
+                f"strategies.{runner.name}.risk_per_trade_usd",
             )
-    return SignalTranslator(budgets, stops)
+    looked_at = [runner for runner in runners if runner.name in budgets and not runner.strategy.rests]
+    stops = {(r.name, r.symbol): r.strategy.exit_rules(r.symbol).stop for r in looked_at}
+    return SignalTranslator({name: budgets[name] for name, _ in stops}, stops)
+
+
+def _has_stop(runner: StrategyRunner) -> bool:
+    strategy = runner.strategy
+    if not strategy.rests:
+        return bool(strategy.stop_ticks)
+    return bool(strategy.stop_ticks or strategy.trail_ticks or strategy.trail_atr or strategy.defines("stop_price"))
+
+
+def refuse_stops_beyond(limit: float | None, runners: list[StrategyRunner], config: LiveConfig) -> None:
+    "A stop that loses more than the day may is no stop: the limit would act first."
+    for runner in runners:
+        rules, entry = runner.strategy.exit_rules(runner.symbol), config.strategies[runner.name]
+        distances = [points for points in (rules.stop, rules.trail) if points]
+        if limit is None or not distances or entry.risk_per_trade_usd:
+            continue
+        loss = min(distances) * product(runner.symbol).point_value * entry.quantity
+        if loss > limit:
+            raise ConfigError(
+                "stop",
+                f"${loss:,.0f} of {entry.quantity} {runner.symbol}",
+                f"must lose at most max_daily_loss_usd, ${limit:,.0f}",
+                "bring stop_ticks nearer, or trade fewer contracts",
+                f"strategies.{runner.name}.parameters.stop_ticks",
+            )
 
 
 def note_scenarios(config: LiveConfig, journal: Journal, at: int) -> None:
@@ -175,18 +212,21 @@ def note_scenarios(config: LiveConfig, journal: Journal, at: int) -> None:
         journal.add_event(at, "info" if record["passed"] else "warning", "scenario", name, message, **record)
 
 
+def _hidden(name: str, value: Any) -> Any:
+    "A field's value, covered where it is a key; an alert's URL holds its token."
+    if name.endswith("api_key") or name in ("alert_urls", "alerts"):
+        return _covered(value)
+    return without_secrets(value)
+
+
+def _covered(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return list(map(_covered, value))
+    return value if not isinstance(value, str) or value.startswith("${") else "***"
+
+
 def without_secrets(content: Any) -> Any:
     "The content as it may be kept: keys and tokens as their ${NAMES} or not at all."
-    covered = lambda value: (
-        list(map(covered, value))
-        if isinstance(value, (list, tuple))
-        else value
-        if not isinstance(value, str) or value.startswith("${")
-        else "***"
-    )
-    hidden = lambda name, value: (
-        covered(value) if name.endswith("api_key") or name in ("alert_urls", "alerts") else without_secrets(value)
-    )  # an alert's URL holds its token
     if isinstance(content, Mapping):
-        return {name: hidden(name, value) for name, value in content.items()}
+        return {name: _hidden(name, value) for name, value in content.items()}
     return list(map(without_secrets, content)) if isinstance(content, (list, tuple)) else content

@@ -2,12 +2,14 @@
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import FuturesAlgoError, InputError
+from futures_algo.execution.order_states import UNKNOWN
 from futures_algo.execution.orders import instrument_of
-from futures_algo.execution.tracking import UNKNOWN
+from futures_algo.execution.own_thread import EXIT
 
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 VERBS = (
@@ -27,7 +29,7 @@ VERBS = (
 )
 
 
-def obey(engine, verb: str, args: dict[str, Any]) -> tuple[str, str]:
+def execute_command(engine: Any, verb: str, args: dict[str, Any]) -> tuple[str, str]:
     "Carry out one command; 'done' or 'refused', and what to tell who asked."
     if verb not in VERBS:
         return "refused", f"unknown command {verb!r}; known: {', '.join(VERBS)}"
@@ -47,8 +49,8 @@ def obey(engine, verb: str, args: dict[str, Any]) -> tuple[str, str]:
         return "refused", str(error)
 
 
-def _trading(state: str):
-    def change(engine, args: dict[str, Any]) -> str:
+def _trading(state: str) -> Callable[..., str]:
+    def change(engine: Any, args: dict[str, Any]) -> str:
         books = engine.executor.books
         books.trading, books.trading_reason = state, args.get("reason", "by command")
         return f"trading is {state}"
@@ -56,13 +58,14 @@ def _trading(state: str):
     return change
 
 
-def _flatten(engine, args: dict[str, Any]) -> str:
-    orders = engine.executor.flatten(args.get("scope", ""), args.get("name", ""))
-    return f"{len(orders)} exit orders sent"
+def _flatten(engine: Any, args: dict[str, Any]) -> str:
+    decisions = engine.executor.ask(lambda it: it.flatten(args.get("scope", ""), args.get("name", "")), EXIT)
+    unowned = [decision.detail for decision in decisions if "no ledger own" in decision.detail]
+    return "; ".join([f"{len(decisions) - len(unowned)} exit orders sent", *unowned])
 
 
-def _strategy(enabled: bool):
-    def change(engine, args: dict[str, Any]) -> str:
+def _strategy(enabled: bool) -> Callable[..., str]:
+    def change(engine: Any, args: dict[str, Any]) -> str:
         name, known = args.get("strategy", args.get("name", "")), {runner.name for runner in engine.runners}
         if name not in known:
             raise InputError("strategy", name, "must be one the engine runs", f"they are {', '.join(sorted(known))}")
@@ -72,44 +75,44 @@ def _strategy(enabled: bool):
     return change
 
 
-def _reconcile(engine, args: dict[str, Any]) -> str:
-    differences = engine.executor.reconcile()
+def _reconcile(engine: Any, args: dict[str, Any]) -> str:
+    differences = engine.executor.ask(lambda it: it.reconcile())
     return "the books agree" if not differences else f"the books differ in {', '.join(differences)}"
 
 
-def _reload(engine, args: dict[str, Any]) -> str:
+def _reload(engine: Any, args: dict[str, Any]) -> str:
     if engine.reloader is None:
         raise InputError(
             "reload", "this engine", "must have been started from a config file", "futures-algo run --config FILE"
         )
-    return engine.reloader.now(engine)
+    return str(engine.reloader.now(engine))
 
 
-def _adopt(engine, args: dict[str, Any]) -> str:
+def _adopt(engine: Any, args: dict[str, Any]) -> str:
     name, strategy = instrument_of(args.get("name", ""), engine.clock.now()), args.get("strategy") or "manual"
-    return f"{engine.executor.adopt(name, 'command', strategy):+d} {name} taken into the books of {strategy}"
+    taken = engine.executor.ask(lambda it: it.adopt(name, "command", strategy))
+    return f"{taken:+d} {name} taken into the books of {strategy}"
 
 
-def _unlock(engine, args: dict[str, Any]) -> str:
-    engine.executor.unlock(args.get("name", ""))
+def _unlock(engine: Any, args: dict[str, Any]) -> str:
+    engine.executor.ask(lambda it: it.unlock(args.get("name", "")))
     return f"{args['name']} is not locked"
 
 
-def _give_up(engine, args: dict[str, Any]) -> str:
+def _give_up(engine: Any, args: dict[str, Any]) -> str:
     name, doubtful = (
         args.get("name", ""),
-        {key: order for key, order in engine.executor.orders.open.items() if order.state == UNKNOWN},
+        {key: order for key, order in list(engine.executor.orders.open.items()) if order.state == UNKNOWN},
     )
     if name not in doubtful:
         raise InputError(
             "order", name, "must be one whose outcome is unknown", f"they are {', '.join(doubtful) or 'none'}"
         )
-    engine.executor.orders.give_up(doubtful[name], "command")
-    engine.executor.reconcile()
-    return f"{name} counts as never arrived; the books were compared again"
+    engine.executor.ask(lambda it: it.give_up(doubtful[name], "command"))
+    return f"{name} counts as never arrived, and nothing is booked for it; the books were compared again"
 
 
-def _stop(engine, args: dict[str, Any]) -> str:
+def _stop(engine: Any, args: dict[str, Any]) -> str:
     engine.stop("stopped by command")
     return "stopping"
 
@@ -131,9 +134,10 @@ _CARRY_OUT = {
 }
 
 
-def status_documents(engine) -> dict[str, dict[str, Any]]:
+def status_documents(engine: Any) -> dict[str, dict[str, Any]]:
     "One document a part, as the monitor reads them."
     books, executor, now = engine.executor.books, engine.executor, engine.clock.now()
+    reconciled = "ok" if books.reconciled else "pending"
     documents = {
         "engine": {
             "state": engine.state,
@@ -154,7 +158,7 @@ def status_documents(engine) -> dict[str, dict[str, Any]]:
         },
         "broker": {"state": executor.broker_state[0], "reason": executor.broker_state[1], "checked": now},
         "reconciliation": {
-            "state": "locked" if books.locked else "ok" if books.reconciled else "pending",
+            "state": "locked" if books.locked else reconciled,
             "locked": dict(books.locked),
             "at": now,
         },
@@ -173,7 +177,7 @@ def status_documents(engine) -> dict[str, dict[str, Any]]:
     }
 
 
-def _market(engine, now: int) -> dict[str, Any]:
+def _market(engine: Any, now: int) -> dict[str, Any]:
     if not now:
         return {}
     hours = {}
@@ -184,7 +188,7 @@ def _market(engine, now: int) -> dict[str, Any]:
     return hours
 
 
-def _strategy_card(engine, runner) -> dict[str, Any]:
+def _strategy_card(engine: Any, runner: Any) -> dict[str, Any]:
     progress = {
         f"{row['timeframe']} {row['indicator']}": [row["seen"], row["first_valid"]]
         for row in runner.calculator.progress()

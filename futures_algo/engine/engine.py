@@ -13,19 +13,26 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from futures_algo.aggregator.pipeline import BarPipeline, Instant
-from futures_algo.core.types import SECOND, Bar, Clock, DataClock, Signal
+from futures_algo.core.types import HOUR, MINUTE, SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
+from futures_algo.engine.resting import Protection, RestingOrders
 from futures_algo.engine.strategy_guard import Guarded
+from futures_algo.engine.user_code import UserCodeError
 from futures_algo.execution.orders import instrument_of
-from futures_algo.feed.events import ContractMapped, FeedState, IntervalEnd
+from futures_algo.feed.events import ContractMapped, FeedAlarm, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
+from futures_algo.strategies.live import StrategyRunner
 
 scanner = logging.getLogger("futures_algo.scanner")  # what the strategies found: logs/scanner.log
 
 STATUS_SECONDS = 0.5  # between status documents, wall time
 SNAPSHOT_SECONDS = 10.0  # between snapshots for a successor, wall time
 TURN_SECONDS = 0.25  # longest wait for the feed before commands and orders are looked at
+RECORDED_LOOK = (
+    MINUTE  # ns of recorded time between two such looks: how fast the bars come through must not decide where they fall
+)
+RECORDED_SNAPSHOT = HOUR  # ns of recorded time between snapshots
 STOP_PATIENCE = {
     "leave": 3.0,
     "protect": 10.0,
@@ -38,11 +45,11 @@ class Engine:
 
     def __init__(
         self,
-        feed,  # DatabentoLiveFeed
+        feed: Any,  # DatabentoLiveFeed
         pipeline: BarPipeline,
-        runners: list,  # StrategyRunner, one per strategy and symbol
-        executor,  # CrossTradeExecutor
-        journal,  # Journal, writable
+        runners: list[StrategyRunner],  # StrategyRunner, one per strategy and symbol
+        executor: Any,  # CrossTradeExecutor
+        journal: Any,  # Journal, writable
         *,
         clock: Clock,  # WallClock live, DataClock over recorded bars
         mode: str,  # dry_run, live or simulation
@@ -58,7 +65,8 @@ class Engine:
         ) = None,  # one-minute bars before the feed's first, to warm up with when nothing was saved
         on_start: str = "flat",  # flat, adopt or align: see `handover`
         on_stop: str = "leave",  # leave, flatten or protect open positions
-    ):
+        protection: Protection = Protection(),  # of positions whose exits rest at the broker
+    ) -> None:
         self.feed, self.pipeline, self.runners, self.executor, self.journal, self.clock = (
             feed,
             pipeline,
@@ -69,32 +77,37 @@ class Engine:
         )
         self.mode, self.config_hash, self.on_turn = mode, config_hash, on_turn
         self.on_start, self.on_stop, self._saved, self._history = on_start, on_stop, saved, history
-        self.generator = SignalGenerator((), executor, cooldown_s, priority)
+        self.resting = RestingOrders(self, protection)
+        self.generator = SignalGenerator((), self.resting, cooldown_s, priority)
+        self._journaled: dict[
+            tuple[str, str], int
+        ] = {}  # end of the newest bar in the journal, by symbol and timeframe
         self.follow(runners)
-        self.counts: Counter = Counter()  # bars_in, signals, and completed bars by timeframe
+        self.counts: Counter[str] = Counter()  # bars_in, signals, and completed bars by timeframe
         self.feed_state = FeedState("connecting", "", 0)
         self.state, self.run_id, self.stop_reason = "starting", secrets.token_hex(8), ""
         self._poll_every, self._reconcile_every = int(poll_seconds * SECOND), int(reconcile_seconds * SECOND)
         self._next_poll = self._next_reconcile = self._compared = 0
-        self._next_status, self._next_snapshot = 0.0, time.monotonic() + SNAPSHOT_SECONDS
-        self._journaled: dict[
-            tuple[str, str], int
-        ] = {}  # end of the newest bar in the journal, by symbol and timeframe
+        self.is_recorded, self._next_look, self._is_whole = isinstance(clock, DataClock), 0, False
+        self._next_status, self._next_snapshot = 0.0, self._snapshot_after()
         self._latest: dict[str, Bar] = {}  # the last closed bar of each symbol
         self._noted: dict[tuple[str, str], int] = {}  # (strategy, symbol) -> end of the evaluation in the journal
         self.trading_state = ("ACTIVE", 0)  # what entries meet, and since when (ns UTC)
+        self._differ: dict[str, tuple[int, int]] = {}  # differences of the books that were said
         self._is_present = False  # the stream has reached the present once
         self._instruments: dict[str, str] = {}  # dated contract -> NinjaTrader's name
+        self.left: dict[tuple[str, str], int] = {}  # what the ledgers held when it ended
         self.reloader = None  # what follows the config file, see `reload`
         self.supervisor = os.environ.get(
             "FUTURES_ALGO_SUPERVISOR", ""
         )  # who starts this process again; "lost" when that one died
-        executor.client.before_request(self.beat)
-        self._handlers = {
+        executor.client.before_request(self.heartbeat)
+        self._handlers: dict[type, Callable[[Any], Any]] = {
             Bar: self._on_bar,
             IntervalEnd: self._on_interval_end,
             ContractMapped: self._on_contract,
             FeedState: self._on_feed_state,
+            FeedAlarm: self._on_feed_alarm,
         }
         executor.warm = self._is_warm
 
@@ -119,6 +132,9 @@ class Engine:
             self._advance(engine_state.last_moment(self._saved, self.journal))
         if why := os.environ.get("FUTURES_ALGO_RESTARTS"):
             self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, why)
+        if caution := os.environ.get("FUTURES_ALGO_CAUTION"):
+            self.executor.books.trading, self.executor.books.trading_reason = "REDUCING", caution
+            self.journal.add_event(self.clock.now(), "alarm", "engine", self.run_id, caution)
         try:
             self._begin()
             while not self.stop_reason and self.feed.state != "closed":
@@ -136,31 +152,43 @@ class Engine:
     def _begin(self) -> None:
         "Reconcile, go back to where the last engine stood, and only then trade."
         engine_state.remember_commands(self)
+        self._journaled = self.journal.ends()
         self._enter("recovering")
         self._report_differences(self.executor.recover())
-        self._journaled = self.journal.ends()
+        self.executor.start()
         if self._saved:
             self._enter("warming up")
             engine_state.restore(self, self._saved)
         elif self._history:
             self._enter("warming up")
             engine_state.warm_up(self, engine_state.fetched(self, self._history))
+        self._is_whole = (
+            not self.stop_reason
+        )  # stopped in the middle of history it has seen half of it, which nobody shall go on from
+        self.save()  # whatever comes, the next engine goes on from a moment this one has stood at
         self._enter("ready")
 
     def stop(self, reason: str) -> None:
         "Ask the loop to end; safe from a signal handler or another thread."
         self.stop_reason = self.stop_reason or reason
 
-    def follow(self, runners: list) -> None:
+    def follow(self, runners: list[StrategyRunner]) -> None:
         "Ask these from now on; one that broke stays switched off until it is replaced."
-        known = {id(one.runner): one for one in self.generator.strategies}
+        asked: list[Any] = self.generator.strategies
+        known = {id(one.runner): one for one in asked}
         self.runners = list(runners)
-        self.generator.strategies = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
+        guarded: list[Any] = [known.get(id(runner)) or Guarded(runner, self._switch_off) for runner in runners]
+        for one in guarded:
+            if id(one.runner) not in known:  # an engine before this one decided there, by what held then
+                one.silent_through = self.acted().get(one.symbol, 0)
+        self.resting.attach(self.runners)
+        self.generator.strategies = guarded
 
-    def is_broken(self, runner) -> bool:
-        return any(one.is_broken for one in self.generator.strategies if one.runner is runner)
+    def is_broken(self, runner: Any) -> bool:
+        asked: list[Any] = self.generator.strategies
+        return any(one.is_broken for one in asked if one.runner is runner)
 
-    def _switch_off(self, runner, error: Exception) -> None:
+    def _switch_off(self, runner: Any, error: Exception) -> None:
         "A strategy's code raised: no exit of its would come, so what it holds is closed, as when it leaves the config."
         keeps = self.reloader is not None and self.reloader.loader.running.config.engine.on_remove == "keep"
         self.journal.add_event(
@@ -168,14 +196,14 @@ class Engine:
             "alarm",
             "strategy",
             f"{runner.name}:{runner.symbol}",
-            f"raised {type(error).__name__}: {error}; it is switched off until its code or parameters change or the"
+            f"raised {error if isinstance(error, UserCodeError) else f'{type(error).__name__}: {error}'}; it is switched off until its code or parameters change or the"
             f" engine starts again, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
         )
         held = dict.fromkeys(handover.entering(self, runner), 0) | handover._held(self, runner)
         for instrument in () if keeps else held:
             self.executor.close((runner.name, instrument), "failed")
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         "Say that it lives, in the middle of what may take long."
         if self.state != "starting" and time.monotonic() >= self._next_status:
             self.write_status()
@@ -194,14 +222,26 @@ class Engine:
 
     def _turn(self) -> None:
         "The feed's events for a moment, then everything that is due."
+        heard = False
         for event in self.feed.events(TURN_SECONDS):
+            heard = True
             self._handlers[type(event)](event)
             if self.stop_reason:
                 return
-            if time.monotonic() >= self._next_status:
+            if self._is_look(event):
                 self._due()
-        if not self.stop_reason:
+        if not (self.stop_reason or heard and self.is_recorded):
             self._due()
+
+    def _is_look(self, event: Any) -> bool:
+        """Whether to look up behind this event. Over recorded bars that is a matter of their time: behind an interval's
+        end, and not in what an engine before this one has seen."""
+        if not self.is_recorded:
+            return time.monotonic() >= self._next_status
+        if type(event) is not IntervalEnd or event.end < max(self._next_look, self.clock.now()):
+            return False
+        self._next_look = event.end - event.end % RECORDED_LOOK + RECORDED_LOOK if RECORDED_LOOK else 0
+        return True
 
     def _due(self) -> None:
         "Commands, orders, books and status, each when its time has come."
@@ -211,6 +251,7 @@ class Engine:
         if _is_due(now, self._next_poll, self._poll_every):
             self._next_poll = now + self._poll_every
             self.executor.poll()
+            self.resting.follow()
         if (
             _is_due(now, self._next_reconcile, self._reconcile_every) or self.counts["signals"] != self._compared
         ):  # a trade is news for both books
@@ -218,26 +259,43 @@ class Engine:
             self._report_differences(self.executor.reconcile())
         if time.monotonic() >= self._next_status:
             self.write_status()
-        if time.monotonic() >= self._next_snapshot:
-            self._save()
+        if self.elapsed() >= self._next_snapshot:
+            self.save()
         if self.reloader:
             self.reloader.follow(self)
         self.on_turn(self)
 
-    def _save(self) -> None:
-        engine_state.save(self)
-        self._next_snapshot = time.monotonic() + SNAPSHOT_SECONDS
+    def save(self) -> None:
+        "Take a snapshot for a successor."
+        if self._is_whole:
+            engine_state.save(self)
+        self._next_snapshot = self._snapshot_after()
+
+    def elapsed(self) -> float:
+        "What snapshots and looks at the config go by: seconds, of recorded time over recorded bars."
+        return self.clock.now() / SECOND if self.is_recorded else time.monotonic()
+
+    def _snapshot_after(self) -> float:
+        return self.elapsed() + (RECORDED_SNAPSHOT / SECOND if self.is_recorded else SNAPSHOT_SECONDS)
 
     def _end(self) -> None:
         self.stop_reason = self.stop_reason or f"the feed closed: {self.feed.reason}"
         self._enter("stopping")
-        self._save()
+        self.save()
         self.feed.shutdown()
         self.executor.client.set_stop_timeout(STOP_PATIENCE[self.on_stop])
+        self._take_over_the_executor()
         handover.leave(self, self.on_stop)
         self._enter("stopped")
+        self.left = {key: held.quantity for key, held in list(self.executor.ledgers.items()) if held.quantity}
         self.journal.update("runs", "run_id", self.run_id, ended=time.time_ns())
         self.journal.flush()
+
+    def _take_over_the_executor(self) -> None:
+        "The executor's thread ends after what waits in it; a request under way has an end of its own."
+        while not self.executor.finish(1.0):
+            self.write_status()
+        self.executor.client.before_request(self.heartbeat)
 
     def _enter(self, state: str) -> None:
         self.state = state
@@ -247,6 +305,7 @@ class Engine:
             "engine",
             self.run_id,
             f"{state}{': ' + self.stop_reason if self.stop_reason else ''}",
+            through=self.acted(),
         )
         self.write_status()
 
@@ -275,12 +334,27 @@ class Engine:
         for bar in instant:
             self.counts[bar.timeframe] += 1
             self.journal_bar(bar, received)
+        self.resting.look()
         signals = self.generator.on_bars(instant)
+        self.resting.follow()
         self.counts["signals"] += len(signals)
         for signal in signals:
             scanner.info(
                 "%s %s %s at %s: %s", signal.strategy, signal.action, signal.contract, signal.price, signal.reason
             )
+
+    def acted(self) -> dict[str, int]:
+        """End (ns UTC) of what was acted on of each symbol, by this engine or one before it: a change that is made now
+        holds for what ends later."""
+        reached = self.pipeline.minutes.reached()
+        ends = [
+            *self._journaled.items(),
+            *(((symbol, ""), end) for symbol, end in reached.items()),
+        ]  # a longer bar may close behind the last minute that traded
+        return {
+            symbol: max(end for (name, _), end in ends if name == symbol)
+            for symbol in dict.fromkeys(name for (name, _), _ in ends)
+        }
 
     def journal_bar(self, bar: Bar, received: int) -> None:
         "Write a bar unless an engine before this one has."
@@ -304,7 +378,7 @@ class Engine:
             self._noted[key] = end
             self._note(runner)
 
-    def _note(self, runner) -> None:
+    def _note(self, runner: Any) -> None:
         self.journal.put(
             "evaluations",
             strategy=runner.name,
@@ -329,6 +403,14 @@ class Engine:
             self._is_present = True
             handover.settle(self, self.on_start)
 
+    def _on_feed_alarm(self, event: FeedAlarm) -> None:
+        """A bar that cannot be, or one that contradicts the calendar: journaled and alarmed; no strategy sees it as a
+        bar."""
+        found = {"price_kind": event.kind, "data_time": event.at}
+        if event.bar:
+            found["bar"] = list(event.bar[2:9])
+        self.journal.add_event(self.clock.now(), "alarm", "feed", event.symbol, event.text, **found)
+
     def latest(self, symbol: str) -> tuple[str, float]:
         "Contract and last close of a symbol."
         bar = self._latest.get(symbol)
@@ -339,6 +421,8 @@ class Engine:
 
     def _report_differences(self, differences: dict[str, tuple[int, int]]) -> None:
         for instrument, (ours, theirs) in differences.items():
+            if self._differ.get(instrument) == (ours, theirs):
+                continue  # it was said, and stands
             self.journal.add_event(
                 self.clock.now(),
                 "alarm",
@@ -346,13 +430,14 @@ class Engine:
                 instrument,
                 f"our books hold {ours:+d}, the broker's {theirs:+d}",
             )
+        self._differ = differences
 
     # --- commands and status
 
     def _obey(self, command: dict[str, Any]) -> None:
-        from futures_algo.engine.commands import obey
+        from futures_algo.engine.commands import execute_command
 
-        state, answer = obey(self, command["verb"], command["args"])
+        state, answer = execute_command(self, command["verb"], command["args"])
         self.write_status()  # what was answered must be found by the next engine
         self.journal.acknowledge(command["id"], state, answer)
         self.journal.add_event(

@@ -7,12 +7,13 @@ from collections import defaultdict, deque
 from concurrent.futures import Future
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from futures_algo.config.model import DatabentoConfig
-from futures_algo.core.types import DAY, Bar
+from futures_algo.core.types import DAY, Bar, FuturesAlgoError
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine.replay import PAST_MINUTES, closed, warm
+from futures_algo.engine.user_code import FIRST_SECONDS, user_code
 from futures_algo.engine.warmup import in_background, warmup_bars
 from futures_algo.journal.journal import Journal
 from futures_algo.strategies.live import StrategyRunner
@@ -35,10 +36,10 @@ class Asked(NamedTuple):
 class LateHistory:
     "What was asked for, and its taking over."
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._asked: list[Asked] = []
 
-    def ask(self, engine, config: DatabentoConfig, runner: StrategyRunner, through: int, keeps: bool) -> None:
+    def ask(self, engine: Any, config: DatabentoConfig, runner: StrategyRunner, through: int, keeps: bool) -> None:
         "Begin to fetch for a runner that the journal could not warm."
         engine.journal.flush()  # the thread reads the file
         work = lambda: past_of(config, engine.journal.path, runner.symbol, list(runner.timeframes), through)
@@ -50,7 +51,7 @@ class LateHistory:
             f"the journal does not reach far enough: up to {config.warmup_days:g} days of history are being fetched",
         )
 
-    def take(self, engine) -> None:
+    def take(self, engine: Any) -> None:
         "Take over what has come, and give up what has not for too long; costs nothing when nothing was asked for."
         for asked in list(self._asked):
             late = time.monotonic() - asked.began > HISTORY_SECONDS
@@ -74,7 +75,7 @@ class LateHistory:
             else:
                 self._warm(engine, asked)
 
-    def _warm(self, engine, asked: Asked) -> None:
+    def _warm(self, engine: Any, asked: Asked) -> None:
         runner, saved, reached = (
             asked.runner,
             asked.runner.save(),
@@ -88,12 +89,11 @@ class LateHistory:
         ]
         runner.reset()
         try:
-            seen = warm(runner, chain(asked.bars.result(), since))
-        except Exception as error:  # the boundary to the user's code, as at the reload: what runs must go on
+            with user_code(runner.name, FIRST_SECONDS):
+                seen = warm(runner, chain(asked.bars.result(), since))
+        except FuturesAlgoError as error:
             runner.restore(saved)
-            return _say(
-                engine, runner, "alarm", f"cannot be warmed from history: it raised {type(error).__name__}: {error}"
-            )
+            return _say(engine, runner, "alarm", f"cannot be warmed from history: it raised {error}")
         if asked.keeps:
             runner.take_over_saved(saved)
         _say(
@@ -120,11 +120,11 @@ def past_of(config: DatabentoConfig, path: Path, symbol: str, timeframes: list[s
     return [bar for bars in kept.values() for bar in bars]
 
 
-def reach(engine, symbol: str, config: DatabentoConfig, through: int) -> bool:
+def reach(engine: Any, symbol: str, config: DatabentoConfig, through: int) -> bool:
     "Whether the journal holds as much as would be fetched."
     first = engine.journal.rows("bars", "symbol = ? AND timeframe = '1min'", symbol, order='"end"', limit=1)
     return bool(first) and first[0]["start"] <= through - config.warmup_days * DAY
 
 
-def _say(engine, runner: StrategyRunner, level: str, message: str) -> None:
+def _say(engine: Any, runner: StrategyRunner, level: str, message: str) -> None:
     engine.journal.add_event(engine.clock.now(), level, "warm-up", f"{runner.name}:{runner.symbol}", message)

@@ -11,23 +11,25 @@ at the broker.
 """
 
 import time
+from typing import Any
 
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract, product, root_of
-from futures_algo.core.types import BrokerError, InputError, Signal, signal_id
+from futures_algo.core.types import FuturesAlgoError, InputError, Signal, signal_id
 from futures_algo.execution.orders import own_id
 
-LEAVE_SECONDS = 10.0  # that closing at the end may take
+LEAVE_SECONDS = 10.0  # that closing at the end may take, and for each ledger that holds something
+SECONDS_A_LEDGER = 100.0  # an exit that was lost is looked for as long before it is sent again
 _SIGNS = {"FLAT": 0, "LONG": 1, "SHORT": -1}
 
 
-def settle(engine, policy: str) -> None:
+def settle(engine: Any, policy: str) -> None:
     "Compare, say and act, once for every strategy and symbol; then name ledgers whose strategy is not in the config."
     _withdraw_protection(engine)
     for runner in engine.runners:
         _settle_one(engine, runner, policy)
     known = {(runner.name, root_of(runner.symbol)) for runner in engine.runners}
-    for (strategy, instrument), ledger in engine.executor.ledgers.items():
+    for (strategy, instrument), ledger in list(engine.executor.ledgers.items()):
         if ledger.quantity and strategy != "manual" and (strategy, Contract.parse(instrument).root) not in known:
             _say(
                 engine,
@@ -37,7 +39,7 @@ def settle(engine, policy: str) -> None:
             )
 
 
-def _settle_one(engine, runner, policy: str) -> None:
+def _settle_one(engine: Any, runner: Any, policy: str) -> None:
     if engine.is_broken(runner):
         return
     model, held = _SIGNS[runner.position], _held(engine, runner)
@@ -51,27 +53,27 @@ def _settle_one(engine, runner, policy: str) -> None:
         _enter(engine, runner, name, policy if not held else "flat")
 
 
-def _held(engine, runner) -> dict[str, int]:
+def _held(engine: Any, runner: Any) -> dict[str, int]:
     "Contracts by instrument in this strategy's ledgers of the symbol's product."
     return {
         instrument: ledger.quantity
-        for (strategy, instrument), ledger in engine.executor.ledgers.items()
+        for (strategy, instrument), ledger in list(engine.executor.ledgers.items())
         if strategy == runner.name and ledger.quantity and Contract.parse(instrument).root == root_of(runner.symbol)
     }
 
 
-def entering(engine, runner) -> set[str]:
+def entering(engine: Any, runner: Any) -> set[str]:
     "Instruments of this strategy and symbol with an entry under way, which may fill yet."
     return {
         order.instrument
-        for order in engine.executor.orders.open.values()
+        for order in list(engine.executor.orders.open.values())
         if order.purpose == "entry"
         and order.strategy == runner.name
         and Contract.parse(order.instrument).root == root_of(runner.symbol)
     }
 
 
-def _enter(engine, runner, name: str, policy: str) -> None:
+def _enter(engine: Any, runner: Any, name: str, policy: str) -> None:
     "A strategy that would hold a position and holds none."
     if policy == "align":
         decision = engine.executor.submit_signal(_alignment(engine, runner))
@@ -89,7 +91,7 @@ def _enter(engine, runner, name: str, policy: str) -> None:
     _say(engine, "info", name, f"would hold {runner.position} and holds nothing: waiting for its next entry ({policy})")
 
 
-def _alignment(engine, runner) -> Signal:
+def _alignment(engine: Any, runner: Any) -> Signal:
     "An entry of its own, decided now: the strategy's entry is too old to be sent."
     now, (contract, price) = engine.clock.now(), engine.latest(runner.symbol)
     action, config_hash = f"{runner.position}_ENTRY", runner.strategy.config_hash()
@@ -109,35 +111,36 @@ def _alignment(engine, runner) -> Signal:
     )
 
 
-def _adopted(engine, runner) -> int:
+def _adopted(engine: Any, runner: Any) -> int:
     "Contracts taken over from the account, when what nobody owns there lies on the strategy's side."
     try:
-        return engine.executor.adopt(engine.latest(runner.symbol)[0], "on_start", runner.name, _SIGNS[runner.position])
+        contract, side = engine.latest(runner.symbol)[0], _SIGNS[runner.position]
+        return int(engine.executor.ask(lambda it: it.adopt(contract, "on_start", runner.name, side)))
     except InputError:
         return 0
-    except BrokerError as error:
+    except FuturesAlgoError as error:
         _say(engine, "alarm", runner.name, f"could not take over what the account holds: {error}")
         return 0
 
 
-def _withdraw_protection(engine) -> None:
-    "The stops an earlier run left at the broker: the strategy looks after its position again."
+def _withdraw_protection(engine: Any) -> None:
+    "The stops an earlier run left at the broker: the strategy looks after its position; resting exits go on with them."
     if engine.executor.books.dry_run:
         return
-    names = {runner.name for runner in engine.runners}
+    names = {runner.name for runner in engine.runners if not runner.strategy.rests}
     for order in [
         order
-        for order in engine.executor.orders.open.values()
+        for order in list(engine.executor.orders.open.values())
         if order.is_resting and order.purpose == "stop" and not order.oco_id and order.strategy in names
     ]:
-        engine.executor.orders.cancel(order)
+        engine.executor.ask(lambda it, order=order: it.orders.cancel(order))
 
 
-def leave(engine, policy: str) -> None:
+def leave(engine: Any, policy: str) -> None:
     "What `on_stop` asks for, said in the journal for every open position. No entry follows any more."
     engine.executor.withdraw_entries("the engine stops")
     engine.executor.poll()
-    held = {key: ledger for key, ledger in engine.executor.ledgers.items() if ledger.quantity}
+    held = {key: ledger for key, ledger in list(engine.executor.ledgers.items()) if ledger.quantity}
     if policy == "flatten" and held:
         _flatten(engine)
     for (strategy, instrument), ledger in held.items():
@@ -145,7 +148,7 @@ def leave(engine, policy: str) -> None:
         _say(engine, level, f"{strategy} {instrument}", f"on_stop {policy}: {done}")
 
 
-def _left(engine, strategy: str, ledger, policy: str) -> tuple[str, str]:
+def _left(engine: Any, strategy: str, ledger: Any, policy: str) -> tuple[str, str]:
     "What became of one position, and how grave that is."
     if not ledger.quantity:
         return "info", "closed"
@@ -154,21 +157,27 @@ def _left(engine, strategy: str, ledger, policy: str) -> tuple[str, str]:
     return ("alarm" if policy == "flatten" else "warning"), f"{ledger.quantity:+d} left"
 
 
-def _flatten(engine) -> None:
+def _flatten(engine: Any) -> None:
     "Close everything and follow the orders to their end."
-    executor, deadline = engine.executor, time.monotonic() + LEAVE_SECONDS
+    executor = engine.executor
+    deadline = (
+        time.monotonic()
+        + LEAVE_SECONDS
+        + SECONDS_A_LEDGER * sum(map(bool, (held.quantity for held in executor.ledgers.values())))
+    )
     executor.flatten("account")
-    while executor.unsettled() and time.monotonic() < deadline:
+    while (executor.unsettled() or executor.waiting) and time.monotonic() < deadline:
         time.sleep(0.05)  # between two questions to the broker
+        engine.heartbeat()
         executor.poll()
 
 
-def _protect(engine, strategy: str, ledger) -> tuple[str, str]:
+def _protect(engine: Any, strategy: str, ledger: Any) -> tuple[str, str]:
     "A stop at the broker where the strategy declares one, and where none rests yet: two would turn the position round."
     resting = next(
         (
             o
-            for o in engine.executor.orders.open.values()
+            for o in list(engine.executor.orders.open.values())
             if (o.strategy, o.instrument, o.purpose) == (strategy, ledger.instrument, "stop")
         ),
         None,
@@ -208,5 +217,5 @@ def _protect(engine, strategy: str, ledger) -> tuple[str, str]:
     ), f"{ledger.quantity:+d} left with a stop at {price:g}: {order.state}"
 
 
-def _say(engine, level: str, name: str, message: str) -> None:
+def _say(engine: Any, level: str, name: str, message: str) -> None:
     engine.journal.add_event(engine.clock.now(), level, "present", name, message)

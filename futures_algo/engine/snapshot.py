@@ -15,8 +15,9 @@ from typing import Any
 
 from futures_algo.aggregator.pipeline import by_instant
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import SECOND, Bar, InputError
+from futures_algo.core.types import SECOND, Bar, FuturesAlgoError, InputError
 from futures_algo.engine.replay import PAST_MINUTES, closed, grow, warm
+from futures_algo.engine.user_code import FIRST_SECONDS, user_code
 from futures_algo.feed.events import Position, clock_text
 from futures_algo.strategies.live import StrategyRunner
 
@@ -24,7 +25,7 @@ MOMENT_SECONDS = 60.0  # that an engine may take to start again; older commands 
 _OF_THE_MOMENT = ("resume", "enable", "stop", "adopt", "unlock", "give_up")
 
 
-def save(engine) -> None:
+def save(engine: Any) -> None:
     "Keep what the engine knows now; nothing before the feed has a position."
     position = engine.feed.position
     if position is None:
@@ -34,34 +35,34 @@ def save(engine) -> None:
         "pipeline": engine.pipeline.save(),
         "runners": {_key(runner): runner.save() for runner in engine.runners if not engine.is_broken(runner)},
         "cooldowns": [[*key, at] for key, at in engine.generator.last_actions.items()],
+        "silent": {_key(one.runner): one.silent_through for one in engine.generator.strategies},
     }
     engine.journal.put("snapshots", key="engine", at=engine.clock.now(), content=content)
 
 
-def last_moment(saved: dict[str, Any], journal) -> int:
+def last_moment(saved: dict[str, Any], journal: Any) -> int:
     "ns UTC up to which the engine before this one had come: time over recorded bars does not run backwards."
     decided = (
         journal.rows(table, order=f"{column} DESC", limit=1)
         for table, column in (("signals", "bar_end"), ("intents", "at"), ("order_events", "at"))
     )
-    return max(
-        [
-            saved["position"][0],
-            *journal.ends().values(),
-            *(max(row.get("bar_end", 0), row["at"]) for rows in decided for row in rows),
-        ]
-    )
+    moments: list[int] = [
+        saved["position"][0],
+        *journal.ends().values(),
+        *(max(row.get("bar_end", 0), row["at"]) for rows in decided for row in rows),
+    ]
+    return max(moments)
 
 
 def load(
-    journal,
+    journal: Any,
     oldest: int = 0,  # ns UTC: a feed replays no further back
     symbols: Iterable[str] = (),  # of the feed
 ) -> dict[str, Any] | None:
     """The journal's snapshot; None when there is none, or when more traded since than the feed replays. A weekend in
     which nothing traded is passed over."""
     row = journal.one("snapshots", "key", "engine")
-    content = row and json.loads(row["content"])
+    content: dict[str, Any] | None = json.loads(row["content"]) if row else None
     if not content or content["position"][0] >= oldest:
         return content
     stopped, last, _ = content["position"]
@@ -75,7 +76,7 @@ def position_of(saved: dict[str, Any]) -> Position:
     return Position(*saved["position"])
 
 
-def restore(engine, saved: dict[str, Any]) -> None:
+def restore(engine: Any, saved: dict[str, Any]) -> None:
     "Put a new engine where the saved one was; what is new since then is built from the journal's minutes."
     through, aggregator = saved["position"][0], engine.pipeline.minutes
     minutes = {
@@ -86,35 +87,42 @@ def restore(engine, saved: dict[str, Any]) -> None:
     engine.generator.last_actions.update(
         {(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]}
     )
-    past = lambda symbol, timeframes: [
-        bar
-        for moment in closed(
-            minutes.get(symbol, []), timeframes, saved["pipeline"]["minutes"].get(symbol, {}).get("clock", 0)
-        )
-        for bar in moment
-    ]
+
+    def past(symbol: str, timeframes: Any) -> list[Bar]:
+        clock = saved["pipeline"]["minutes"].get(symbol, {}).get("clock", 0)
+        return [bar for moment in closed(minutes.get(symbol, []), timeframes, clock) for bar in moment]
+
     for symbol in minutes:
         aggregator.remember(past(symbol, aggregator.timeframes))
     for one in engine.generator.strategies:
         try:
-            _restore_runner(engine, one.runner, saved["runners"].get(_key(one.runner)), past, through)
-        except Exception as error:
-            one.fail(error)  # the boundary to the user's code, which is warmed here
+            with user_code(one.name, FIRST_SECONDS):  # which is warmed here
+                goes_on = _restore_runner(engine, one.runner, saved["runners"].get(_key(one.runner)), past, through)
+        except FuturesAlgoError as error:
+            one.fail(error)
+        else:
+            one.silent_through = (
+                saved.get("silent", {}).get(_key(one.runner), 0) if goes_on else engine.acted().get(one.symbol, 0)
+            )  # the engine before decided there, by what held then
 
 
 def _restore_runner(
-    engine,
+    engine: Any,
     runner: StrategyRunner,
     saved: dict[str, Any] | None,
     past: Callable[[str, Iterable[str]], list[Bar]],
     through: int,
-) -> None:
-    at, name = engine.clock.now(), _key(runner)
+) -> bool:
+    "Whether it goes on bit for bit; else it is warmed up to where the stream is resumed."
+    at, name, stands = engine.clock.now(), _key(runner), engine.pipeline.minutes.reached().get(runner.symbol, through)
     try:
         if saved is None:
             raise InputError("saved state", name, "must have been saved", "it is new")
         runner.restore(saved)
-        engine.journal.add_event(at, "info", "warm-up", name, f"continues from {clock_text(through)}")
+        engine.journal.add_event(
+            at, "info", "warm-up", name, f"continues from {clock_text(through)}", stands=stands, through=engine.acted()
+        )
+        return True
     except InputError as error:
         runner.reset()
         seen = warm(runner, past(runner.symbol, runner.timeframes))
@@ -126,10 +134,13 @@ def _restore_runner(
             "warm-up",
             name,
             f"warmed from {seen} bars of the journal{', keeps its position' if saved else ''} ({error})",
+            stands=stands,
+            through=engine.acted(),
         )
+        return False
 
 
-def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
+def fetched(engine: Any, history: Callable[[], Iterable[Bar]]) -> Iterator[Bar]:
     """The history's bars. Its first one takes as long as the fetching does: the engine goes on beating, and stops
     waiting when it is told to stop."""
     from futures_algo.engine.warmup import in_background
@@ -137,7 +148,7 @@ def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
     bars = iter(history())
     first = in_background(lambda: next(bars, None))
     while not first.done():
-        engine.beat()
+        engine.heartbeat()
         if engine.stop_reason:
             return
         wait([first], 0.1)
@@ -146,12 +157,12 @@ def fetched(engine, history: Callable[[], Iterator[Bar]]) -> Iterator[Bar]:
     yield from bars
 
 
-def warm_up(engine, minutes: Iterable[Bar]) -> None:
+def warm_up(engine: Any, minutes: Iterable[Bar]) -> None:
     """Let pipeline and strategies see the minutes before the feed's first bar; their signals are the past's and go
     nowhere."""
     seen, pipeline = 0, engine.pipeline
     for bar in minutes:
-        engine.beat()
+        engine.heartbeat()
         if engine.stop_reason:
             break
         pipeline.symbols.setdefault(bar.symbol)
@@ -169,7 +180,7 @@ def _key(runner: StrategyRunner) -> str:
     return f"{runner.name}:{runner.symbol}"
 
 
-def remember_commands(engine) -> None:
+def remember_commands(engine: Any) -> None:
     """What people decided stays decided: the trading state, and which strategies are disabled. What they asked an
     engine that was not there is carried out only where it makes safer."""
     for command in engine.journal.new_commands():
@@ -182,6 +193,15 @@ def remember_commands(engine) -> None:
     for row in engine.journal.rows(
         "commands", "state = 'done' AND verb IN ('enable', 'disable')", order="acked_at, rowid"
     ):
-        args = json.loads(row["args"])
+        args = _arguments(row["args"])
         name = args.get("strategy", args.get("name", ""))
         (books.disabled.add if row["verb"] == "disable" else books.disabled.discard)(name)
+
+
+def _arguments(text: str) -> dict[str, str]:
+    "Of a command in the journal; none where they cannot be read."
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -3,7 +3,8 @@ on."""
 
 from collections.abc import Callable
 
-from futures_algo.core.types import Bar, Signal
+from futures_algo.core.types import Bar, FuturesAlgoError, Signal
+from futures_algo.engine.user_code import CALL_SECONDS, FIRST_SECONDS, user_code
 from futures_algo.strategies.live import StrategyRunner
 
 
@@ -14,21 +15,23 @@ class Guarded:
         self,
         runner: StrategyRunner,
         failed: Callable[[StrategyRunner, Exception], None],  # told once
-    ):
+    ) -> None:
         self.runner, self.name, self.symbol, self.timeframes = runner, runner.name, runner.symbol, runner.timeframes
-        self.is_broken, self._failed = False, failed
+        self.is_broken, self._failed, self._was_asked = False, failed, False
+        self.silent_through = 0  # ns UTC: what it finds on bars that end by then is the past's and goes nowhere
 
     def on_bars(self, completed: list[Bar]) -> list[Signal]:
         "The runner's signals; none when it raises, or has."
         if self.is_broken:
             return []
+        seconds, self._was_asked = CALL_SECONDS if self._was_asked else FIRST_SECONDS, True
         try:
-            return self.runner.on_bars(completed)
-        except (
-            Exception
-        ) as error:  # the code is the user's and may raise anything; other strategies' positions must stay looked after
+            with user_code(self.name, seconds):
+                found = self.runner.on_bars(completed)
+        except FuturesAlgoError as error:
             self.fail(error)
             return []
+        return [signal for signal in found if signal.bar_end > self.silent_through] if found else found
 
     def fail(self, error: Exception) -> None:
         self.is_broken = True

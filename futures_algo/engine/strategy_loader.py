@@ -1,4 +1,5 @@
-"""Follows a config file and the code it names: a valid change becomes a list of differences and new strategies, an invalid one leaves everything as it was."""
+"""Follows a config file and the code it names: a valid change becomes a list of differences and new strategies, an
+invalid one leaves everything as it was."""
 
 import ast
 import hashlib
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.aggregator.aggregator import BarAggregator
 from futures_algo.config.classes import import_class, notebook_definitions
@@ -22,6 +23,7 @@ from futures_algo.config.model import LiveConfig
 from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash
 from futures_algo.engine.build import build_strategy, check_config
 from futures_algo.engine.replay import extend, warm
+from futures_algo.engine.user_code import FIRST_SECONDS, UserCodeError, user_code
 from futures_algo.strategies import BaseStrategy, StrategyRunner
 from futures_algo.strategies.live import refuse_scalar_code
 
@@ -93,7 +95,7 @@ class Loaded:
     "A config file read and checked, with the strategies it describes."
 
     config: LiveConfig
-    content: dict  # the file's, secrets as ${NAMES}
+    content: dict[str, Any]  # the file's, secrets as ${NAMES}
     strategies: dict[str, BaseStrategy]  # enabled ones
     code: dict[str, str]  # identity of each one's code
     files: list[Path]  # what all of it was read from
@@ -110,8 +112,8 @@ class Changes:
 
     added: list[str] = field(default_factory=list)  # strategies
     removed: list[str] = field(default_factory=list)
-    changed: dict[str, dict[str, tuple]] = field(default_factory=dict)  # strategy -> what -> (before, after)
-    settings: dict[str, tuple] = field(default_factory=dict)  # dotted path -> (before, after)
+    changed: dict[str, dict[str, tuple[Any, Any]]] = field(default_factory=dict)  # strategy -> what -> (before, after)
+    settings: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # dotted path -> (before, after)
     timeframes: list[str] = field(default_factory=list)  # to be built from now on
 
     def __bool__(self) -> bool:
@@ -134,7 +136,10 @@ class Changes:
 
     def as_dict(self) -> dict[str, Any]:
         "The same as JSON: goes into the journal."
-        pairs = lambda found: {path: list(pair) for path, pair in found.items()}
+
+        def pairs(found: dict[str, tuple[Any, Any]]) -> dict[str, list[Any]]:
+            return {path: list(pair) for path, pair in found.items()}
+
         return {
             "added": self.added,
             "removed": self.removed,
@@ -161,11 +166,11 @@ def compare(before: Loaded, after: Loaded) -> Changes:
         [n for n in names if n not in after.config.strategies],
         changed,
         _differences(_settings(before.config), _settings(after.config)),
-        sorted(needed_timeframes(after) - needed_timeframes(before), key=lambda t: t.seconds),
+        sorted(needed_timeframes(after) - needed_timeframes(before), key=lambda t: Timeframe(t).seconds),
     )
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple]:
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     names = (
         ["enabled"]
         if before.get("enabled") != after.get("enabled")
@@ -265,7 +270,7 @@ class StrategyLoader:
         changes: Mapping[str, Any] | None = None,  # laid over the file each time it is read
         variables: Mapping[str, str] | None = None,  # what ${VARIABLES} mean; the environment and .env when omitted
         runners: list[StrategyRunner] | None = None,  # running ones of this config; made here when omitted
-    ):
+    ) -> None:
         self.path, self.aggregator = Path(config_path), bar_aggregator
         self._overlay, self._variables = dict(changes or {}), variables
         self._modules: set[str] = set()
@@ -273,7 +278,8 @@ class StrategyLoader:
         self.errors: list[FuturesAlgoError] = []  # of the file as it is now; empty while it is what runs
         self.next: tuple[Loaded, Changes] | None = None  # checked, waiting to be applied
         self._seen, self._judged, self._unreadable = self._stamps(), self._text(), 0
-        self._thread, self._stopping = None, threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
         self.runners = (
             runners if runners is not None else [self.make_runner(self.running, *key) for key in self.running.keys]
         )
@@ -311,23 +317,19 @@ class StrategyLoader:
         it raises is told with its place."""
         path = f"strategies.{name}"
         try:
-            strategy = build_strategy(name, config.strategies[name])
-            refuse_scalar_code(strategy)
-            files = code_files(config.strategies[name].class_, type(strategy))
-            return strategy, files, code_identity(files)
+            with user_code(name, FIRST_SECONDS):
+                strategy = build_strategy(name, config.strategies[name])
+                refuse_scalar_code(strategy)
+                files = code_files(config.strategies[name].class_, type(strategy))
+                return strategy, files, code_identity(files)
         except ConfigError:
             raise
         except InputError as error:
             raise ConfigError(error.subject, error.value, error.rule, error.remedy, path) from error
-        except (
-            Exception
-        ) as error:  # the boundary to the user's code: the strategies that run must go on whatever it does
+        except UserCodeError as error:
+            where = config.strategies[name].class_
             raise ConfigError(
-                "class",
-                config.strategies[name].class_,
-                f"must run, and raised {type(error).__name__}: {error}",
-                "mend the code",
-                f"{path}.class",
+                "class", where, f"must run, and raised {error}", "mend the code", f"{path}.class"
             ) from error
 
     def _code_files(self) -> list[Path]:
@@ -361,11 +363,13 @@ class StrategyLoader:
 
     def _read(self) -> bool:
         try:
-            loaded = self._load()
-        except (FuturesAlgoError, OSError, UnicodeError) as found:
+            with user_code("the config file", FIRST_SECONDS):
+                loaded = self._load()
+                changes = compare(self.running, loaded)
+        except FuturesAlgoError as found:
             error = (
                 found
-                if isinstance(found, FuturesAlgoError)
+                if not isinstance(found, UserCodeError)
                 else ConfigError(
                     "config file",
                     self.path.name,
@@ -377,10 +381,9 @@ class StrategyLoader:
             if 0 < self._unreadable < UNREADABLE_LOOKS:
                 return False
             return self._news(None, list(getattr(error, "errors", [error])))
-        changes = compare(self.running, loaded)
         return self._news((loaded, changes), refuse_fixed(changes))
 
-    def _news(self, found: tuple[Loaded, Changes] | None, errors: list) -> bool:
+    def _news(self, found: tuple[Loaded, Changes] | None, errors: list[Any]) -> bool:
         "Keep what was found; True when it is not what was known before."
         known, self.errors, self._unreadable = list(map(str, self.errors)), errors, 0
         if found and not found[1]:
@@ -401,14 +404,19 @@ class StrategyLoader:
     def apply(self, warm_up: Callable[[StrategyRunner], int]) -> Changes:
         """Put `next` in the place of what runs: runners of changed strategies are replaced, those of others stay the
         very objects they are."""
-        loaded, changes = self.next
+        loaded, changes = cast(tuple[Loaded, Changes], self.next)
         runners = {(runner.name, runner.symbol): runner for runner in self.runners}
         fresh = [self._next_runner(loaded, changes, key, runners.get(key), warm_up) for key in loaded.keys]
         self.runners, self.running, self.next = fresh, loaded, None
         return changes
 
     def _next_runner(
-        self, loaded: Loaded, changes: Changes, key: tuple[str, str], old: StrategyRunner | None, warm_up: Callable
+        self,
+        loaded: Loaded,
+        changes: Changes,
+        key: tuple[str, str],
+        old: StrategyRunner | None,
+        warm_up: Callable[[StrategyRunner], Any],
     ) -> StrategyRunner:
         what = set(changes.changed.get(key[0], ()))
         if old is not None and not any(part in ("class", "code") or part.startswith("parameters.") for part in what):
@@ -467,9 +475,10 @@ class StrategyLoader:
     def _extend(self, loaded: Loaded) -> None:
         if self.aggregator is None:
             return
-        wanted, have = needed_timeframes(loaded), self.aggregator.timeframes
+        aggregator = self.aggregator
+        wanted, have = needed_timeframes(loaded), aggregator.timeframes
         finest = have[0] if have else None
-        extend(self.aggregator, wanted, lambda symbol: self.aggregator.get_bars(symbol, finest, _ALL) if finest else [])
+        extend(aggregator, wanted, lambda symbol: aggregator.get_bars(symbol, finest, _ALL) if finest else [])
 
     def _warm_from_aggregator(self, runner: StrategyRunner) -> int:
         if self.aggregator is None:

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from futures_algo.config.model import DatabentoConfig
 from futures_algo.core.types import DAY, Bar
-from futures_algo.history import BarStore, fetch, historical_client
+from futures_algo.history.fetch import fetch, historical_client
+from futures_algo.history.store import BarStore
 
 _T = TypeVar("_T")
 

@@ -5,11 +5,12 @@ from futures_algo._facade import facade
 __all__, __getattr__, __dir__ = facade(
     __name__,
     {
-        "executor": ("CrossTradeExecutor", "Decision", "execution_log"),
-        "gate": ("Books", "Denial", "Gate", "Limits"),
+        "executor": ("CrossTradeExecutor", "execution_log"),
+        "gate": ("Denial", "Gate", "Limits", "RiskState"),
         "ledgers": ("Ledger",),
         "orders": ("OrderManager", "instrument_of", "order_id"),
-        "tracking": ("Fill", "Tracked"),
+        "open_order": ("Fill", "OpenOrder"),
+        "verdicts": ("Decision",),
         "translator": ("SignalTranslator", "risk_size"),
         "simple": ("SimpleExecutor",),
     },

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import takewhile
@@ -84,13 +84,12 @@ class Limits:
                     "write null for no limit",
                     f"{path}.{name}",
                 )
-        readers = {"trading_windows": _window, "blackouts": _blackout}
-        return cls(
-            **{
-                name: tuple(readers[name](pair, f"{path}.{name}") for pair in value) if name in readers else value
-                for name, value in given.items()
-            }
-        )
+        readers: dict[str, Callable[[Any, str], tuple[Any, Any]]] = {"trading_windows": _window, "blackouts": _blackout}
+        values: dict[str, Any] = {
+            name: tuple(readers[name](pair, f"{path}.{name}") for pair in value) if name in readers else value
+            for name, value in given.items()
+        }
+        return cls(**values)
 
 
 def _is_limit(value: Any, kind: str) -> bool:
@@ -106,17 +105,21 @@ def _is_limit(value: Any, kind: str) -> bool:
 def _pair(pair: Any, subject: str, path: str) -> tuple[Any, Any]:
     if isinstance(pair, str) or not isinstance(pair, Iterable) or len(pair := tuple(pair)) != 2:
         raise InputError(subject, pair, "must be a pair of start and end", "", path)
-    return pair
+    return pair[0], pair[1]
 
 
 def _window(pair: Any, path: str) -> tuple[str, str]:
     "Two times of day, HH:MM."
-    times = _pair(pair, "trading window", path)
+    opens, closes = _pair(pair, "trading window", path)
     try:
-        return tuple(dt.time.fromisoformat(text).strftime("%H:%M") for text in times)
+        return dt.time.fromisoformat(opens).strftime("%H:%M"), dt.time.fromisoformat(closes).strftime("%H:%M")
     except (TypeError, ValueError):
         raise InputError(
-            "trading window", times, "must be two times of day", 'write ["08:30", "15:00"], exchange time', path
+            "trading window",
+            (opens, closes),
+            "must be two times of day",
+            'write ["08:30", "15:00"], exchange time',
+            path,
         ) from None
 
 
@@ -129,7 +132,7 @@ def _blackout(pair: Any, path: str) -> tuple[int, int]:
 
 
 @dataclass
-class Books:
+class RiskState:
     "The state the gate judges by; the executor keeps it current."
 
     trading: str = "ACTIVE"  # ACTIVE, REDUCING or HALTED
@@ -146,7 +149,7 @@ class Books:
     day_best_usd: float = 0.0
     last_loss: dict[str, int] = field(default_factory=dict)  # strategy -> ns of its last losing exit
     stop_streak: dict[str, int] = field(default_factory=dict)
-    entries: deque = field(default_factory=lambda: deque(maxlen=10_000))  # ns of entries sent
+    entries: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))  # ns of entries sent
 
     def halt(self, reason: str) -> None:
         self.trading, self.trading_reason = "HALTED", reason
@@ -170,7 +173,7 @@ class Gate:
     def judge(
         self,
         signal: Signal,
-        books: Books,
+        risk: RiskState,
         now: int,  # ns UTC, of the engine's clock
         instrument: str = "",  # NinjaTrader's name of the contract; empty when not resolved
         quantity: int = 1,  # contracts after sizing
@@ -180,9 +183,10 @@ class Gate:
     ) -> tuple[Denial, str] | None:
         "The first reason not to send it, with detail. A check that raises halts trading and refuses the entry."
         if not signal.is_entry:
-            return self._judge_exit(signal, books, instrument)
+            return self._judge_exit(signal, risk, instrument)
         try:
-            return next(self._denials(signal, books, now, instrument, quantity, warm, last_trade, reversing), None)
+            found = iter(self._denials(signal, risk, now, instrument, quantity, warm, last_trade, reversing))
+            return next(found, None)
         except (
             ArithmeticError,
             LookupError,
@@ -192,22 +196,22 @@ class Gate:
             RuntimeError,
             OSError,
         ) as error:  # fails closed: a broken check lets nothing through
-            books.halt(f"a safety check failed: {error!r}")
+            risk.halt(f"a safety check failed: {error!r}")
             return Denial.CHECK_FAILED, repr(error)
 
-    def _judge_exit(self, signal: Signal, books: Books, instrument: str) -> tuple[Denial, str] | None:
-        if books.dry_run:
+    def _judge_exit(self, signal: Signal, risk: RiskState, instrument: str) -> tuple[Denial, str] | None:
+        if risk.dry_run:
             return Denial.DRY_RUN, ""
         key = (signal.strategy, instrument)
-        held = books.by_ledger.get(key, 0)
-        if key not in books.under_way and held * (1 if signal.is_long else -1) <= 0:
+        held = risk.by_ledger.get(key, 0)
+        if key not in risk.under_way and held * (1 if signal.is_long else -1) <= 0:
             return Denial.NOTHING_TO_EXIT, f"ledger holds {held}"
         return None
 
     def _denials(
         self,
         signal: Signal,
-        books: Books,
+        risk: RiskState,
         now: int,
         instrument: str,
         quantity: int,
@@ -220,21 +224,21 @@ class Gate:
             yield Denial.CONTRACT, signal.symbol
         if limits.max_signal_age_s is not None and abs(age) > limits.max_signal_age_s * SECOND:
             yield Denial.STALE, _age(age, limits.max_signal_age_s)
-        if books.dry_run:
+        if risk.dry_run:
             yield Denial.DRY_RUN, ""
-        if books.trading != "ACTIVE":
-            yield Denial[books.trading], books.trading_reason
-        if not books.reconciled:
+        if risk.trading != "ACTIVE":
+            yield Denial[risk.trading], risk.trading_reason
+        if not risk.reconciled:
             yield Denial.NOT_RECONCILED, ""
-        if instrument in books.locked:
-            yield Denial.LOCKED, books.locked[instrument]
-        if signal.strategy in books.disabled:
+        if instrument in risk.locked:
+            yield Denial.LOCKED, risk.locked[instrument]
+        if signal.strategy in risk.disabled:
             yield Denial.DISABLED, ""
         if not warm:
             yield Denial.NOT_WARM, ""
         yield from self._calendar_denials(signal, now, last_trade)
-        yield from self._size_denials(signal, books, instrument, quantity, reversing)
-        yield from self._loss_denials(signal, books, now)
+        yield from self._size_denials(signal, risk, instrument, quantity, reversing)
+        yield from self._loss_denials(signal, risk, now)
 
     def _calendar_denials(self, signal: Signal, now: int, last_trade: int | None) -> Iterable[tuple[Denial, str]]:
         if not SessionCalendar.of(signal.symbol).is_open(now):
@@ -253,17 +257,20 @@ class Gate:
             yield Denial.BLACKOUT, clock
 
     def _size_denials(
-        self, signal: Signal, books: Books, instrument: str, quantity: int, reversing: bool
+        self, signal: Signal, risk: RiskState, instrument: str, quantity: int, reversing: bool
     ) -> Iterable[tuple[Denial, str]]:
         if quantity < 1:
             yield Denial.QUANTITY, f"{quantity}"
         own = (signal.strategy, instrument)
-        if not reversing and (books.by_ledger.get(own, 0) or own in books.under_way):
-            yield Denial.POSITION_OPEN, f"ledger holds {books.by_ledger.get(own, 0)}"
-        total = lambda wanted: (
-            quantity
-            + sum(abs(held) for key, held in books.by_ledger.items() if wanted(*key) and not (reversing and key == own))
-        )
+        if not reversing and (risk.by_ledger.get(own, 0) or own in risk.under_way):
+            yield Denial.POSITION_OPEN, f"ledger holds {risk.by_ledger.get(own, 0)}"
+
+        def total(wanted: Callable[[str, str], bool]) -> int:
+            others = [
+                abs(held) for key, held in risk.by_ledger.items() if wanted(*key) and not (reversing and key == own)
+            ]
+            return quantity + sum(others)
+
         for denial, limit, wanted in (
             (
                 Denial.MAX_POSITION_CONTRACT,
@@ -280,19 +287,19 @@ class Gate:
             if limit is not None and total(wanted) > limit:
                 yield denial, f"{total(wanted)} of {limit}"
 
-    def _loss_denials(self, signal: Signal, books: Books, now: int) -> Iterable[tuple[Denial, str]]:
+    def _loss_denials(self, signal: Signal, risk: RiskState, now: int) -> Iterable[tuple[Denial, str]]:
         limits = self.limits
-        recent = sum(1 for _ in takewhile(lambda at: at > now - MINUTE, reversed(books.entries)))
+        recent = sum(1 for _ in takewhile(lambda at: at > now - MINUTE, reversed(risk.entries)))
         if limits.max_orders_per_minute is not None and recent >= limits.max_orders_per_minute:
             yield Denial.ORDER_RATE, f"{recent} in the last minute"
-        if limits.max_daily_loss_usd is not None and -books.day_pnl_usd >= limits.max_daily_loss_usd:
-            yield Denial.DAILY_LOSS, f"${books.day_pnl_usd:,.2f} today"
-        fall = books.day_best_usd - books.day_pnl_usd
+        if limits.max_daily_loss_usd is not None and -risk.day_pnl_usd >= limits.max_daily_loss_usd:
+            yield Denial.DAILY_LOSS, f"${risk.day_pnl_usd:,.2f} today"
+        fall = risk.day_best_usd - risk.day_pnl_usd
         if limits.max_daily_drawdown_usd is not None and fall >= limits.max_daily_drawdown_usd:
             yield Denial.DRAWDOWN, f"${fall:,.2f} below the day's best"
-        since = now - books.last_loss.get(signal.strategy, -(10**19))
+        since = now - risk.last_loss.get(signal.strategy, -(10**19))
         if limits.cool_down_s and since < limits.cool_down_s * SECOND:
             yield Denial.COOL_DOWN, f"{since / SECOND:.0f} s after a loss"
-        streak = books.stop_streak.get(signal.strategy, 0)
+        streak = risk.stop_streak.get(signal.strategy, 0)
         if limits.max_stop_streak is not None and streak >= limits.max_stop_streak:
             yield Denial.STOP_STREAK, f"{streak} in a row"

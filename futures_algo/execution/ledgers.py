@@ -116,9 +116,12 @@ def compare(
     ours: dict[str, int] = {}
     for (_, name), ledger in ledgers.items():
         ours[name] = ours.get(name, 0) + ledger.quantity
-    shares = lambda name: tuple(
-        (strategy, ledger.quantity) for (strategy, at), ledger in ledgers.items() if at == name and ledger.quantity
-    )
+
+    def shares(name: str) -> tuple[tuple[str, int], ...]:
+        return tuple(
+            (strategy, ledger.quantity) for (strategy, at), ledger in ledgers.items() if at == name and ledger.quantity
+        )
+
     names = sorted((ours.keys() | theirs.keys()) - set(unsettled))
     return [
         Difference(name, ours.get(name, 0), theirs.get(name, 0), shares(name))

@@ -10,10 +10,11 @@ from futures_algo.broker.opening import BrokerSettings, open_broker
 from futures_algo.core.logs import attach_log
 from futures_algo.core.paths import found_upward
 from futures_algo.core.types import SECOND
-from futures_algo.execution.executor import CrossTradeExecutor, Decision, execution_log
+from futures_algo.execution.executor import CrossTradeExecutor, execution_log
 from futures_algo.execution.gate import Gate, Limits
-from futures_algo.execution.tracking import Fill
+from futures_algo.execution.open_order import Fill
 from futures_algo.execution.translator import SignalTranslator
+from futures_algo.execution.verdicts import Decision
 
 
 class SimpleExecutor:

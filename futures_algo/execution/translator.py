@@ -113,11 +113,12 @@ class SignalTranslator:
         attempt: int = 0,  # of an exit
         net: int = 0,  # signed contracts all strategies hold together; an exit of their side must find it so
     ) -> OrderRequest:
-        """The order of a signal: at the market, or an entry's limit at its price. Its OCO id is a second mark by which a lost order is recognised. An
-        exit asks the broker to refuse it once the
-        position is gone, so that one that was lost and arrives late cannot open a position."""
+        """The order of a signal: at the market, or an entry's limit at its price. Its OCO id is a second mark by which
+        a lost order is recognised. An exit asks the broker to refuse it once the position is gone, so that one that was
+        lost and arrives late cannot open a position."""
         identity, closes = order_id(signal.id, attempt), not signal.is_entry and net * (1 if signal.is_long else -1) > 0
         limit = self.limit_entries and signal.is_entry
+        held = "long" if signal.is_long else "short"
         return OrderRequest(
             instrument_of(signal.contract, signal.bar_end),
             SIDES[signal.action],
@@ -126,7 +127,7 @@ class SignalTranslator:
             limit_price=signal.price if limit else None,
             order_id=identity,
             oco_id=f"oco-{identity}",
-            require_market_position=("long" if signal.is_long else "short",) if closes else (),
+            require_market_position=(held,) if closes else (),
         )
 
     def exit_of(

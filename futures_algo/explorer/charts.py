@@ -9,7 +9,7 @@ from bokeh.plotting import figure
 
 from futures_algo.core.contracts import product
 from futures_algo.explorer.model import Stretch, panes_of, stretch_of, thinned
-from futures_algo.monitor.chart import FALLING, GRID, INK, RISING, CandleChart, _style, candle_columns
+from futures_algo.monitor.chart import FALLING, GRID, INK, RISING, CandleChart, candle_columns, style_figure
 from futures_algo.research.backtest import BacktestResult
 from futures_algo.strategies.batch import Market
 
@@ -18,7 +18,7 @@ def trade_columns(
     run: BacktestResult,
     first: int,  # row of the first bar shown
     after: int,  # row after the last one
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     "The trades that touch a stretch, one a row."
     trades = run.trades
     keep = np.flatnonzero((trades.entry_row < after) & (trades.exit_row >= first))
@@ -34,8 +34,17 @@ def trade_columns(
     )  # many labels hide one another
 
 
+def level_columns(run: BacktestResult, first: int, stop: int) -> dict[str, Any]:
+    "Stops and targets that rested over these base bars, a short line a bar and order."
+    levels = run.levels[first:stop]
+    rows, kinds = np.nonzero(levels == levels)
+    colours = [(FALLING, RISING)[kind] for kind in kinds]
+    return {"x0": rows + first - 0.5, "x1": rows + first + 0.5, "y": levels[rows, kinds], "colour": colours}
+
+
 def _dollars(values: np.ndarray) -> list[str]:
-    return [f"{'+' if value > 0 else '−' if value < 0 else ''}${abs(value):,.0f}" for value in values.tolist()]
+    signs = {1: "+", -1: "−"}
+    return [f"{signs.get(np.sign(value), '')}${abs(value):,.0f}" for value in values.tolist()]
 
 
 class RunChart(CandleChart):
@@ -51,6 +60,7 @@ class RunChart(CandleChart):
     ):
         self.count, self.shown = count, shown
         self.trades = ColumnDataSource(trade_columns(run, 0, 0))
+        self.levels = ColumnDataSource(level_columns(run, 0, 0))
         over, panes = panes_of(run.strategy)
         super().__init__(
             tick_size=product(run.base.symbol).tick_size, overlays=over, panes=panes, shown=shown, height=height
@@ -59,6 +69,7 @@ class RunChart(CandleChart):
 
     def _candles(self, fig: figure) -> None:
         super()._candles(fig)
+        fig.segment("x0", "y", "x1", "y", source=self.levels, line_color="colour", line_width=1.4)
         fig.segment(
             "x0",
             "y0",
@@ -115,6 +126,7 @@ class RunChart(CandleChart):
             self.x_range.update(start=row - self.shown + 0.5, end=row + 4.5, tags=[last])
         self.sessions.data = dict(x=self._opens(market, stretch))
         self.trades.data = trade_columns(run, stretch.first, last + 1)
+        self.levels.data = level_columns(run, stretch.first, last + 1)
         self.source.data = candle_columns(stretch.bars, stretch.first) | {
             name: stretch.values[name] for name in self.names
         }
@@ -142,7 +154,7 @@ class EquityChart:
             sizing_mode="stretch_width",
             title="Equity in dollars, falls below its highest shaded; click to bring the candles there",
         )
-        _style(fig)
+        style_figure(fig)
         fig.title.update(text_font_size="11px", text_font_style="normal", text_color=INK)
         fig.varea("time", "equity", "high", source=self.source, fill_color=FALLING, fill_alpha=0.18)
         fig.hspan(0, line_color=GRID, line_alpha=0.7)
@@ -156,10 +168,8 @@ class EquityChart:
         time, equity = thinned(run.base.end, run.equity)
         low, high = min(equity.min(), 0.0), max(equity.max(), 0.0)
         room = (high - low) * 0.06 or 1.0
-        (
-            self.view.x_range.update(start=time[0] / 1e6, end=time[-1] / 1e6),
-            self.view.y_range.update(start=low - room, end=high + room),
-        )
+        self.view.x_range.update(start=time[0] / 1e6, end=time[-1] / 1e6)
+        self.view.y_range.update(start=low - room, end=high + room)
         self.source.data = dict(time=time / 1e6, equity=equity, high=np.maximum.accumulate(np.maximum(equity, 0.0)))
 
     def mark(self, stretch: Stretch) -> None:

@@ -4,12 +4,12 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from futures_algo.core.types import Bars, DataError, InputError, Timeframe, did_you_mean
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Parameter
 from futures_algo.research.backtest import BacktestResult, backtest
 from futures_algo.research.trades import Costs
 from futures_algo.strategies.base import BaseStrategy
@@ -31,16 +31,18 @@ class Slider(NamedTuple):
     most: float = math.inf
 
 
-def slider_of(param: Param) -> Slider | None:
+def slider_of(param: Parameter) -> Slider | None:
     "The slider of a number; None for a choice or a yes or no."
     if param.choices or isinstance(param.default, bool):
         return None
+    start: Any = param.default
     whole, reach = (
-        isinstance(param.default, int),
-        4 * abs(param.default) if abs(param.default) > 1 else _REACH.get(param.unit, 200),
+        isinstance(start, int),
+        4 * abs(start) if abs(start) > 1 else _REACH.get(param.unit, 200),
     )
     least, most = -math.inf if param.low is None else param.low, math.inf if param.high is None else param.high
-    low, high = max(least, -reach if least < -1 else 0 if least > 0 or least < -1 else least), min(most, reach)
+    bottom = -reach if least < -1 else min(least, 0)  # from nought where the least is above it
+    low, high = max(least, bottom), min(most, reach)
     return Slider(
         *((int(low), int(high)) if whole else (low, high)), _step(high - low, whole), whole, param.unit, least, most
     )
@@ -58,10 +60,10 @@ def round_step(least: float, whole: bool) -> float:
     return int(step) if whole else step
 
 
-def choices_of(param: Param, market: Market) -> tuple[str, ...]:
+def choices_of(param: Parameter, market: Market) -> tuple[str, ...]:
     "The choices of a parameter; of timeframes only those the market's bars can make."
     try:
-        frames = [Timeframe(choice) for choice in param.choices]
+        frames = [Timeframe(choice) if choice else market.source.timeframe for choice in param.choices]
     except InputError:
         return param.choices
     own = market.source.timeframe.seconds
@@ -69,7 +71,7 @@ def choices_of(param: Param, market: Market) -> tuple[str, ...]:
 
 
 def markets_of(
-    # a path is a DBN file, or a table of bars `history.read_bars` knows
+    # a path is what `history.sources.read_source` takes: DBN, Parquet that import wrote, "ES.c.0=bars.csv"
     bars: "Bars | Market | str | Path | Mapping[str, Bars] | Iterable",
 ) -> dict[str, Market]:
     "Markets by symbol; empty bars are refused."
@@ -78,7 +80,7 @@ def markets_of(
     elif isinstance(bars, Bars):
         found = {bars.symbol: Market(bars)}
     elif isinstance(bars, (str, Path)):
-        found = {symbol: Market(own) for symbol, own in _read(Path(bars)).items()}
+        found = {symbol: Market(own) for symbol, own in _read(bars).items()}
     else:
         found = {
             symbol: market
@@ -93,13 +95,11 @@ def markets_of(
     return found
 
 
-def _read(path: Path) -> dict[str, Bars]:
-    "The bars of a DBN file by symbol."
-    from futures_algo.history.dbn_files import read_dbn
+def _read(path: "str | Path") -> dict[str, Bars]:
+    "The bars of a file by symbol."
+    from futures_algo.history.sources import read_source
 
-    if not path.is_file():
-        raise DataError("bars file", str(path), "must exist", "give the path of a DBN file")
-    return read_dbn(path)
+    return read_source(path)
 
 
 _MEMORY = 2**28  # bytes of indicators kept, of the many values a slider passes
@@ -123,7 +123,7 @@ class Exploration:
         self._given: dict[type, dict[str, Any]] = (
             {} if isinstance(strategy, type) else {kind: changed_parameters(strategy)}
         )
-        self.result: BacktestResult | None = None
+        self.result: Any = None  # a `BacktestResult`, once something was run
         self.seconds = 0.0  # the last run took
 
     @property
@@ -159,7 +159,7 @@ class Exploration:
     def evaluate(self) -> BacktestResult:
         "Backtest what is set now and keep the result."
         began = time.perf_counter()
-        result = backtest(self.strategy, self.market, self.costs, self.quantity)
+        result = cast(BacktestResult, backtest(self.strategy, self.market, self.costs, self.quantity))
         _ = result.stats  # calculated now, so that a mistake is found here
         self.result, self.seconds = result, time.perf_counter() - began
         self.market.trim(_MEMORY)
@@ -189,7 +189,8 @@ def stretch_of(result: BacktestResult, market: Market, first: int, count: int) -
 
 def panes_of(strategy: BaseStrategy) -> tuple[list[str], dict[str, list[str]]]:
     "Names of the outputs drawn over the price, and of those under it by pane."
-    over, panes = [], {}
+    over: list[Any] = []
+    panes: dict[str, Any] = {}
     for timeframe, found in strategy.plan.items():
         for one in found:
             if one.overlay:

@@ -9,13 +9,13 @@ from futures_algo.core.types import FuturesAlgoError
 from futures_algo.explorer.charts import EquityChart, RunChart
 from futures_algo.explorer.model import Exploration, choices_of, slider_of
 from futures_algo.explorer.widget import MISTAKES, STYLE, statistics_html
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Parameter
 from futures_algo.monitor.serving import PageServer
 from futures_algo.strategies.base import BaseStrategy
 from futures_algo.strategies.library import STRATEGIES
 
 
-def _control(name: str, param: Param, value: Any, choices: tuple[str, ...]) -> pn.widgets.Widget:
+def _control(name: str, param: Parameter, value: Any, choices: tuple[str, ...]) -> pn.widgets.Widget:
     "Panel's control for a parameter; a slider's value may be typed."
     label = f"{name.replace('_', ' ')} ({param.unit})" if param.unit else name.replace("_", " ")
     if choices:
@@ -51,7 +51,9 @@ class ExplorerPage:
             pn.pane.HTML("", sizing_mode="stretch_width"),
             pn.pane.Bokeh(None, sizing_mode="stretch_width"),
         )
-        self.equity_chart, self.chart, self._chart_of = EquityChart(), None, None
+        self.equity_chart = EquityChart()
+        self.chart: RunChart | None = None
+        self._chart_of: tuple | None = None
         self.equity_chart.on_pick(self._go_to)
         right = pn.Column(
             self.message,
@@ -63,7 +65,8 @@ class ExplorerPage:
         self.view = pn.Row(
             pn.Column(self.strategy, self.symbol, self.list, width=320), right, sizing_mode="stretch_width"
         )
-        self._list_parameters(), self.refresh()
+        self._list_parameters()
+        self.refresh()
 
     def _list_parameters(self) -> None:
         kind, values = self.exploration.kind, self.exploration.parameters
@@ -85,7 +88,8 @@ class ExplorerPage:
 
     def _choose(self, **choice: str) -> None:
         self.exploration.choose(**choice)
-        self._list_parameters(), self.refresh()
+        self._list_parameters()
+        self.refresh()
 
     def refresh(self) -> None:
         "Run what is set and show it, or say in one line why not."
@@ -118,7 +122,8 @@ class ExplorerPage:
             self.chart, self._chart_of = RunChart(result, market), shape
             self.price.object = self.chart.view
         stretch = self.chart.draw(result, market, row)
-        self.equity_chart.draw(result), self.equity_chart.mark(stretch)
+        self.equity_chart.draw(result)
+        self.equity_chart.mark(stretch)
 
     def _go_to(self, moment: int) -> None:
         end = self.exploration.result.base.end

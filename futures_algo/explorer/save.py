@@ -117,7 +117,8 @@ class SaveTab(w.VBox):
         self.line, self.difference = w.HTML(), w.HTML()
         self.accept.observe(lambda change: setattr(self.save, "disabled", not change["new"]), "value")
         self.config.observe(lambda _: self.rename(), "value")
-        self.compare.on_click(lambda _: self.act(write=False)), self.save.on_click(lambda _: self.act(write=True))
+        self.compare.on_click(lambda _: self.act(write=False))
+        self.save.on_click(lambda _: self.act(write=True))
         about = w.HTML(
             "<span class='fx-soft'>Writes <code>live_scenario_config.json</code> beside the live config and lets its"
             " strategy refer to it. An engine that runs takes it over between two bars. For validated parameters run"

@@ -17,8 +17,8 @@ from bokeh.plotting import figure
 from futures_algo.core.types import FuturesAlgoError, InputError
 from futures_algo.explorer.bokeh_widget import BokehWidget
 from futures_algo.explorer.model import Exploration, round_step, slider_of
-from futures_algo.indicators.base import Param
-from futures_algo.monitor.chart import _style
+from futures_algo.indicators.base import Parameter
+from futures_algo.monitor.chart import style_figure
 from futures_algo.research.performance import written
 from futures_algo.research.sweep import LOWER_IS_BETTER, sweep, values_of
 from futures_algo.strategies.batch import Market
@@ -28,7 +28,7 @@ MOST_COMBINATIONS = 2500  # a page's sweep; more is work for `futures-algo sweep
 
 def axis_values(
     text: str,  # "10:60:10" or "10, 20, 40"
-    param: Param,
+    param: Parameter,
     name: str,
 ) -> list[Any]:
     "The values a text stands for; too many are refused before they are made."
@@ -44,7 +44,7 @@ def axis_values(
     return values_of(text, param, name)
 
 
-def offered_values(param: Param) -> str:
+def offered_values(param: Parameter) -> str:
     "About ten values around the default, as a text for `values_of`."
     if (offer := slider_of(param)) is None:
         return ", ".join(param.choices or ("false", "true"))
@@ -138,7 +138,7 @@ class HeatMap:
         self.view = fig = figure(
             height=height, x_range=Range1d(0, 1), y_range=Range1d(0, 1), tools="", sizing_mode="stretch_width"
         )
-        _style(fig)
+        style_figure(fig)
         fig.grid.visible, fig.min_border_right = False, 16
         fig.rect(
             "x",
@@ -188,16 +188,7 @@ class HeatMap:
             every = max(1, size // 24)
             axis.ticker = list(range(0, size, every))
             axis.major_label_overrides = (
-                {
-                    at: (
-                        f"{grid.axes[name][at]:g}"
-                        if isinstance(grid.axes[name][at], (int, float))
-                        else str(grid.axes[name][at])
-                    )
-                    for at in range(size)
-                }
-                if name
-                else {0: ""}
+                {at: _tick_text(grid.axes[name][at]) for at in range(size)} if name else {0: ""}
             )
             axis.axis_label = name.replace("_", " ")
 
@@ -223,11 +214,15 @@ def _scale(metric: str, values: np.ndarray) -> dict[str, float]:
     return {"low": float(good.min()), "high": float(max(good.max(), good.min() + 1e-9))}
 
 
+def _tick_text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
 def _short(metric: str, value: float) -> str:
     "A figure that fits into a cell."
     if metric.endswith("_usd"):
         return f"{value / 1000:.1f}k" if abs(value) >= 1000 else f"{value:.0f}"
-    return f"{value:.0%}" if metric == "win_rate" else f"{value:.0f}" if metric == "trades" else f"{value:.2f}"
+    return format(value, {"win_rate": ".0%", "trades": ".0f"}.get(metric, ".2f"))
 
 
 class SweepTab(w.VBox):
@@ -238,7 +233,8 @@ class SweepTab(w.VBox):
         exploration: Exploration,
         show: Callable[[dict[str, Any]], Any],  # called with the parameters of the combination chosen
     ):
-        self.exploration, self._show, self.grid, self._running, self._listing = exploration, show, None, False, False
+        self.exploration, self._show, self._running, self._listing = exploration, show, False, False
+        self.grid: Grid | None = None
         self.names = [w.Dropdown(layout=w.Layout(width="190px")) for _ in range(2)]
         self.texts = [
             w.Text(placeholder="10:60:10 or 10, 20, 40", continuous_update=False, layout=w.Layout(width="190px"))
@@ -264,7 +260,8 @@ class SweepTab(w.VBox):
         for text in self.texts:
             text.observe(lambda _: self.estimate(), "value")
         self.metric.observe(lambda _: self._draw(), "value")
-        self.start.on_click(lambda _: self.run()), self.stop.on_click(lambda _: self.cancel())
+        self.start.on_click(lambda _: self.run())
+        self.stop.on_click(lambda _: self.cancel())
         table = w.VBox([w.HTML("<b>Best combinations</b>"), self.best], layout=w.Layout(flex="0 1 400px"))
         super().__init__(
             [
@@ -399,7 +396,8 @@ class SweepTab(w.VBox):
         )
         button.add_class("fx-rank")
         button.on_click(lambda _: self.pick(row))
-        found, chosen = self.grid.figures[row], self.grid.combinations[row]
+        found: Any = self.grid.figures[row]
+        chosen = self.grid.combinations[row]
         text = ", ".join(
             (
                 f"{name.replace('_', ' ')} {value:g}"

@@ -9,13 +9,14 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import FuturesAlgoError
 from futures_algo.explorer.bokeh_widget import BokehWidget
 from futures_algo.explorer.charts import EquityChart, RunChart
 from futures_algo.explorer.model import Exploration, choices_of, slider_of
 from futures_algo.explorer.save import SaveTab
 from futures_algo.explorer.sweep_tab import SweepTab
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Param, Parameter
 from futures_algo.research.backtest import BacktestResult
 from futures_algo.research.performance import FIGURES, written
 from futures_algo.research.trades import Costs
@@ -29,13 +30,15 @@ class ParameterRow(w.VBox):
     def __init__(
         self,
         name: str,
-        param: Param,
+        param: Parameter,
         value: Any,
         changed: Callable[[str, Any], Any],  # called with name and value
         choices: tuple[str, ...] = (),  # those of the parameter's that make sense here
     ):
         self.name, self._changed, self._quiet = name, changed, False
         title = w.HTML(f"<b>{escape(name.replace('_', ' '))}</b> <span>{escape(param.unit)}</span>")
+        self.slider: Any
+        self.box: Any
         self.slider, self.box = (
             (_choice(choices, value), None) if (offer := slider_of(param)) is None else _number(offer, value)
         )
@@ -130,18 +133,15 @@ def statistics_html(
     before: dict[str, float] | None = None,  # of the run before
 ) -> str:
     "The figures as cards."
-    return (
-        f"<div class='fx-figures'>{''.join(_card(name, stats[name], before and before[name]) for name in SHOWN)}</div>"
-    )
+    cards = (_card(name, stats[name], before[name] if before else None) for name in SHOWN)
+    return f"<div class='fx-figures'>{''.join(cards)}</div>"
 
 
 def _card(name: str, value: float, before: float | None) -> str:
     title, sign = name.removesuffix("_usd").replace("_", " "), "down" if name == "net_profit_usd" and value < 0 else ""
-    moved = (
-        ""
-        if before is None or before == value or not np.isfinite([before, value]).all()
-        else f"{'▲' if value > before else '▼'} {escape(written(name, abs(value - before)))}"
-    )
+    moved = ""
+    if before is not None and before != value and np.isfinite([before, value]).all():
+        moved = f"{'▲' if value > before else '▼'} {escape(written(name, abs(value - before)))}"
     return (
         f"<div title='{escape(FIGURES[name], quote=True)}'><span>{title}</span><b data-figure='{name}'"
         f" class='{sign}'>{escape(written(name, value))}</b><i>{moved}&nbsp;</i></div>"
@@ -152,7 +152,8 @@ class Debounced:
     "Calls `do` once things have been quiet; at once where no event loop runs."
 
     def __init__(self, do: Callable[[], Any], seconds: float = 0.12):
-        self._do, self._seconds, self._waiting = do, seconds, None
+        self._do, self._seconds = do, seconds
+        self._waiting: asyncio.TimerHandle | None = None
 
     def __call__(self) -> None:
         try:
@@ -169,19 +170,7 @@ class Debounced:
         self._waiting = None
 
 
-STYLE = """<style>
-.fx-explorer { color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-ui-font-family, system-ui) }
-.fx-parameter { margin-bottom: 2px; width: 100% } .fx-explorer .jp-Accordion-contents, .fx-explorer .lm-AccordionPanel > * { padding: 8px 10px; overflow: hidden } .fx-parameter .widget-html-content { line-height: 18px; font-size: 13px } .fx-parameter span { color: var(--jp-ui-font-color2, #777); font-size: 11px }
-.fx-figures { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 6px; line-height: 1.25 }
-.fx-figures > div { border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 4px 9px 1px; display: flex; flex-direction: column; overflow: hidden; white-space: nowrap }
-.fx-figures span, .fx-figures i { font-size: 11px; font-style: normal; color: var(--jp-ui-font-color2, #777) } .fx-figures b { font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums }
-.fx-figures b.down { color: #d6524a } .fx-old { opacity: .4 }
-.fx-error:not(:empty) { background: #b3261e; color: #fff; border-radius: 6px; padding: 5px 10px; line-height: 1.35; white-space: pre-line }
-.fx-difference { font-size: 12px; line-height: 1.4; max-height: 420px; overflow: auto; border: 1px solid var(--jp-border-color2, #ddd); border-radius: 6px; padding: 8px }
-.fx-added { color: #138a5b } .fx-removed { color: #d6524a } .fx-same { color: var(--jp-ui-font-color2, #777) }
-.fx-line { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; line-height: 28px } .fx-rank { padding: 0 }
-.fx-soft { color: var(--jp-ui-font-color2, #777); font-size: 12px }
-</style>"""
+STYLE = f"<style>\n{asset('explorer', 'explorer.css')}</style>"
 MISTAKES = (
     FuturesAlgoError,
     ArithmeticError,
@@ -207,7 +196,9 @@ class Explorer(w.VBox):
     ):
         self._config = config
         self.exploration = Exploration(bars, strategy, costs, quantity, strategies)
-        self.redraw, self._row, self._chart_of = Debounced(self._draw), None, None
+        self.redraw = Debounced(self._draw)
+        self._row: int | None = None
+        self._chart_of: tuple | None = None
         super().__init__(
             [
                 w.HTML(STYLE),
@@ -278,9 +269,8 @@ class Explorer(w.VBox):
         self.equity_chart = EquityChart()
         self.equity_chart.on_pick(self._go_to)
         self.equity = BokehWidget(self.equity_chart.view)
-        steps = [
-            w.Button(description=text, layout=w.Layout(width="auto")) for text in ("◀ Trade", "Trade ▶", "Last trade")
-        ]
+        titles = ("◀ Trade", "Trade ▶", "Last trade")
+        steps = [w.Button(description=title, layout=w.Layout(width="auto")) for title in titles]
         for button, move in zip(steps, (-1, 1, 0)):
             button.on_click(lambda _, move=move: self._step(move))
         run = w.VBox([w.HBox([*steps, self.place]), self.price, self.equity])
@@ -319,7 +309,9 @@ class Explorer(w.VBox):
     def _choose(self, **choice: str) -> None:
         self.exploration.choose(**choice)
         self._row = None
-        self._list_parameters(), self.sweep.list_parameters(), self.save.rename()
+        self._list_parameters()
+        self.sweep.list_parameters()
+        self.save.rename()
         self.refresh()
 
     def choose_parameters(self, parameters: dict[str, Any]) -> None:
@@ -374,7 +366,8 @@ class Explorer(w.VBox):
             self.chart, self._chart_of = RunChart(result, market), shape
             self.price.show(self.chart.view)
         stretch = self.chart.draw(result, market, row, keep_view=self._row is not None and row == self._row)
-        self.equity_chart.draw(result), self.equity_chart.mark(stretch)
+        self.equity_chart.draw(result)
+        self.equity_chart.mark(stretch)
         self._say_place(result, row)
 
     def _last(self, result: BacktestResult) -> int:
@@ -400,7 +393,7 @@ class Explorer(w.VBox):
 
     def _go_to(self, moment: int) -> None:
         self._go(
-            int(min(np.searchsorted(self.exploration.result.base.end, moment), len(self.exploration.result.base) - 1))
+            min(int(np.searchsorted(self.exploration.result.base.end, moment)), len(self.exploration.result.base) - 1)
         )
 
     def _step(self, move: int) -> None:

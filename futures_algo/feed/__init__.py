@@ -6,7 +6,16 @@ __all__, __getattr__, __dir__ = facade(
     __name__,
     {
         "databento_feed": ("DatabentoLiveFeed",),
-        "events": ("ContractMapped", "FeedEvent", "FeedState", "IntervalEnd", "Position", "clock_text", "join"),
+        "events": (
+            "ContractMapped",
+            "FeedEvent",
+            "FeedAlarm",
+            "FeedState",
+            "IntervalEnd",
+            "Position",
+            "clock_text",
+            "join",
+        ),
         "silence_watch": ("Patience", "Verdict", "Watchdog"),
     },
 )

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from futures_algo.core.contracts import Contract, FeedSymbol
 from futures_algo.core.types import InputError
@@ -55,7 +55,7 @@ def symbology_of(symbols: tuple[str, ...]) -> str:
 class _Loop(asyncio.SelectorEventLoop):
     "An event loop that remembers its transports, so that a socket can be cut in any state, authentication included."
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.transports: list[asyncio.Transport] = []
         # futures the client abandons are reported here; the session's end already carries the reason
@@ -80,15 +80,18 @@ class Connection:
     ):
         import databento  # noqa: F401  takes a second the first time, which must not count against a deadline
 
-        self.subscription, self.records = subscription, queue.SimpleQueue()
-        self._client_settings = {
+        self.subscription = subscription
+        self.records: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._client_settings: dict[str, Any] = {
             "key": key,
             "gateway": gateway,
             "port": port,
             "heartbeat_interval_s": heartbeat_s,
             "reconnect_policy": "none",
         }
-        self._closing, self._lock, self._loop, self._task = False, threading.Lock(), None, None
+        self._closing, self._lock = False, threading.Lock()
+        self._loop: Any = None
+        self._task: Any = None
         self._thread = threading.Thread(target=self._run, name="feed-connection", daemon=True)
 
     def open(self) -> "Connection":
@@ -146,12 +149,12 @@ class Connection:
             None, self._subscribe, client
         )  # connects and authenticates: the one call that blocks
         try:
-            await self._authenticated(loop, subscribing)
+            await self._authenticated(cast(_Loop, loop), subscribing)
             self.records.put(Opened(client.session_id or ""))
             client.start()
             await client.wait_for_close()
         finally:
-            await self._leave(loop, subscribing, client)
+            await self._leave(cast(_Loop, loop), subscribing, client)
         return "the gateway closed the session"
 
     def _subscribe(self, client) -> None:

@@ -1,4 +1,5 @@
-"""Live bars that arrive once, in order, whatever the connection does, with the contract behind them and the state of the feed."""
+"""Live bars that arrive once, in order, whatever the connection does, with the contract behind them and the state of
+the feed."""
 
 import logging
 import queue
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from futures_algo.core.contracts import product
 from futures_algo.core.dbn import SCHEMA_STEP
-from futures_algo.core.types import SECOND, Bar, Clock, FeedError, InputError, WallClock, did_you_mean
+from futures_algo.core.types import SECOND, Bar, Clock, DataClock, FeedError, InputError, WallClock, did_you_mean
 from futures_algo.feed.connection import Connection, Ended, Opened, Wake, symbology_of
 from futures_algo.feed.events import FeedEvent, Position
 from futures_algo.feed.record_decoder import Demand, Intake
@@ -24,6 +25,15 @@ log = logging.getLogger(__name__)
 
 _BURST = 256  # records read between two looks at the deadline
 _FATAL = ("Authentication failed", "deactivated", "Unknown dataset")  # words of a refusal that a retry does not mend
+
+
+class _Readers(dict):
+    "Which method reads which record; one of a kind nobody asked for is passed over and does not end the session."
+
+    def __missing__(self, kind: type) -> Callable[[Any], None]:
+        self[kind] = lambda record: None
+        log.warning("records of %s are not read", kind.__name__)
+        return self[kind]
 
 
 class DatabentoLiveFeed:
@@ -62,7 +72,7 @@ class DatabentoLiveFeed:
         self._intake = Intake(schema, symbols, begin, end, self._clock.now)
         for symbol in symbols if expected_open is None else ():
             product(symbol)  # an unknown one has no calendar: say so now
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "key": getattr(api_key, "get_secret_value", lambda: api_key)(),
             "gateway": gateway,
             "port": port,
@@ -70,10 +80,17 @@ class DatabentoLiveFeed:
         }
         self.expected_open, self._patience = expected_open or self._market_open, patience or Patience()
         self._watchdog = Watchdog(self._patience, SCHEMA_STEP[schema] / SECOND, self.expected_open)
-        self._read = self._intake.readers | {Opened: self._on_opened, Ended: self._on_ended, Wake: lambda _: None}
+        own: dict[type, Callable[[Any], Any]] = {
+            Opened: self._on_opened,
+            Ended: self._on_ended,
+            Wake: lambda _: None,
+        }
+        self._read = _Readers(self._intake.readers)
+        self._read |= own
         self._connection: Connection | None = None
         self._ending: list[Connection] = []  # given up, perhaps still closing
-        self._stopping, self._lock, self._fatal = threading.Event(), threading.Lock(), None
+        self._stopping, self._lock = threading.Event(), threading.Lock()
+        self._fatal: FeedError | None = None
         self._delay, self._retry_at = self._patience.retry, 0.0
         self.sessions = 0  # ever authenticated
 
@@ -181,6 +198,8 @@ class DatabentoLiveFeed:
         "Read what is there, or wait for it and look at the clocks."
         if self._stopping.is_set():
             self._obey(Demand("close", "shut down"))
+        elif self._intake.is_complete:
+            self._obey(Demand("close", "everything was sent"))
         elif self._connection is None:
             self._open_when_due(wait)
         elif self._read_burst(self._connection.records):
@@ -221,12 +240,17 @@ class DatabentoLiveFeed:
     def _watch(self) -> bool:
         "Nothing is there to read; True while that is all right."
         reached = self._clock.now() if self._intake.closed_through is None else self._intake.closed_through
-        verdict = self._watchdog.judge(time.monotonic(), reached)
+        verdict = self._watchdog.judge(time.monotonic(), reached, self._is_at_hand())
         if verdict.state == "stale" and self.state != "stale":
             self._intake.say("stale", verdict.reason)
         if verdict.state == "lost":
             self._obey(Demand("retry", verdict.reason))
         return verdict.state != "lost"
+
+    def _is_at_hand(self) -> bool:
+        """Whether what comes next is recorded already: then no closed market excuses a silence, whose recorded time
+        stands still."""
+        return isinstance(self._clock, DataClock) and self._intake.is_replaying
 
     def _market_open(self, at: int) -> bool:
         "Whether any symbol's session calendar is open at a moment (ns UTC)."

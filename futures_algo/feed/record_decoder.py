@@ -1,13 +1,26 @@
-"""Records of one session after another become one stream of events: each bar once and in order, under the contract it belongs to."""
+"""Records of one session after another become one stream of events: each bar once and in order, under the contract it
+belongs to."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from futures_algo.core.contracts import product
 from futures_algo.core.dbn import PRICE_SCALE, SCHEMA_STEP
 from futures_algo.core.types import DAY, SECOND, Bar, Timeframe
+from futures_algo.feed.calendar_watch import CalendarWatch
 from futures_algo.feed.connection import Subscription, symbology_of
-from futures_algo.feed.events import ContractMapped, FeedEvent, FeedState, IntervalEnd, Position, clock_text
+from futures_algo.feed.events import (
+    ContractMapped,
+    FeedAlarm,
+    FeedEvent,
+    FeedState,
+    IntervalEnd,
+    Position,
+    clock_text,
+)
+from futures_algo.history.definitions import learn
+from futures_algo.history.plausible import Judge
 
 _UNDEFINED = 2**64 - 1  # a time that Databento leaves open
 
@@ -19,6 +32,17 @@ class Demand(NamedTuple):
     # more
     action: str
     reason: str
+
+
+class _PerSymbol(dict):
+    "What is made for a symbol when it is first met: symbols may join a running feed."
+
+    def __init__(self, make: Callable[[str], Any]):
+        self._make = make
+
+    def __missing__(self, symbol: str) -> Any:
+        self[symbol] = self._make(symbol)
+        return self[symbol]
 
 
 class Intake:
@@ -40,7 +64,9 @@ class Intake:
             now,
         )
         self.step, self._timeframe = SCHEMA_STEP[schema], Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s")
-        self.closed_through, last, contracts = position or (None, {}, {})  # ns UTC, None before a live stream began
+        through: Any
+        through, last, contracts = position or (None, {}, {})
+        self.closed_through: Any = through  # ns UTC, None before a live stream began
         self._last = dict(last)  # symbol -> start of its last bar
         self._before = -1 if position is None else self.closed_through - 1  # the same for a symbol without a bar yet
         # symbol -> contract, and the UTC day (since 1970) for which it is known
@@ -50,13 +76,26 @@ class Intake:
         self._instrument: dict[str, int] = {}
         self._out: deque[FeedEvent] = deque()  # events ready for the consumer
         self.state, self.reason, self._flow = "down", "not connected yet", "live"
-        self.bars = self.duplicates = 0
+        self.bars = self.duplicates = self.quarantined = 0
+        self._judges = _PerSymbol(lambda symbol: Judge(product(symbol)))
+        self._watches = _PerSymbol(CalendarWatch)
         self._everything = self._fresh = False  # ask for all the gateway keeps; data came since somebody looked
+        self.is_complete = (
+            end is not None and position is not None and position.closed_through >= end
+        )  # the feed before this one took everything: no marker would come
         self.readers = self._readers()
 
     def _readers(self) -> dict[type, Callable[..., Demand | None]]:
         "Which method reads which record."
-        from databento_dbn import ErrorCode, ErrorMsg, OHLCVMsg, SymbolMappingMsg, SystemCode, SystemMsg
+        from databento_dbn import (
+            ErrorCode,
+            ErrorMsg,
+            InstrumentDefMsg,
+            OHLCVMsg,
+            SymbolMappingMsg,
+            SystemCode,
+            SystemMsg,
+        )
 
         self._system, self._error = SystemCode, ErrorCode
         return {
@@ -64,6 +103,7 @@ class Intake:
             SystemMsg: self._on_system,
             SymbolMappingMsg: self._on_mapping,
             ErrorMsg: self._on_error,
+            InstrumentDefMsg: self._on_definition,
         }
 
     # -- what the consumer sees
@@ -86,6 +126,10 @@ class Intake:
         "Everything the consumer took."
         closed_through, last, contracts = self._delivered
         return None if closed_through is None else Position(closed_through, dict(last), dict(contracts))
+
+    @property
+    def is_replaying(self) -> bool:
+        return self._flow == "replaying"
 
     def say(self, state: str, reason: str) -> None:
         "Enter a state, or say something in the one that is."
@@ -110,10 +154,8 @@ class Intake:
         ] = {}  # instrument -> symbol -> contract; two symbols may mean one instrument
         self._whole_from, self._fresh = 0, False  # ns, bars that start before it began before we listened
         self._set_boundary()
-        self.say(
-            "connecting",
-            "live from now" if start is None else "all that is kept" if start == 0 else f"from {clock_text(start)}",
-        )
+        since = f"from {clock_text(start)}" if start else "all that is kept"
+        self.say("connecting", "live from now" if start is None else since)
         return Subscription(dataset, self.schema, symbology, tuple(self._asked), start)
 
     def _ask(self) -> tuple[str, dict[str, list[str]]]:
@@ -132,9 +174,10 @@ class Intake:
         known = self.closed_through is not None and self.symbology == "continuous"
         self._boundary = (self.closed_through // DAY + 1) * DAY if known else 2**63
 
-    def _change_date(self, at: int) -> Demand:
-        "The session's mapping is yesterday's: everything before `at` was sent, subscribe anew from there."
-        self.closed_through = max(self.closed_through, at)
+    def _change_date(self) -> Demand:
+        """The session's mapping is yesterday's, and what it says of today is of contracts that may have rolled:
+        subscribe anew from the date change."""
+        self.closed_through = max(self.closed_through, self._boundary)
         return Demand("resume", "the date changed")
 
     # -- bars and markers
@@ -144,17 +187,17 @@ class Intake:
         if start % self.step:
             return Demand("retry", f"a bar that starts at {start} ns: the stream cannot be decoded any more")
         if not named:
-            return self.say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps")
+            self.say(self.state, f"a bar of instrument {record.instrument_id}, which nothing maps")
+            return None
         if start >= self._boundary:
-            return self._change_date(start)
+            return self._change_date()
         self._fresh = True
         for symbol, contract in named.items():
             if start <= self._last.get(symbol, self._before):
                 self.duplicates += 1
                 continue
             self._last[symbol] = start
-            self.bars += 1
-            self._out.append(
+            self._take(
                 Bar(
                     symbol,
                     self._timeframe,
@@ -172,19 +215,38 @@ class Intake:
             )
         return None
 
+    def _take(self, bar: Bar) -> None:
+        "Hand a bar on, or set one aside that cannot be; the consumer hears of either."
+        verdict = self._judges[bar.symbol].judge(bar.open, bar.high, bar.low, bar.close, bar.volume)
+        if verdict is not None:
+            self.quarantined += 1
+            text = f"{bar.symbol} bar at {clock_text(bar.start)} set aside ({verdict.kind}): {verdict.value} cannot be"
+            self._out.append(FeedAlarm(bar.symbol, verdict.kind, text, bar.start, bar))
+            return
+        self.bars += 1
+        if alarm := self._watches[bar.symbol].bar(bar.start, bar.end):
+            self._out.append(alarm)
+        self._out.append(bar)
+
     def _on_interval_end(self, end: int) -> Demand | None:
         if self.closed_through is None:
             self._on_acknowledged(end)
         self._fresh = True
         if end % self.step:
             return Demand("retry", f"an interval that ends at {end} ns: the stream cannot be decoded any more")
-        if end <= self.closed_through:
-            return None
-        self.closed_through, self._everything = end, False
-        self._out.append(IntervalEnd(self.schema, end))
-        if self._end is not None and end >= self._end:
+        through = min(
+            end, self._boundary
+        )  # a marker may pass a whole weekend; what trades behind the date change was not asked for under its contract
+        if through <= self.closed_through:
+            return None if end < self._boundary else self._change_date()
+        self.closed_through, self._everything = through, False
+        for watch in self._watches.values():
+            if alarm := watch.passed(through):
+                self._out.append(alarm)
+        self._out.append(IntervalEnd(self.schema, through))
+        if self._end is not None and through >= self._end:
             return Demand("close", "everything was sent")
-        return self._change_date(end) if end >= self._boundary else None
+        return self._change_date() if end >= self._boundary else None
 
     # -- what the gateway says
 
@@ -240,8 +302,15 @@ class Intake:
         self._dated[symbol] = contract, self.closed_through // DAY
         if (contract, instrument) == (self.contracts.get(symbol), self._instrument.get(symbol)):
             return
+        if self.contracts.get(symbol, contract) != contract:
+            self._judges[symbol].forget()
         self.contracts[symbol], self._instrument[symbol] = contract, instrument
         self._out.append(ContractMapped(symbol, contract, instrument, self.closed_through))
+
+    def _on_definition(self, record) -> None:
+        "The exchange's own tick and point value win over the table."
+        for text in learn([record]):
+            self._out.append(FeedAlarm(record.asset, "definition", text, record.ts_event))
 
     def _on_error(self, record) -> Demand | None:
         code, known, text = record.code, self._error, f"{record.code}: {record.err}"

@@ -1,16 +1,18 @@
 """What is wrong with some bars, fault by fault and row by row."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from futures_algo.core.contracts import product
+from futures_algo.core.contracts import Product, product
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import DAY, HOUR, Bars, DataError, Timeframe
+from futures_algo.core.types import DAY, HOUR, Bars, DataError, InputError, Timeframe, did_you_mean
+from futures_algo.history.plausible import IMPOSSIBLE, implausible
 from futures_algo.history.taking import bars_of, is_table, table_bars
+from futures_algo.history.vendor_rolls import vendor_rolls
 
 
 class Fault(NamedTuple):
@@ -33,11 +35,17 @@ class Gap(NamedTuple):
 
 RULES = {  # kind -> (rule, remedy)
     "order": ("must be later than every row before it", "sort the rows by time"),
-    "duplicate": ("must be the only row of its time", "find out which of the rows is right and drop the others"),
+    "duplicate": (
+        "must be the only row of its time",
+        "find out which of the rows is right; --dedupe exact keeps one of rows that are equal",
+    ),
     "nan": ("must be a number", "complete the row or leave it out"),
     "ohlc": ("must have low <= open, close <= high", "fetch the row again from another source"),
     "volume": ("must be 0 or more contracts", "fetch the row again"),
-    "tick": ("must lie on the product's tick grid", "check the product and whether the series was adjusted"),
+    "tick": (
+        "must lie on the product's tick grid",
+        "check the product, the decimals its vendor wrote, and whether the series was adjusted",
+    ),
     "alignment": (
         "must start on a multiple of its timeframe",
         "say stamp='close' if times mark the bar's close, or fetch the row again",
@@ -50,8 +58,20 @@ RULES = {  # kind -> (rule, remedy)
         "must follow the bar before it without a large hole in trading time",
         "fetch the range again, or raise max_gap for a thin contract",
     ),
-}
-_TIME_KINDS = ("order", "duplicate", "alignment", "session", "gap")
+    "no_volume": (
+        "must hold traded contracts: every bar has volume 0",
+        "export it with volume; what needs volume refuses such a series",
+    ),
+    "expired": (
+        "must not be later than its contract's last trading moment",
+        "name the contract of each row, or a .c symbol",
+    ),
+    "roll": (
+        "must not step from one bar to the next as to another contract",
+        "split the file at its rolls (--rolls split), or name the contract of each row",
+    ),
+} | IMPOSSIBLE
+_TIME_KINDS = ("order", "duplicate", "alignment", "session", "gap", "expired")
 
 
 def _stamp(when: int) -> str:
@@ -93,7 +113,7 @@ class Report:
 
     def as_dict(
         self,
-        limit: int = 1000,  # faults and gaps listed; the counts are of all
+        limit: int | None = None,  # faults and gaps listed, all by default; the counts are of all
     ) -> dict[str, Any]:
         "What `validate-data --json` prints."
         gaps = [
@@ -115,22 +135,27 @@ class Report:
 
 
 _PRICES = ("open", "high", "low", "close")
+_BLOCK = 1 << 17  # rows looked at together, so that long series take little memory
 _Found = tuple[np.ndarray, Callable[[int], Any]]  # rows, and what stands in one
 
 
 def _disorder(bars: Bars) -> _Found:
+    if (bars.start[1:] >= bars.start[:-1]).all():
+        return np.empty(0, np.int64), lambda row: ""
     latest = np.maximum.accumulate(bars.start)
     return np.flatnonzero(bars.start[1:] < latest[:-1]) + 1, lambda row: _stamp(bars.start[row])
 
 
 def _duplicates(bars: Bars) -> _Found:
+    if (bars.start[1:] > bars.start[:-1]).all():
+        return np.empty(0, np.int64), lambda row: ""
     order = np.argsort(bars.start, kind="stable")
     again = bars.start[order][1:] == bars.start[order][:-1]
     return np.sort(order[1:][again]), lambda row: _stamp(bars.start[row])
 
 
 def _row_prices(bars: Bars, row: int) -> str:
-    return " ".join(f"{name}={float(getattr(bars, name)[row]):g}" for name in _PRICES)
+    return " ".join(f"{name}={float(getattr(bars, name)[row])!r}" for name in _PRICES)
 
 
 def _not_numbers(bars: Bars) -> _Found:
@@ -152,8 +177,9 @@ def _negative_volume(bars: Bars) -> _Found:
 def _off_grid(bars: Bars, tick_size: float) -> _Found:
     off = np.zeros(len(bars), bool)
     for name in _PRICES:
-        ticks = getattr(bars, name) / tick_size
-        off |= np.abs(ticks - np.round(ticks)) > 1e-6
+        for begin in range(0, len(bars), _BLOCK):
+            ticks = getattr(bars, name)[begin : begin + _BLOCK] / tick_size
+            off[begin : begin + _BLOCK] |= np.abs(ticks - np.round(ticks)) > 1e-6
     return np.flatnonzero(off), lambda row: _row_prices(bars, row)
 
 
@@ -204,12 +230,14 @@ def validate_bars(
 ) -> "Report | dict[str, Report]":
     "Look at every row by every rule; of several symbols a report each."
     several = table_bars(bars, symbol, check=False) if is_table(bars) else bars
-    how = {"tick_size": tick_size, "calendar": calendar, "max_gap": max_gap, "path": path}
+    how: dict[str, Any] = {"tick_size": tick_size, "calendar": calendar, "max_gap": max_gap, "path": path}
     if isinstance(several, Mapping) and len(several) != 1:
         return {name: validate_bars(one, **how) for name, one in several.items()}
     bars = bars_of(several)
-    tick_size = _tick_of(bars.symbol) if tick_size is None else tick_size
-    checks: dict[str, _Found] = dict(_structural(bars, tick_size))
+    item = product(bars.symbol) if bars.symbol else None
+    checks: dict[str, _Found] = dict(_structural(bars, _grid(item, tick_size), item)) | {"no_volume": _no_volume(bars)}
+    if item:
+        checks |= vendor_rolls(bars, item)
     gaps: list[Gap] = []
     if bars.timeframe.nanos < DAY and (calendar or bars.symbol):
         calendar = calendar or SessionCalendar.of(bars.symbol)
@@ -237,11 +265,19 @@ def validate_bars(
     )
 
 
-def _tick_of(symbol: str) -> float:
-    return product(symbol).tick_size if symbol else 0.0
+def _grid(item: Product | None, tick_size: float | None) -> float:
+    "The tick size to look at, points; 0 looks at none."
+    if tick_size is None:
+        return item.tick_size if item else 0.0
+    return tick_size
 
 
-def _structural(bars: Bars, tick_size: float) -> Iterator[tuple[str, _Found]]:
+def _no_volume(bars: Bars) -> _Found:
+    rows = np.zeros(int(len(bars) > 1 and not bars.volume.any()), int)
+    return rows, lambda row: f"volume 0 in all {len(bars):,} bars"
+
+
+def _structural(bars: Bars, tick_size: float, item: Product | None) -> Iterator[tuple[str, _Found]]:
     "The rules that need no calendar: a series that breaks one cannot be computed with."
     yield "order", _disorder(bars)
     yield "duplicate", _duplicates(bars)
@@ -250,16 +286,37 @@ def _structural(bars: Bars, tick_size: float) -> Iterator[tuple[str, _Found]]:
     yield "volume", _negative_volume(bars)
     if tick_size:
         yield "tick", _off_grid(bars, tick_size)
+    for kind, rows in implausible(bars, item).items() if item else ():
+        yield kind, (rows, _with_volume(bars))
+
+
+def refuse_impossible(bars: Bars, path: str = "", accept: tuple[str, ...] = ()) -> None:
+    "Raise on the first price that cannot be."
+    found = implausible(bars, product(bars.symbol))
+    _refuse(bars, {kind: (rows, _with_volume(bars)) for kind, rows in found.items()}.items(), path, accept)
+
+
+def _with_volume(bars: Bars) -> Callable[[int], str]:
+    return lambda row: f"{_row_prices(bars, row)} volume={int(bars.volume[row])}"
 
 
 def refuse_faults(
     bars: Bars,
     path: str = "",  # named in the error
+    accept: tuple[str, ...] = (),  # kinds of impossible prices that are true here
 ) -> None:
     "Raise on the first structural fault, saying how many rows share it."
+    item = product(bars.symbol)
+    _refuse(bars, _structural(bars, item.tick_size, item), path, accept)
+
+
+def _refuse(bars: Bars, found: Iterable[tuple[str, _Found]], path: str, accept: tuple[str, ...]) -> None:
     report = Report(bars.symbol, bars.timeframe, len(bars), [], path=path)
-    for kind, (rows, show) in _structural(bars, product(bars.symbol).tick_size):
-        if not len(rows):
+    for kind in accept:
+        if kind not in IMPOSSIBLE:
+            raise InputError("accept", kind, "must be a kind of price that cannot be", did_you_mean(kind, IMPOSSIBLE))
+    for kind, (rows, show) in found:
+        if not len(rows) or kind in accept:
             continue
         error = report.error(Fault(kind, int(rows[0]), int(bars.start[rows[0]]), show(int(rows[0]))))
         more = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""

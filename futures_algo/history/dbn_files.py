@@ -157,12 +157,12 @@ def _joined(symbol: str, schema: str, contracts: list[str], parts: list[list[np.
     start, *values, contract = columns
     return Bars(
         symbol,
-        f"{SCHEMA_STEP[schema] // SECOND}s",
+        Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s"),
         start,
         start + SCHEMA_STEP[schema],
-        *values,
-        contract,
-        tuple(contracts) or ("",),
+        contract=contract,
+        contracts=tuple(contracts) or ("",),
+        **dict(zip((*_PRICES, "volume"), values)),
     )
 
 # %% ../../nbs/history/01_dbn_files.ipynb #03a_history_-010-4360

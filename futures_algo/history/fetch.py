@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def quote(
         for hole in store.missing(symbol, schema, first, last)
         for _, part in by_month(*hole)
     ]
-    params = [
+    params: list[dict[str, Any]] = [
         {
             "dataset": store.dataset,
             "symbols": [symbol],
@@ -152,8 +153,8 @@ def quote(
         }
         for symbol, part in parts
     ]
-    cost = sum(_ask(lambda p=p: client.metadata.get_cost(**p), f"cost of {p['symbols'][0]}") for p in params)
-    size = sum(_ask(lambda p=p: client.metadata.get_billable_size(**p), f"size of {p['symbols'][0]}") for p in params)
+    cost = sum(_ask(partial(client.metadata.get_cost, **p), f"cost of {p['symbols'][0]}") for p in params)
+    size = sum(_ask(partial(client.metadata.get_billable_size, **p), f"size of {p['symbols'][0]}") for p in params)
     return Quote(symbols, schema, parts, float(cost), int(size))
 
 
@@ -204,7 +205,7 @@ def fetch(
         if progress:
             progress(number, len(asked.parts), f"{symbol} {_stamp(part.start)[:10]}")
         bars = _ask(
-            lambda s=symbol, p=part: _download(client, store.dataset, s, schema, p),
+            partial(_download, client, store.dataset, symbol, schema, part),
             f"{symbol} from {_stamp(part.start)}",
         )
         done.rows[symbol] += store.write(bars, part).added

@@ -1,6 +1,7 @@
 """Bars kept on disk as Parquet, a month a file, so that nothing is paid for twice."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from futures_algo.core.dbn import SCHEMA_STEP, replacing
-from futures_algo.core.types import SECOND, Bars, DataError, InputError, Timeframe, did_you_mean
+from futures_algo.core.types import MINUTE, SECOND, Bars, DataError, InputError, Timeframe, did_you_mean
 from futures_algo.history.checks import Gap, find_gaps
 
 
@@ -83,8 +84,7 @@ class BarStore:
 
     def path(self, symbol: str, schema: str, month: str) -> Path:
         "Where a month is kept."
-        if schema not in SCHEMA_STEP:
-            raise InputError("schema", schema, "must be a schema of bars", did_you_mean(schema, SCHEMA_STEP))
+        step_of(schema)
         return self.folder / f"dataset={self.dataset}" / f"schema={schema}" / f"symbol={symbol}" / f"{month}.parquet"
 
     def series(self) -> list[tuple[str, str]]:
@@ -161,7 +161,7 @@ class BarStore:
             (whole.index >= (start if start is not None else 0))
             & (whole.index < (end if end is not None else 2**63 - 1))
         ]
-        return _bars(whole, symbol, Timeframe(f"{SCHEMA_STEP[schema] // SECOND}s"))
+        return _bars(whole, symbol, Timeframe(f"{step_of(schema) // SECOND}s"))
 
     def _files(self, symbol: str, schema: str) -> list[Path]:
         return sorted(self.path(symbol, schema, "x").parent.glob("????-??.parquet"))
@@ -180,17 +180,25 @@ class BarStore:
 
 
 def schema_of(timeframe: Timeframe) -> str:
-    "The DBN schema of a timeframe."
+    "The DBN schema of a timeframe, or a name of the same form where DBN has none: ohlcv-5m, ohlcv-30s."
     step = Timeframe(timeframe).nanos
     for schema, nanos in SCHEMA_STEP.items():
         if nanos == step:
             return schema
-    raise InputError(
-        "timeframe",
-        str(timeframe),
-        "must be one that DBN has a schema for: 1s, 1min, 60min or 1440min",
-        "aggregate after reading",
-    )
+    seconds = step // SECOND
+    return f"ohlcv-{seconds}s" if seconds % 60 else f"ohlcv-{seconds // 60}m"
+
+
+_OTHER_SCHEMA = re.compile(r"ohlcv-([1-9]\d*)([sm])")
+
+
+def step_of(schema: str) -> int:
+    "Nanoseconds of a schema's bars, DBN's or of the same form."
+    if schema in SCHEMA_STEP:
+        return SCHEMA_STEP[schema]
+    if not (match := _OTHER_SCHEMA.fullmatch(schema)):
+        raise InputError("schema", schema, "must be a schema of bars", did_you_mean(schema, SCHEMA_STEP))
+    return int(match[1]) * (SECOND if match[2] == "s" else MINUTE)
 
 
 def _frame(bars: Bars) -> Any:
@@ -212,10 +220,10 @@ def _bars(frame: Any, symbol: str, timeframe: Timeframe) -> Bars:
         timeframe,
         start,
         start + timeframe.nanos,
-        *(frame[name].to_numpy(np.float64) for name in _PRICES),
-        frame["volume"].to_numpy(np.int64),
-        codes.astype(np.int32),
-        tuple(names) or ("",),
+        volume=frame["volume"].to_numpy(np.int64),
+        contract=codes.astype(np.int32),
+        contracts=tuple(names) or ("",),
+        **{name: frame[name].to_numpy(np.float64) for name in _PRICES},
     )
 
 

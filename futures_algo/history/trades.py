@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,13 +66,20 @@ def bars_from_trades(
     )
 
 
-def read_trades(
-    path: "Path | str",  # DBN, schema trades
-    timeframe: "str | int" = "1s",
-    *,
-    symbols: Mapping[str, str] | None = None,  # name in the file -> the name to give: {"ESU4": "ES.c.0"}
-) -> dict[str, Bars]:
-    "Bars from the trades of a DBN file, by symbol."
+WITH_TRADES = ("trades", "tbbo", "mbp-1", "mbp-10", "mbo")  # schemas whose records tell every trade
+
+
+class Trades(NamedTuple):
+    "The trades of one symbol, in the order they were received."
+
+    times: np.ndarray  # int64[n], ns UTC, when received
+    prices: np.ndarray  # float64[n], points
+    sizes: np.ndarray  # int64[n], contracts
+    sides: np.ndarray  # S1[n], of the aggressor: b"B" bought, b"A" sold, b"N" not said
+
+
+def trades_of(path: "Path | str") -> dict[str, Trades]:
+    "The trades of a DBN file of trades, of the top of the book or of all its orders, by the file's symbols."
     import databento
 
     try:
@@ -81,22 +88,44 @@ def read_trades(
         raise DataError(
             "file", str(path), f"must be a file that can be read ({error.strerror})", "check the path"
         ) from None
-    if str(store.schema) != "trades":
-        raise DataError("schema", str(store.schema), "must be trades", "read_dbn reads bars", str(path))
-    trades = store.to_ndarray()
-    trades = trades[trades["action"] == b"T"]
+    if str(store.schema) not in WITH_TRADES:
+        raise DataError(
+            "schema", str(store.schema), f"must be one of {', '.join(WITH_TRADES)}", "read_dbn reads bars", str(path)
+        )
+    records = store.to_ndarray()
+    records = records[
+        records["action"] == b"T"
+    ]  # the fills (F) of an order book are the same trades seen by the other side
     found = {}
     for name, intervals in store.mappings.items():
-        own = trades[np.isin(trades["instrument_id"], [int(interval["symbol"]) for interval in intervals])]
+        own = records[np.isin(records["instrument_id"], [int(interval["symbol"]) for interval in intervals])]
         own = own[np.argsort(own["ts_recv"], kind="stable")]
+        _refuse_undefined(own["price"], name, path)
+        found[name] = Trades(own["ts_recv"].astype(np.int64), own["price"] / PRICE_SCALE, own["size"], own["side"])
+    return found
+
+
+def _refuse_undefined(prices: np.ndarray, name: str, path: "Path | str") -> None:
+    odd = np.flatnonzero(prices == 2**63 - 1)
+    if len(odd):
+        raise DataError(
+            f"{name} price", "undefined", "must be there in a trade", "fetch the range again", f"{path}: trade {odd[0]}"
+        )
+
+
+def read_trades(
+    path: "Path | str",  # DBN, a schema of WITH_TRADES
+    timeframe: "str | int" = "1s",
+    *,
+    symbols: Mapping[str, str] | None = None,  # name in the file -> the name to give: {"ESU4": "ES.c.0"}
+) -> dict[str, Bars]:
+    "Bars from the trades of a DBN file, by symbol."
+    found = {}
+    for name, trades in trades_of(path).items():
         renamed = (symbols or {}).get(name, name)
+        contract = "" if "." in name else name
         found[renamed] = bars_from_trades(
-            own["ts_recv"].astype(np.int64),
-            own["price"] / PRICE_SCALE,
-            own["size"],
-            renamed,
-            timeframe,
-            contract="" if "." in name else name,
+            trades.times, trades.prices, trades.sizes, renamed, timeframe, contract=contract
         )
     return found
 
@@ -138,15 +167,18 @@ class DataAdapter:
                 "pass symbols={id: symbol} or the mapping records first",
             )
         step = _STEP_OF_RTYPE[int(record.rtype)]
-        prices = (value / PRICE_SCALE for value in (record.open, record.high, record.low, record.close))
+        open, high, low, close = (value / PRICE_SCALE for value in (record.open, record.high, record.low, record.close))
         return Bar(
             self.symbols[record.instrument_id],
             str(Timeframe(f"{step // SECOND}s")),
             record.ts_event,
             record.ts_event + step,
-            *prices,
-            record.volume,
-            self.contracts.get(record.instrument_id, ""),
+            open,
+            high,
+            low,
+            close,
+            volume=record.volume,
+            contract=self.contracts.get(record.instrument_id, ""),
         )
 
     def bars(self, records: Any) -> dict[str, Bars]:

@@ -17,6 +17,7 @@ __all__, __getattr__, __dir__ = facade(
             "Indicator",
             "LiveIndicator",
             "Param",
+            "Parameter",
             "indicator",
         ),
         "calculator": (

@@ -17,7 +17,7 @@ def _spans(calendar: SessionCalendar, hours: str, start: int, end: int) -> list[
         span = segment if hours == "session" else calendar.regular_hours(segment.session)
         if span is None:
             continue
-        anchor = calendar.session_bounds(segment.session)[0] if hours == "session" else span.open
+        anchor = calendar.session_span(segment.open)[0] if hours == "session" else span.open
         found.append((span.open, span.close, dt.date.fromisoformat(span.session).toordinal() - _EPOCH, anchor))
     return sorted(set(found))
 

@@ -174,9 +174,7 @@ class MACD(Indicator):
         if self.fast >= self.slow:
             raise InputError("MACD fast", self.fast, f"must be below slow, {self.slow}", "swap them")
 
-    @property
-    def first_valid(self):
-        return self.slow + self.signal - 2
+    first_valid = property(lambda self: self.slow + self.signal - 2)
 
     @property
     def converge(self):

@@ -1,4 +1,5 @@
-"""What every indicator is: a definition with checked parameters, a batch form and a live form of the same compiled step."""
+"""What every indicator is: a definition with checked parameters, a batch form and a live form of the same compiled
+step."""
 
 import inspect
 import json
@@ -25,7 +26,7 @@ from futures_algo.indicators.kernel import (
 )
 
 
-class Param:
+class Parameter:
     "A typed parameter: default, range, unit."
 
     def __init__(
@@ -38,7 +39,7 @@ class Param:
     ):
         self.default, self.low, self.high, self.unit, self.choices = default, low, high, unit, choices
 
-    def with_default(self, value: "int | float | bool | str") -> "Param":
+    def with_default(self, value: "int | float | bool | str") -> "Parameter":
         "The same parameter with another default."
         changed = copy(self)
         changed.default = value
@@ -85,7 +86,7 @@ class Param:
         return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
 
-class TimeframeParam(Param):
+class TimeframeParameter(Parameter):
     "A timeframe: any whole number of minutes or seconds, in any spelling; `choices` are only the usual ones."
 
     def __init__(self, default: "int | str", choices: tuple[str, ...] = ()):
@@ -108,7 +109,26 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-@dataclass_transform(field_specifiers=(Param,))
+def Param(
+    default: "int | float | bool | str",  # its type is the parameter's type
+    low: float | None = None,  # smallest value allowed
+    high: float | None = None,  # largest value allowed
+    unit: str = "",  # "bars", "points", "minutes"
+    choices: tuple[str, ...] = (),  # the texts allowed, for a text
+) -> Any:  # a `Parameter`, which the class turns into the value's own type: `length: int = Param(20)`
+    "Declare a parameter of an indicator or a strategy."
+    return Parameter(default, low, high, unit, choices)
+
+
+def TimeframeParam(
+    default: "int | str",
+    choices: tuple[str, ...] = (),  # the usual ones, for forms; others pass too
+) -> Any:  # a `TimeframeParameter`
+    "Declare a parameter that is a timeframe."
+    return TimeframeParameter(default, choices)
+
+
+@dataclass_transform(field_specifiers=(Param, TimeframeParam))
 class Indicator:
     "Base of all indicators: subclass it with `Param`s, `outputs`, `state` and a `step`."
 
@@ -121,12 +141,13 @@ class Indicator:
     formula: ClassVar[str] = ""  # in words or symbols
     source: ClassVar[str] = ""  # where the formula is from
     equals: ClassVar[str] = ""  # platforms it equals, and how far others are
-    params: ClassVar[dict[str, Param]] = {}
+    params: ClassVar[dict[str, Parameter]] = {}
+    name: ClassVar[str | None] = None  # replaces the prefix of its outputs; each has its own
     first_valid: int = 0  # index of the first bar with a value
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls.params = cls.params | {name: value for name, value in vars(cls).items() if isinstance(value, Param)}
+        cls.params = cls.params | {name: value for name, value in vars(cls).items() if isinstance(value, Parameter)}
         keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
         fields = [
             inspect.Parameter(name, keyword, default=param.default, annotation=type(param.default))
@@ -279,9 +300,9 @@ class Indicator:
         raise AttributeError(f"{type(self).__name__} is a definition and does not change; make another one")
 
     def __repr__(self) -> str:
-        fields = [f"{key}={value!r}" for key, value in self.values.items()] + (
-            [f"name={self.name!r}"] if self.name else []
-        )
+        fields = [f"{key}={value!r}" for key, value in self.values.items()]
+        if self.name:
+            fields.append(f"name={self.name!r}")
         return f"{type(self).__name__}({', '.join(fields)})"
 
     def __eq__(self, other) -> bool:

@@ -1,8 +1,9 @@
-"""Drives the indicators of a strategy bar by bar over its timeframes, says honestly when they are ready, and survives a restart bit for bit."""
+"""Drives the indicators of a strategy bar by bar over its timeframes, says honestly when they are ready, and survives
+a restart bit for bit."""
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -174,7 +175,7 @@ class VBTIndicatorCalculator:
         bar: "Bar | Mapping",  # the closed bar
     ) -> dict[str, float]:  # by output name; NaN until there is a value
         "Take in one closed bar and return the timeframe's latest values, which know their bar."
-        bank = self._banks.get(timeframe) or self._bank(timeframe)
+        bank = self._banks.get(cast(Timeframe, timeframe)) or self._bank(timeframe)
         return bank.step(bar if isinstance(bar, Bar) else as_bar(self.symbol, bar, timeframe, timed=False))
 
     def get_indicators(self, timeframe: "Timeframe | int | str") -> dict[str, float]:

@@ -61,7 +61,7 @@ def absolute_deviation(i, at: int, length: int) -> int:
     ring, mean, deviation = i[at + RING : at + RING + length], total(i, at), np.int64(0)
     for k in range(length):
         deviation += abs(length * ring[k] - mean)
-    return deviation
+    return deviation  # type: ignore[return-value]  # compiled: an int64
 
 
 class CCI(Indicator):
@@ -124,9 +124,7 @@ class Stochastic(Indicator):
     def state(self):
         return 4 + 2 * (RING + self.length), self.smooth + self.signal
 
-    @property
-    def first_valid(self):
-        return self.length + self.smooth + self.signal - 3
+    first_valid = property(lambda self: self.length + self.smooth + self.signal - 3)
 
     @staticmethod
     def step(bar, p, i, f, out):

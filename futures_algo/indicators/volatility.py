@@ -207,13 +207,9 @@ class ADX(Indicator):
     def state(self):
         return 8, 4  # bars, high, low, close before; four counts; RMA of range, +movement, -movement, index
 
-    @property
-    def first_valid(self):
-        return 2 * self.length - 1
+    first_valid = property(lambda self: 2 * self.length - 1)
 
-    @property
-    def converge(self):
-        return self.first_valid + bars_to_forget(0.8 / self.length)  # one average feeds another: measured 46 * length
+    converge = property(lambda self: self.first_valid + bars_to_forget(0.8 / self.length))  # measured 46 * length
 
     @staticmethod
     def step(bar, p, i, f, out):

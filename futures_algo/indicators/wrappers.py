@@ -19,6 +19,8 @@ class ResearchIndicator(Indicator):
     "Columns from another library; research only."
 
     memory = "stream"
+    label: str
+    columns: Callable[[Bars], "list[np.ndarray]"]
 
     def __init__(
         self,
@@ -67,9 +69,11 @@ def wrap_talib(
     import talib
     from talib import abstract
 
+    Function: Any = vars(abstract)["Function"]  # made when the module is loaded
+
     if (known := function.upper()) not in talib.get_functions():
         raise InputError("TA-Lib function", function, "must be one it has", did_you_mean(known, talib.get_functions()))
-    spec = abstract.Function(known)
+    spec = Function(known)
     for key in parameters:
         if key not in spec.parameters:
             raise InputError(f"{known} parameter", key, "is not one it has", did_you_mean(key, spec.parameters))
@@ -77,8 +81,8 @@ def wrap_talib(
 
     def columns(bars: Bars) -> list[np.ndarray]:
         prices = {key: getattr(bars, key).astype(np.float64) for key in ("open", "high", "low", "close", "volume")}
-        found = abstract.Function(known, **parameters)(prices)
-        return found if isinstance(found, (list, tuple)) else [found]
+        found = Function(known, **parameters)(prices)
+        return list(found) if isinstance(found, (list, tuple)) else [found]
 
     return ResearchIndicator(
         _labelled("talib", known, parameters), _output_names(known, spec.output_names, name), columns, spec.lookback
@@ -94,7 +98,7 @@ def wrap_vectorbt(
     "A vectorbt indicator as an indicator for research."
     import vectorbt as vbt
 
-    made = getattr(vbt, factory, None) if isinstance(factory, str) else factory
+    made: Any = getattr(vbt, factory, None) if isinstance(factory, str) else factory
     if not hasattr(made, "run"):
         raise InputError(
             "vectorbt indicator",

@@ -8,15 +8,15 @@ evaluations go in groups.
 
 import json
 import logging
-import os
 import secrets
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from futures_algo.core.types import Bar, FuturesAlgoError, InputError, Signal, Timeframe, did_you_mean
 from futures_algo.journal.schema import DURABLE, INDEXES, SCHEMA_VERSION, TABLES
@@ -57,10 +57,10 @@ class Journal:
         if not readonly:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._waiting: list[tuple[str, tuple]] = []  # statements of the group under way
+        self._waiting: list[tuple[str, tuple[Any, ...]]] = []  # statements of the group under way
         self._since = 0.0
         self._together, self._together_full = 0, False
-        self._held = None
+        self._held: TextIO | None = None
         self._connection = connect(self.path, readonly)
         self._full = False
         if not readonly:
@@ -70,7 +70,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- opening and closing
@@ -154,7 +154,7 @@ class Journal:
                 raise
             self._connection.execute("COMMIT")
 
-    def _write(self, table: str, sql: str, values: tuple, durable: bool = False) -> None:
+    def _write(self, table: str, sql: str, values: tuple[Any, ...], durable: bool = False) -> None:
         "Commit now, with everything buffered before, when the row must be durable; else join the group."
         durable = durable or table in DURABLE
         with self._lock:
@@ -295,7 +295,8 @@ class Journal:
     def last(self, table: str) -> int:
         "The newest row number of a table, 0 when it is empty."
         with self._lock:
-            return self._connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {_known(table)}").fetchone()[0]
+            row = self._connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {_known(table)}").fetchone()
+            return int(row[0])
 
     def tally(self, table: str, column: str) -> dict[str, int]:
         "How many rows have each value of a column."
@@ -325,7 +326,7 @@ class Journal:
         with self._lock:
             if self._waiting:
                 self.flush()
-            return self._connection.execute(f"SELECT count(*) FROM {_known(table)}").fetchone()[0]
+            return int(self._connection.execute(f"SELECT count(*) FROM {_known(table)}").fetchone()[0])
 
     def bars(self, symbol: str, timeframe: str, through: int, limit: int) -> list[Bar]:
         "The latest closed bars of a series that end by `through` (ns UTC), oldest first."
@@ -339,8 +340,9 @@ class Journal:
             limit=limit,
         )
         fields = ("start", "end", "open", "high", "low", "close", "volume", "contract")
+        name = Timeframe(timeframe)
         return [
-            Bar(symbol, Timeframe(timeframe), *(row[name] for name in fields), True, bool(row["partial"]))
+            Bar._make((symbol, name, *(row[field] for field in fields), True, bool(row["partial"])))
             for row in reversed(found)
         ]
 
@@ -372,12 +374,24 @@ class Journal:
         return identity
 
     def new_commands(self) -> list[dict[str, Any]]:
-        "Commands the engine has not answered, oldest first."
-        return [row | {"args": json.loads(row["args"])} for row in self.rows("commands", "state = 'new'")]
+        """Commands the engine has not answered, oldest first. Any process may append one: arguments that cannot be read
+        are None, which every verb refuses."""
+        with (
+            self._lock
+        ):  # commands and answers are never part of a group under way, so it need not be committed for this
+            found = self._connection.execute("SELECT * FROM commands WHERE state = 'new' ORDER BY rowid").fetchall()
+        return [dict(row) | {"args": _read_arguments(row["args"])} for row in found]
 
     def acknowledge(self, identity: str, state: str, answer: str) -> None:
         "The engine's answer to a command: 'done' or 'refused'."
         self.update("commands", "id", identity, state=state, answer=answer, acked_at=time.time_ns())
+
+
+def _read_arguments(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _known(table: str) -> str:
@@ -387,13 +401,22 @@ def _known(table: str) -> str:
 
 
 def _values(fields: dict[str, Any]) -> tuple:
-    "Dictionaries and lists are stored as JSON."
-    return tuple(
-        json.dumps(value, default=str) if isinstance(value, (dict, list, tuple)) else value for value in fields.values()
-    )
+    "Dictionaries and lists are stored as JSON, and nothing a column cannot hold is handed to SQLite."
+    return tuple(_storable(value) for value in fields.values())
 
 
-_statements: dict[tuple, str] = {}
+def _storable(value: Any) -> Any:
+    "Half a character, as a cut answer gives, becomes a question mark; a number beyond 64 bits becomes its text."
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, default=str)
+    return value
+
+
+_statements: dict[tuple[str, tuple[str, ...], str], str] = {}
 
 
 def _insert(table: str, names: tuple[str, ...], verb: str) -> str:
@@ -424,7 +447,7 @@ _ADD_BAR = _insert(
 )
 
 
-def _claims(file) -> bool:
+def _claims(file: TextIO) -> bool:
     "Whether the lock was free. Who asks `is_held` holds it for a moment, so one refusal says nothing."
     deadline = time.monotonic() + CLAIM_SECONDS
     while True:
@@ -438,9 +461,9 @@ def _claims(file) -> bool:
             return True
 
 
-def _lock_file(file) -> None:
+def _lock_file(file: TextIO) -> None:
     "An exclusive lock the operating system drops with the process, however it ends."
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

@@ -13,6 +13,8 @@ from typing import Any
 from futures_algo.core.types import DAY, SECOND, Bar
 from futures_algo.journal.schema import SCHEMA_VERSION
 
+Row = dict[str, Any]
+
 
 class BarSeries:
     "The latest bars of one symbol and timeframe, in journal order."
@@ -21,7 +23,9 @@ class BarSeries:
         self,
         keep: int = 3000,  # bars remembered
     ):
-        self._keep, self._rows, self._known, self._ordered = keep, deque(), {}, True
+        self._keep, self._ordered = keep, True
+        self._rows: deque[tuple[int, Bar]] = deque()
+        self._known: dict[int, Bar] = {}
 
     def add(self, seq: int, bar: Bar) -> bool:
         "Take one journal row; False when it says nothing new."
@@ -66,10 +70,10 @@ class View:
     state: str = "no_journal"  # ok, no_journal, empty, not_a_journal, older, newer, busy
     problem: str = ""  # what is wrong, for a person
     remedy: str = ""
-    run: dict = field(default_factory=dict)  # the latest run
+    run: dict[str, Any] = field(default_factory=dict)  # the latest run
     status: dict[str, Any] = field(default_factory=dict)  # status documents by key
     written: dict[str, int] = field(default_factory=dict)  # key -> ns when the document was written
-    tables: dict[str, list[dict]] = field(
+    tables: dict[str, list[Row]] = field(
         default_factory=dict
     )  # signals, intents, fills, positions, events, ...: newest first
     bars: dict[tuple[str, str], BarSeries] = field(default_factory=dict)  # (symbol, timeframe)
@@ -79,18 +83,14 @@ class View:
     )  # table, bars, or kind of status document ("feed", "strategy") -> number of its changes
     generation: int = 0  # grows when the file is another one
 
-    def document(self, key: str) -> dict:
+    def document(self, key: str) -> dict[str, Any]:
         "A status document, {} when the engine wrote none."
         return self.status.get(key) or {}
 
     @property
-    def strategies(self) -> dict[tuple[str, str], dict]:
+    def strategies(self) -> dict[tuple[str, str], dict[str, Any]]:
         "Strategy documents by (name, symbol)."
-        return {
-            tuple(key.split(":", 1)[1].rsplit(":", 1)): value
-            for key, value in self.status.items()
-            if key.startswith("strategy:")
-        }
+        return {_strategy_and_symbol(key): value for key, value in self.status.items() if key.startswith("strategy:")}
 
 
 TERMINAL = ("filled", "cancelled", "rejected", "notsent")  # order states nothing follows, lower case
@@ -110,16 +110,23 @@ _LATEST = {  # part -> the rows a page shows
 _BAR_COLUMNS = "seq, symbol, timeframe, start, end, open, high, low, close, volume, contract, partial, received"
 
 
-def _rows(connection: sqlite3.Connection, query: str, *values: Any) -> list[dict]:
+def _strategy_and_symbol(key: str) -> tuple[str, str]:
+    "What stands behind `strategy:` in the key of a status document."
+    name, symbol = key.split(":", 1)[1].rsplit(":", 1)
+    return name, symbol
+
+
+def _rows(connection: sqlite3.Connection, query: str, *values: Any) -> list[Row]:
     "Rows as dictionaries."
     cursor = connection.execute(query, values)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row)) for row in cursor]
 
 
-def _newest_while(connection: sqlite3.Connection, table: str, at_least: int, cap: int = 20_000) -> list[dict]:
+def _newest_while(connection: sqlite3.Connection, table: str, at_least: int, cap: int = 20_000) -> list[Row]:
     "Rows from the newest back to a moment, without needing an index on time."
-    cursor, found = connection.execute(f"SELECT * FROM {table} ORDER BY rowid DESC LIMIT {cap}"), []
+    cursor = connection.execute(f"SELECT * FROM {table} ORDER BY rowid DESC LIMIT {cap}")
+    found: list[Row] = []
     names = [column[0] for column in cursor.description]
     for row in cursor:
         found.append(dict(zip(names, row)))
@@ -189,9 +196,12 @@ class JournalReader:
             int(fills_days * DAY),
         )
         self._connection: sqlite3.Connection | None = None
-        self._inode, self._data_version, self._seq, self._busy_since = None, None, 0, 0.0
+        self._inode: int | None = None
+        self._data_version: int | None = None
+        self._seq, self._busy_since = 0, 0.0
         self._lags: deque[int] = deque(maxlen=1000)
-        self._stop, self._thread = threading.Event(), None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> "JournalReader":
         "Read once, then follow."
@@ -217,9 +227,9 @@ class JournalReader:
         try:
             if not self._same_file():
                 self._open()
-            if self._connection and self._changed():
+            if self._connection and self._changed(self._connection):
                 with self._connection:
-                    self._read()  # one moment for all tables
+                    self._read(self._connection)  # one moment for all tables
         except sqlite3.OperationalError as error:
             self._wait(error)
         except sqlite3.DatabaseError:
@@ -267,21 +277,21 @@ class JournalReader:
         self._lags.clear()
         self.view = View("ok", generation=self.view.generation + 1)
 
-    def _changed(self) -> bool:
+    def _changed(self, connection: sqlite3.Connection) -> bool:
         "Whether anybody committed since the last look."
-        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        version: int = connection.execute("PRAGMA data_version").fetchone()[0]
         changed, self._data_version = version != self._data_version, version
         return changed
 
-    def _read(self) -> None:
+    def _read(self, connection: sqlite3.Connection) -> None:
         "Read what is new and publish it."
-        self._connection.execute("BEGIN")
+        connection.execute("BEGIN")
         old, versions = self.view, dict(self.view.versions)
-        tables = {part: _rows(self._connection, query) for part, query in _LATEST.items()}
-        tables["fills"] = _newest_while(self._connection, "fills", self._newest_time() - self._fills_span)
-        tables["positions"] = self._positions(old)
-        status, written = self._status()
-        run = (_rows(self._connection, "SELECT * FROM runs ORDER BY rowid DESC LIMIT 1") or [{}])[0]
+        tables = {part: _rows(connection, query) for part, query in _LATEST.items()}
+        tables["fills"] = _newest_while(connection, "fills", _newest_time(connection) - self._fills_span)
+        tables["positions"] = self._positions(connection, old)
+        status, written = _status(connection)
+        run = (_rows(connection, "SELECT * FROM runs ORDER BY rowid DESC LIMIT 1") or [{}])[0]
         for part, now, before in [
             *((p, rows, old.tables.get(p)) for p, rows in tables.items()),
             ("status", status, old.status),
@@ -291,7 +301,7 @@ class JournalReader:
                 versions[part] = versions.get(part, 0) + 1
         for kind in {key.split(":")[0] for key, document in status.items() if document != old.status.get(key)}:
             versions[kind] = versions.get(kind, 0) + 1
-        bars = self._bars(old, versions)
+        bars = self._bars(connection, old, versions)
         self._busy_since = 0.0
         self.view = replace(
             old,
@@ -307,35 +317,28 @@ class JournalReader:
             versions=versions,
         )
 
-    def _newest_time(self) -> int:
-        row = self._connection.execute("SELECT at FROM fills ORDER BY rowid DESC LIMIT 1").fetchone()
-        return row[0] if row else 0
-
-    def _status(self) -> tuple[dict[str, Any], dict[str, int]]:
-        "Status documents and when each was written."
-        rows = self._connection.execute("SELECT key, at, value FROM status").fetchall()
-        return {key: json.loads(value) for key, _, value in rows}, {key: at for key, at, _ in rows}
-
-    def _positions(self, old: View) -> list[dict]:
+    def _positions(self, connection: sqlite3.Connection, old: View) -> list[Row]:
         "The latest row of each book, account, instrument and strategy."
         known = {_book(row): row for row in old.tables.get("positions", ())}
         since = max((row["seq"] for row in known.values()), default=-1)
         query = "SELECT * FROM positions WHERE seq > ? ORDER BY seq DESC LIMIT 5000"
-        for row in reversed(_rows(self._connection, query, since)):
+        for row in reversed(_rows(connection, query, since)):
             known[_book(row)] = row
         return sorted(known.values(), key=lambda row: row["seq"], reverse=True)
 
-    def _bars(self, old: View, versions: dict[str, int]) -> dict[tuple[str, str], BarSeries]:
+    def _bars(
+        self, connection: sqlite3.Connection, old: View, versions: dict[str, int]
+    ) -> dict[tuple[str, str], BarSeries]:
         "Bars since the last look into their series; the first time, the newest `first_rows`."
         query = f"SELECT {_BAR_COLUMNS} FROM bars WHERE seq > ? ORDER BY seq DESC LIMIT {self._first_rows}"
         bars = dict(old.bars)
         for seq, symbol, timeframe, *values, contract, partial, received in reversed(
-            self._connection.execute(query, (self._seq,)).fetchall()
+            connection.execute(query, (self._seq,)).fetchall()
         ):
             key = (symbol, timeframe)
             if key not in bars:
                 bars[key] = BarSeries(self._keep)
-            if bars[key].add(seq, Bar(symbol, timeframe, *values, contract or "", True, bool(partial))):
+            if bars[key].add(seq, Bar._make((symbol, timeframe, *values, contract or "", True, bool(partial)))):
                 versions["bars"] = versions.get("bars", 0) + 1
             if timeframe == "1min" and received:
                 self._lags.append(received - values[1])
@@ -365,6 +368,17 @@ class JournalReader:
         self._connection = self._inode = None
 
 
-def _book(row: dict) -> tuple:
+def _newest_time(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT at FROM fills ORDER BY rowid DESC LIMIT 1").fetchone()
+    return row[0] if row else 0
+
+
+def _status(connection: sqlite3.Connection) -> tuple[dict[str, Any], dict[str, int]]:
+    "Status documents and when each was written."
+    rows = connection.execute("SELECT key, at, value FROM status").fetchall()
+    return {key: json.loads(value) for key, _, value in rows}, {key: at for key, at, _ in rows}
+
+
+def _book(row: Row) -> tuple[Any, ...]:
     "What a position row is the latest word on."
     return row["source"], row["account"], row["instrument"], row["strategy"]

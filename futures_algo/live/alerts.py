@@ -43,7 +43,9 @@ class Watch:
 
     def __init__(self, journal: "str | Path", config: WatchConfig):
         self.path, self.config = Path(journal), config
-        self._stop, self._thread, self._server = threading.Event(), None, None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._server: Any = None
         self._seen = {"events": 0, "fills": 0}
         self._told: dict[tuple[str, str], float] = {}  # (kind, subject) -> monotonic seconds
         self._silent = False

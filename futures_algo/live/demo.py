@@ -7,7 +7,7 @@ runs live.
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from futures_algo.config.files import merge
 from futures_algo.config.loading import parse_config, read_config
 from futures_algo.config.model import LiveConfig
 from futures_algo.core.contracts import product, root_of
-from futures_algo.core.types import Bars, ConfigError, DataClock, DataError
+from futures_algo.core.types import Bars, ConfigError, DataClock, DataError, Timeframe
 
 DEMO_KEY, DEMO_TOKEN = (
     "db-demo-0000000000000000000000",
@@ -34,7 +34,7 @@ class Recording(NamedTuple):
     bars: dict[str, Bars]  # by feed symbol
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]  # of bars; nobody counts fields
         return sum(map(len, self.bars.values()))
 
     @property
@@ -55,38 +55,50 @@ def generated(folder: Path, seed: int) -> Recording:
     return Recording(path, "ohlcv-1s", read_dbn(path))
 
 
-def recorded(files: list[Path], folder: Path) -> Recording:
-    "The user's files as one; a file that names contracts (ESU4) plays them as their root's front (ES.c.0)."
-    from futures_algo.history import read_dbn, write_dbn
+def recorded(
+    # bars by symbol, or sources as `history.sources.read_source` takes them
+    found: "dict[str, Bars] | list[str | Path]",
+    folder: Path,
+) -> Recording:
+    "The user's bars as one file; a file that names contracts (ESU4) plays them as their root's front (ES.c.0)."
+    from futures_algo.history import write_dbn
 
     bars: dict[str, Bars] = {}
-    for path in files:
-        for symbol, found in read_dbn(path).items():
-            name = symbol if "." in symbol else f"{root_of(symbol)}.c.0"
-            if not len(found):
-                raise DataError("file", path.name, f"must hold bars of {symbol}", "choose a longer range", str(path))
-            if name in bars:
-                raise DataError(
-                    "symbol",
-                    symbol,
-                    f"must stand in one file only, and another one holds {name} too",
-                    "join the files with import first",
-                    str(path),
-                )
-            product(name)
-            bars[name] = replace(found, symbol=name)
-    timeframes = {found.timeframe for found in bars.values()}
-    if len(timeframes) > 1 or not timeframes <= {"1s", "1min"}:
-        raise DataError(
-            "timeframe",
-            ", ".join(sorted(timeframes)),
-            "must be 1s or 1min, the same in all files",
-            "use ohlcv-1s or ohlcv-1m files",
-        )
-    schema = "ohlcv-1s" if timeframes == {"1s"} else "ohlcv-1m"
+    for symbol, own in found.items() if isinstance(found, dict) else _sources(found):
+        name = symbol if "." in symbol else f"{root_of(symbol)}.c.0"
+        if not len(own):
+            raise DataError("bars", 0, f"must hold bars of {symbol}", "choose a longer range")
+        if name in bars:
+            raise DataError(
+                "symbol",
+                symbol,
+                f"must stand in one file only, and another one holds {name} too",
+                "join the files with import first",
+            )
+        product(name)
+        bars[name] = replace(own, symbol=name)
+    seconds = any(own.timeframe.seconds % 60 for own in bars.values())
+    schema, step = ("ohlcv-1s", Timeframe("1s")) if seconds else ("ohlcv-1m", Timeframe("1min"))
+    bars = {name: _played(own, step) for name, own in bars.items()}
     path = folder / f"demo.{schema}.dbn.zst"
     write_dbn(path, bars)
     return Recording(path, schema, bars)
+
+
+def _sources(sources: "list[str | Path]") -> Iterator[tuple[str, Bars]]:
+    from futures_algo.history.sources import read_source
+
+    for source in sources:
+        yield from read_source(source).items()
+
+
+def _played(bars: Bars, step: Timeframe) -> Bars:
+    """Longer bars as the feed can send them: each in the first minute (or second) of its time, so that the same bar is
+    made of it again and what is decided at its end fills at the next one's open."""
+    from futures_algo.history import name_contracts
+
+    bars = name_contracts(bars)
+    return bars if bars.timeframe == step else replace(bars, timeframe=step, end=bars.start + step.nanos)
 
 
 def demo_config(path: Path, recording: Recording, folder: Path) -> tuple[LiveConfig, dict]:
@@ -96,7 +108,11 @@ def demo_config(path: Path, recording: Recording, folder: Path) -> tuple[LiveCon
     symbols = list(recording.bars)
     changes = {
         "databento": {"symbols": symbols, "schema": recording.schema, "api_key": DEMO_KEY},
-        "execution": {"crosstrade_api_key": DEMO_TOKEN, "dry_run": False},
+        "execution": {
+            "crosstrade_api_key": DEMO_TOKEN,
+            "dry_run": False,
+            "reconcile_seconds": 900,
+        },  # recorded seconds: nobody trades beside us
         "engine": {"journal": str(folder / "journal.db")},
         "logging": {"folder": str(folder / "logs")},
     }

@@ -125,7 +125,9 @@ def packages(patient: Patient) -> Iterator[Check]:
 def disk(patient: Patient) -> Iterator[Check]:
     base = next(folder for folder in (patient.journal.parent, *patient.journal.parents) if folder.is_dir())
     free = shutil.disk_usage(base).free / 2**30
-    status = FAIL if free < FREE_NEEDED else WARN if free < FREE_WANTED else OK
+    status = WARN if free < FREE_WANTED else OK
+    if free < FREE_NEEDED:
+        status = FAIL
     yield Check(
         "disk",
         status,
@@ -164,7 +166,9 @@ def clock(patient: Patient) -> Iterator[Check]:
     except (OSError, ValueError) as error:
         yield Check("clock", WARN, f"{patient.ntp} did not answer ({error})", "name a reachable time server with --ntp")
         return
-    status = FAIL if abs(skew) > SKEW_LIMIT else WARN if abs(skew) > SKEW_WARNING else OK
+    status = WARN if abs(skew) > SKEW_WARNING else OK
+    if abs(skew) > SKEW_LIMIT:
+        status = FAIL
     yield Check(
         "clock",
         status,
@@ -195,6 +199,7 @@ def ask_time(server: str, timeout: float = 3.0) -> tuple[float, float]:
 
 def calendar(patient: Patient) -> Iterator[Check]:
     "The table of holidays must reach far enough."
+    from futures_algo.core.calendar_file import calendar_warning
     from futures_algo.core.sessions import SessionCalendar
     from futures_algo.core.types import InputError, to_timestamp
 
@@ -212,6 +217,8 @@ def calendar(patient: Patient) -> Iterator[Check]:
             f"knows sessions beyond {to_timestamp(opening):%Y-%m-%d}; the next opens"
             f" {to_timestamp(following):%Y-%m-%d %H:%M} UTC",
         )
+    if ending := calendar_warning(to_timestamp(now).date()):
+        yield Check("calendar review", WARN, ending, "futures-algo sessions --update FILE, or a newer release")
 
 
 def schedule(patient: Patient) -> Iterator[Check]:

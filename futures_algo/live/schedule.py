@@ -292,7 +292,8 @@ def _action(job: Job, arguments: Sequence[str]) -> str:
 
 def _trigger(at: int) -> str:
     moment = dt.datetime.fromtimestamp(at // SECOND, dt.UTC)
-    return f"    <TimeTrigger><StartBoundary>{moment:%Y-%m-%dT%H:%M:%S}Z</StartBoundary><Enabled>true</Enabled></TimeTrigger>"
+    begins = f"<StartBoundary>{moment:%Y-%m-%dT%H:%M:%S}Z</StartBoundary>"
+    return f"    <TimeTrigger>{begins}<Enabled>true</Enabled></TimeTrigger>"
 
 
 # --- installing

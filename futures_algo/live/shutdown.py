@@ -47,8 +47,9 @@ def on_console_close(stop: Callable[[str], None], ended: threading.Event) -> Any
         return None
     import ctypes
 
-    handler = ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)(console_handler(stop, ended))
-    ctypes.windll.kernel32.SetConsoleCtrlHandler(handler, True)
+    windows: Any = ctypes
+    handler = windows.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)(console_handler(stop, ended))
+    windows.windll.kernel32.SetConsoleCtrlHandler(handler, True)
     return handler
 
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from futures_algo.journal.journal import Journal, JournalError
 from futures_algo.live.shutdown import on_signals
@@ -27,7 +28,10 @@ LIVED = 300.0  # seconds after which an engine counts as having worked
 # seconds of looking without a new beat after which it counts as hung; one question to the broker may take 105
 SILENCE = 120.0
 LOOK = 1.0  # seconds between looks at the beat
-STOP_SECONDS = 15.0  # that a stopping engine may take
+STOP_SECONDS = 15.0  # that a stopping engine may be silent for
+STOP_MOST = 900.0  # that it may take in all, however alive it is
+SAME_DEATHS = 3  # in a row, after which the engine is started with exits only
+CAUTION = "FUTURES_ALGO_CAUTION"  # tells the engine to begin in REDUCING, and why
 RESTARTS = "FUTURES_ALGO_RESTARTS"  # tells the engine why it was started, for its journal
 SUPERVISOR = "FUTURES_ALGO_SUPERVISOR"  # tells the engine who started it, for its beats
 
@@ -51,7 +55,8 @@ class Supervisor:
             pause,
             by_journal,
         )
-        self.restarts, self.process = 0, None
+        self.restarts = 0
+        self.process: Any = None  # of the engine that runs now
         self._stopping = 0.0  # monotonic seconds
         self._name, self._last_beat, self._quiet = (
             "",
@@ -63,13 +68,14 @@ class Supervisor:
         "Until the engine ends cleanly, cannot start, or we are told to stop; its exit code."
         refuse_second(self.journal)
         on_signals(self._pass_on)
-        pause, why = self.first_pause, ""
+        pause, why, deaths = self.first_pause, "", []
         while True:
             began = time.monotonic()
-            code = self._watch(why)
+            code = self._watch(why, _caution(deaths))
             lived = time.monotonic() - began
             if self._stopping or code == 0 or (code == 2 and not self._beat()):
-                return max(code, 0)
+                return self._say_what_is_open(code)
+            deaths = [*deaths[1 - SAME_DEATHS :], self._death(code)]
             if lived > LIVED:
                 pause = self.first_pause
             self.restarts, why = (
@@ -81,19 +87,44 @@ class Supervisor:
                 return 0
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _watch(self, why: str) -> int:
+    def _say_what_is_open(self, code: int) -> int:
+        "The exit code of a clean end: 1 where the engine was to flatten and something is left, or had to be killed."
+        if code < 0:
+            log.error("the engine was killed while it stopped: look at NinjaTrader for what is open")
+            return 1
+        return code
+
+    def _death(self, code: int) -> str:
+        "What the engine died of: its own words, that it hung, else its code; nothing where somebody killed it."
+        if self._was_hung:
+            return "did not answer"
+        if code in (-9, -15):
+            return ""
+        try:
+            with Journal(self.journal, readonly=True) as reader:
+                said = reader.rows("events", "kind = 'engine' AND level = 'alarm'", order="seq DESC", limit=1)
+        except (JournalError, sqlite3.Error):
+            said = []
+        words = [row["message"] for row in said if row["message"].startswith("died of")]
+        return words[0] if words else f"ended with {code}"
+
+    def _watch(self, why: str, caution: str = "") -> int:
         """Start the engine and wait for its end; a hung one is killed. Its standard input closes when we die, however
         we do."""
         self._name, self._last_beat, self._quiet = f"{os.getpid()}.{self.restarts}", 0, 0.0
+        self._was_hung = False
         with subprocess.Popen(
-            self.command, env=os.environ | {RESTARTS: why, SUPERVISOR: self._name}, stdin=subprocess.PIPE
+            self.command,
+            env=os.environ | {RESTARTS: why, SUPERVISOR: self._name, CAUTION: caution},
+            stdin=subprocess.PIPE,
         ) as self.process:
             while True:
                 try:
                     return self.process.wait(timeout=LOOK)
                 except subprocess.TimeoutExpired:
                     pass
-                if self._stopping and time.monotonic() - self._stopping > STOP_SECONDS or self._is_hung():
+                if (hung := self._is_hung()) or self._stops_too_long():
+                    self._was_hung = hung
                     log.error("the engine (pid %d) does not answer; it is killed", self.process.pid)
                     self.process.kill()
 
@@ -114,6 +145,13 @@ class Supervisor:
         self._last_beat = beat
         return self._quiet > self.silence
 
+    def _stops_too_long(self) -> bool:
+        "A stopping engine closes what it has to as long as it lives: it is killed for silence, not for being slow."
+        if not self._stopping:
+            return False
+        stopping = time.monotonic() - self._stopping
+        return stopping > STOP_MOST or (stopping > STOP_SECONDS and self._quiet > STOP_SECONDS)
+
     def _pass_on(self, number: int) -> None:
         "Tell the engine; it stops by itself."
         self._stopping = self._stopping or time.monotonic()
@@ -130,6 +168,13 @@ class Supervisor:
         while time.monotonic() < deadline and not self._stopping:
             time.sleep(0.05)
         return bool(self._stopping)
+
+
+def _caution(deaths: Sequence[str]) -> str:
+    "Why the next engine is to begin with exits only; empty while it need not."
+    if len(deaths) < SAME_DEATHS or len(set(deaths)) > 1 or not deaths[0]:
+        return ""
+    return f"the engine {deaths[0]} {SAME_DEATHS} times in a row: only exits until somebody looked and said `resume`"
 
 
 def refuse_second(journal: Path) -> None:

@@ -53,14 +53,14 @@ class LiveTradingSystem:
                 'set "dry_run": false, or leave --live away',
                 "execution.dry_run",
             )
-        self.mode, self.simulation = (
-            "simulation" if simulation is not None else "live" if live else "dry_run",
-            simulation,
-        )
+        self.mode, self.simulation = "live" if live else "dry_run", simulation
         if simulation is not None:
+            self.mode = "simulation"
             self._refuse_real_servers()
         self._engine: OwnedEngine | None = None
         self._ended = threading.Event()
+        # contracts by strategy and instrument that `on_stop: flatten` could not close
+        self.left_open: dict[tuple[str, str], int] = {}
 
     def start(self) -> str:
         "Run until stopped by a signal, a command or the feed's end; returns why."
@@ -79,7 +79,9 @@ class LiveTradingSystem:
             self._open.enter_context(daily_log(self.config.logging))
             self._open.enter_context(self._watch())
             try:
-                return self._engine.run()
+                reason = self._engine.run()
+                self.left_open = self._engine.left if self.config.engine.on_stop == "flatten" else {}
+                return reason
             finally:
                 self._ended.set()
 
@@ -100,7 +102,7 @@ class LiveTradingSystem:
 
     def _listen_for_the_end(self) -> None:
         "Signals, a console that closes, and a supervisor that dies."
-        if self._engine.supervisor:
+        if self._engine and self._engine.supervisor:
             when_alone(self._go_on_alone)
         if threading.current_thread() is not threading.main_thread():
             return
@@ -111,7 +113,8 @@ class LiveTradingSystem:
         "The supervisor died, and with it what it told and served: the engine does that itself now."
         if not self._ended.is_set():
             self._open.enter_context(Watch(self.config.engine.journal, self.config.watch))
-        self._engine.go_on_alone()
+        if self._engine:
+            self._engine.go_on_alone()
 
     def on_bar(self, symbol: str, bar: Mapping[str, Any]) -> None:
         "Feed one bar by hand, as the seeds' orchestrator did; the running feed does this itself."

@@ -54,7 +54,8 @@ def brought_up(
 ) -> Path:
     """The config's store with the days before the last midnight that is a day past: the service sells those to
     everybody."""
-    from futures_algo.history import BarStore, fetch, historical_client
+    from futures_algo.history.fetch import fetch, historical_client
+    from futures_algo.history.store import BarStore
 
     section = read_json(config_path)["databento"]
     data = DatabentoConfig.model_validate(

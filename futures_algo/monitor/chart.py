@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from bokeh.core.properties import value
@@ -19,79 +19,16 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import MINUTE, Bar, Bars
 
-_FIT = """
-const {x, high, low, volume} = source.data, n = x.length
-if (n == 0) return
-const a = Math.max(0, Math.ceil(xr.start - x[0] - 0.35)), b = Math.min(n - 1, Math.floor(xr.end - x[0] + 0.35))
-if (b < a) return
-let top = -Infinity, bottom = Infinity, most = 1
-for (let i = a; i <= b; i++) { if (high[i] > top) top = high[i]; if (low[i] < bottom) bottom = low[i]; if (volume[i] > most) most = volume[i] }
-const room = Math.max((top - bottom) * 0.06, tick * 4)
-price.setv({start: bottom - room, end: top + room}); traded.setv({start: 0, end: most * 1.08})
-for (const [range, names] of panes) {
-  let up = -Infinity, down = Infinity
-  for (const name of names) { const v = source.data[name]; for (let i = a; i <= b; i++) { if (v[i] > up) up = v[i]; if (v[i] < down) down = v[i] } }
-  if (up >= down) { const gap = (up - down) * 0.1 || 1; range.setv({start: down - gap, end: up + gap}) }
-}
-"""
-_ROOMY = """
-if (main.tags.length) return   // the reader's own view stays
-main.tags = ['drawn']
-const bars = main.inner_width / 5
-if (xr.end - xr.start > bars) xr.setv({start: xr.end - bars, end: xr.end})
-"""
-_FOLLOW = """
-const x = source.data.x, last = x[x.length - 1], seen = xr.tags[0]
-if (last > seen && xr.end >= seen + 0.5) xr.setv({start: xr.start + last - seen, end: xr.end + last - seen})
-xr.tags = [last]
-"""
-_FORMAT = """
-const format = (locale, o) => (window.faFormats ??= {})[locale + JSON.stringify(o)] ??= new Intl.DateTimeFormat(locale, o)   // making one takes longer than a candle
-"""
-_TICKS = (
-    _FORMAT
-    + """
-const {x, start} = source.data, n = x.length
-if (n == 0) return []
-const a = Math.max(0, Math.ceil(cb_data.range.start - x[0])), b = Math.min(n - 1, Math.floor(cb_data.range.end - x[0]))
-const minutes = start.length > 1 ? Math.max(1, Math.min((start[1] - start[0]) / 60000, (start[n - 1] - start[n - 2]) / 60000)) : 1
-const wanted = minutes * (b - a + 1) / 9
-const step = [1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080].find(s => s >= wanted) || 10080
-const part = Object.fromEntries(format('en-US', {timeZone: zone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23'}).formatToParts(start[b] ?? start[n - 1]).map(p => [p.type, p.value]))
-const last = new Date(start[b] ?? start[n - 1]), offset = ((+part.hour * 60 + +part.minute) - (last.getUTCHours() * 60 + last.getUTCMinutes()) + 1440) % 1440
-const found = []
-let before = null
-for (let i = a; i <= b; i++) { const cell = Math.floor((start[i] / 60000 + offset) / step); if (before !== null && cell != before) found.push(x[i]); before = cell }
-return found
-"""
-)
-_LABEL = (
-    _FORMAT
-    + """
-const row = Math.round(tick) - source.data.x[0], at = source.data.start[row]
-if (at === undefined) return ''
-const say = (when, o) => format('en-GB', {timeZone: zone, ...o}).format(when)
-const day = say(at, {day: 'numeric', month: 'short'}), clock = say(at, {hour: '2-digit', minute: '2-digit', hourCycle: 'h23'})
-const previous = ticks[index - 1], earlier = previous === undefined ? undefined : source.data.start[Math.round(previous) - source.data.x[0]]
-return earlier !== undefined && say(earlier, {day: 'numeric', month: 'short'}) == day ? clock : clock + '\\n' + day
-"""
-)
-_READOUT = (
-    _FORMAT
-    + """
-const d = source.data, n = d.x.length
-if (n == 0) return
-const hover = cb_obj.event_name == 'mousemove' ? Math.round(cb_obj.x) - d.x[0] : n - 1, i = Math.min(n - 1, Math.max(0, hover))
-const say = (timeZone) => format('en-GB', {timeZone, weekday: 'short', day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23'}).format(d.start[i])
-const price = v => v.toLocaleString('en-US', {minimumFractionDigits: decimals, maximumFractionDigits: decimals})
-const sign = d.close[i] < d.open[i] ? '\\u25bc' : d.close[i] > d.open[i] ? '\\u25b2' : '\\u2013'
-const when = main.inner_width < 520 ? say(zone).slice(-5) + ' ' + zone_name : `${say(zone).replace(',', '')} ${zone_name}  (${say().slice(-5)} local)`   // a phone
-const text = `${when}   O ${price(d.open[i])}  H ${price(d.high[i])}  L ${price(d.low[i])}  C ${price(d.close[i])} ${sign}  V ${d.volume[i].toLocaleString('en-US')}`
-if (title.text != text) title.text = text
-"""
-)
+_FIT = asset("monitor", "chart_fit.js")
+_ROOMY = asset("monitor", "chart_first_view.js")
+_FOLLOW = asset("monitor", "chart_follow.js")
+_FORMAT = asset("monitor", "chart_format.js")
+_TICKS = _FORMAT + asset("monitor", "chart_ticks.js")
+_LABEL = _FORMAT + asset("monitor", "chart_label.js")
+_READOUT = _FORMAT + asset("monitor", "chart_readout.js")
 
 
 RISING, FALLING, INK, GRID = "#1a9c74", "#d6524a", "#7d8794", "#8a94a3"
@@ -117,7 +54,7 @@ def candle_columns(bars: "Bars | Sequence[Bar]", first: int = 0) -> dict[str, np
     return columns | dict(colour=np.where(rising, RISING, FALLING), body=np.where(rising, 0.0, 0.9))
 
 
-def _style(fig: figure) -> None:
+def style_figure(fig: figure) -> None:
     "Quiet axes on a transparent ground."
     fig.background_fill_color = fig.border_fill_color = None
     fig.outline_line_color, fig.min_border_left, fig.min_border_right = None, 6, 64
@@ -133,7 +70,16 @@ def _style(fig: figure) -> None:
 
 
 class _Panes:
-    "Builds the figures of a chart."
+    "Builds the figures of a chart, which has the sources."
+
+    source: ColumnDataSource
+    sessions: ColumnDataSource
+    levels: ColumnDataSource
+    marks: ColumnDataSource
+    x_range: Range1d
+    _tick: float
+    _zone: Any
+    _zone_name: Any
 
     def _figure(self, height: int, y_range: Range1d, **kw) -> figure:
         "One pane on the common time axis."
@@ -148,7 +94,7 @@ class _Panes:
             sizing_mode="stretch_width",
             **kw,
         )
-        _style(fig)
+        style_figure(fig)
         fig.xaxis.visible = False
         return fig
 
@@ -158,13 +104,15 @@ class _Panes:
         main, volume = self._figure(height, price, title=" "), self._figure(64, traded)
         main.yaxis.formatter = NumeralTickFormatter(format="0,0." + "0" * decimals if decimals else "0,0")
         volume.yaxis.formatter, volume.yaxis.ticker.desired_num_ticks = NumeralTickFormatter(format="0.[0]a"), 2
-        self._candles(main), self._lines(main, overlays)
+        self._candles(main)
+        self._lines(main, overlays)
         volume.rect(
             "x", "half", 0.7, "volume", source=self.source, fill_color="colour", line_color=None, fill_alpha=0.45
         )
         extra = [self._pane(title, names) for title, names in panes.items()]
         figures = [main, volume, *extra]
-        self._axis(figures), self._crosshair(figures)
+        self._axis(figures)
+        self._crosshair(figures)
         self._scripts(
             main,
             price,
@@ -305,18 +253,23 @@ class Mark(NamedTuple):
 def mark_columns(marks: "Sequence[tuple[int, Mark]]") -> dict[str, list]:
     "Columns for marks and their `x`."
     buy = [mark.side == "BUY" for _, mark in marks]
+    looks = [_look(mark) for _, mark in marks]
     return dict(
         x=[x for x, _ in marks],
         y=[mark.price for _, mark in marks],
         label=[mark.label for _, mark in marks],
-        shape=[
-            "diamond" if mark.kind == "denied" else "triangle" if b else "inverted_triangle"
-            for b, (_, mark) in zip(buy, marks)
-        ],
-        colour=[INK if mark.kind == "denied" else RISING if b else FALLING for b, (_, mark) in zip(buy, marks)],
+        shape=[shape for shape, _ in looks],
+        colour=[colour for _, colour in looks],
         fill=[0.85 if mark.kind == "fill" else 0.0 for _, mark in marks],
         above=[16 if b else -16 for b in buy],
     )
+
+
+def _look(mark: Mark) -> tuple[str, str]:
+    "Shape and colour: up is a buy, down a sale, neither was denied."
+    if mark.kind == "denied":
+        return "diamond", INK
+    return ("triangle", RISING) if mark.side == "BUY" else ("inverted_triangle", FALLING)
 
 
 class CandleChart(_Panes):
@@ -450,7 +403,10 @@ def random_bars(
             "1min",
             start + i * MINUTE,
             start + (i + 1) * MINUTE,
-            *map(float, (opens[i], high[i], low[i], closes[i])),
+            float(opens[i]),
+            float(high[i]),
+            float(low[i]),
+            float(closes[i]),
             int(volume[i]),
             "ESZ5",
         )

@@ -1,4 +1,5 @@
-"""The chart of the monitor: a symbol, a timeframe, the strategies' indicators, and everything the journal knows about them."""
+"""The chart of the monitor: a symbol, a timeframe, the strategies' indicators, and everything the journal knows about
+them."""
 
 import json
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ import panel as pn
 
 from futures_algo.config.classes import import_class
 from futures_algo.core.contracts import product
+from futures_algo.core.paths import asset
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import Bar, FuturesAlgoError, Timeframe
 from futures_algo.indicators.base import Indicator
@@ -65,7 +67,7 @@ class IndicatorLines:
 
     def step(self, bars: list[Bar]) -> dict[str, list[float]]:
         "One value a bar and output."
-        rows = {name: [] for names in self.names.values() for name in names}
+        rows: dict[str, list] = {name: [] for names in self.names.values() for name in names}
         for bar in bars:
             for one, state in self.live:
                 for name, value in zip(self.names[id(one)], state.step(bar)):
@@ -136,15 +138,12 @@ def session_opens(symbol: str, bars: list[Bar]) -> list[int]:
         return []
     calendar = SessionCalendar.of(symbol)
     segments = calendar.segments(bars[0].start, bars[-1].end)
-    return [calendar.session_bounds(session)[0] for session in dict.fromkeys(s.session for s in segments)]
+    return list(dict.fromkeys(calendar.session_span(segment.open)[0] for segment in segments))
 
 
-_MOVE = "const w = xr.end - xr.start, d = w * share; xr.setv({start: xr.start + d, end: xr.end + d})"
-_ZOOM = "const w = (xr.end - xr.start) * share; xr.setv({start: xr.end - w, end: xr.end})"
-_LATEST = (
-    "const x = source.data.x, w = xr.end - xr.start, last = x[x.length - 1] + 4.5; xr.setv({start: last - w, end:"
-    " last})"
-)
+_MOVE = asset("monitor", "chart_move.js")
+_ZOOM = asset("monitor", "chart_zoom.js")
+_LATEST = asset("monitor", "chart_latest.js")
 _BUTTONS = (
     ("◀ Earlier", _MOVE, -0.5),
     ("Later ▶", _MOVE, 0.5),
@@ -153,19 +152,8 @@ _BUTTONS = (
     ("Latest", _LATEST, 0),
 )
 
-CHART_CSS = """
-:host { background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; padding: 0 0 4px; }
-"""
-CONTROL_CSS = """
-:host { color: var(--ink); font: 13px system-ui, sans-serif; }
-select.bk-input { appearance: auto !important; background-image: none !important }
-select.bk-input, input.bk-input { padding: 0 6px }
-select.bk-input, input.bk-input, .bk-btn, textarea.bk-input { background-color: var(--card) !important; color: var(--ink) !important; border: 1px solid var(--line) !important; border-radius: 6px; font-size: 13px; min-height: 30px; box-shadow: none; }
-.bk-btn { padding: 3px 11px; } .bk-btn:hover { background-color: var(--wash) !important } .bk-btn[disabled] { opacity: .45 }
-.bk-btn:focus-visible, select:focus-visible, input:focus-visible { outline: 2px solid var(--accent) !important; outline-offset: 1px; }
-.bk-btn-danger { border-color: var(--down) !important; color: var(--down) !important; font-weight: 600 } .bk-btn-primary { border-color: var(--accent) !important; color: var(--accent) !important; font-weight: 600 }
-label { color: var(--soft); font-size: 12px }
-"""
+CHART_CSS = asset("monitor", "chart.css")
+CONTROL_CSS = asset("monitor", "control.css")
 
 
 class ChartPanel:
@@ -184,7 +172,10 @@ class ChartPanel:
         )
         self.view = pn.Column(empty, sizing_mode="stretch_width", margin=0, stylesheets=[CHART_CSS])
         self.chart: CandleChart | None = None
-        self._height, self._shown, self._seq, self._versions = height, (), 0, ()
+        self._height, self._seq = height, 0
+        self._shown: tuple = ()
+        self._versions: tuple = ()
+        self._marked: set = set()
         self._looked: View | None = None
 
     def update(self, view: View) -> None:
@@ -214,16 +205,8 @@ class ChartPanel:
             )
         frames = sorted((t for s, t in view.bars if s == self.symbol.value), key=lambda t: Timeframe(t).seconds)
         if frames and frames != self.timeframe.options:
-            self.timeframe.param.update(
-                options=frames,
-                value=(
-                    self.timeframe.value
-                    if self.timeframe.value in frames
-                    else "1min"
-                    if "1min" in frames
-                    else frames[0]
-                ),
-            )
+            wanted = (self.timeframe.value, "1min", frames[0])
+            self.timeframe.param.update(options=frames, value=next(frame for frame in wanted if frame in frames))
 
     def _draw(self, view: View, symbol: str, timeframe: str) -> None:
         "A new chart of everything known."

@@ -8,6 +8,7 @@ from typing import Any
 
 import panel as pn
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import ConfigError, FuturesAlgoError
 from futures_algo.journal.daily_pnl import contract_code
 from futures_algo.journal.reader import View
@@ -158,10 +159,13 @@ class Controls:
         look, self._apply = _button("Compare config file"), _button("Apply it", "primary", visible=False)
         self.difference = Words("", stylesheets=[_SAID_CSS], margin=0, sizing_mode="stretch_width")
         look.on_click(lambda _: self._compare())
-        self._apply.on_click(
-            lambda _: (self.ask("reload"), self._apply.param.update(visible=False), self.difference.say(""))
-        )
+        self._apply.on_click(lambda _: self._apply_it())
         return pn.Column(_row("Config", look, self._apply), self.difference, sizing_mode="stretch_width", margin=0)
+
+    def _apply_it(self) -> None:
+        self.ask("reload")
+        self._apply.visible = False
+        self.difference.say("")
 
     def _compare(self) -> None:
         "The difference between the running config and the file, or why there is none to show."
@@ -174,10 +178,7 @@ class Controls:
             lines = config_difference(json.loads(running["content"]), read_config(self._config))
         except ConfigError as error:
             return self.say(str(error), "down")
-        shown = [
-            tag("div", line, cls="up" if line.startswith("+") else "down" if line.startswith("-") else "soft")
-            for line in lines
-        ]
+        shown = [tag("div", line, cls={"+": "up", "-": "down"}.get(line[:1], "soft")) for line in lines]
         self.difference.say(tag("pre", *shown) if shown else tag("p", "the file equals the running config", cls="soft"))
         self._apply.visible = bool(shown)
 
@@ -193,19 +194,12 @@ class Controls:
     @staticmethod
     def _offer(select: pn.widgets.Select, options: list[str]) -> None:
         if options != select.options:
-            select.param.update(
-                options=options, value=select.value if select.value in options else options[0] if options else None
-            )
+            first = options[0] if options else None
+            select.param.update(options=options, value=select.value if select.value in options else first)
 
 
-_PANEL_CSS = (
-    ":host { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 0 12px 8px;"
-    " box-sizing: border-box; }"
-)
-_SAID_CSS = """
-:host { color: var(--ink); font: 13px/1.4 system-ui, sans-serif; } h2 { font-size: 12px; font-weight: 600; margin: 0; padding: 8px 0 4px } p { margin: 0 }
-.up { color: var(--up) } .down { color: var(--down) } .warn { color: var(--warn) } .soft { color: var(--soft) } pre { font: 12px/1.45 ui-monospace, Menlo, Consolas, monospace; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 240px; overflow: auto; background: var(--wash); border-radius: 6px; padding: 6px 10px; margin: 4px 0 }
-"""
+_PANEL_CSS = asset("monitor", "actions.css")
+_SAID_CSS = asset("monitor", "actions_text.css")
 
 
 def no_controls() -> pn.pane.HTML:

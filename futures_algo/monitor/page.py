@@ -5,23 +5,25 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import panel as pn
 from bokeh.document import Document
 from bokeh.models import CustomJS
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import InputError
 from futures_algo.journal.daily_pnl import Day, view_day
 from futures_algo.journal.journal import Journal
 from futures_algo.journal.reader import JournalReader, View
 from futures_algo.monitor import status_panels as panels
 from futures_algo.monitor import trading_panels as books
+from futures_algo.monitor.access import refusal
 from futures_algo.monitor.chart_panel import ChartPanel
 from futures_algo.monitor.controls import Controls, no_controls
 from futures_algo.monitor.html import CARD_CSS, ROOT_CSS, Clocks, Safe, card, tag
 from futures_algo.monitor.page_shell import frame
 from futures_algo.monitor.panes import Words
-from futures_algo.monitor.serving import refusal
 from futures_algo.monitor.status_panels import BAND_CSS, NOTICE_CSS
 from futures_algo.monitor.trading_panels import BOOKS_CSS
 
@@ -41,11 +43,12 @@ _PARTS = {  # panel -> (function, parts of the view it depends on)
 }
 
 
-class Screens:
+class JournalViews:
     "One reader and the HTML of its panels, made once for all pages that look at it."
 
     def __init__(self, path: "str | Path"):
-        self.reader, self._made = JournalReader(path), {}
+        self.reader = JournalReader(path)
+        self._made: dict[Any, Any] = {}
         self._made_day: tuple = ((), 0, 0, 0.0, None)  # what it was made from, its number, when, the day
         self._lock = threading.Lock()
 
@@ -78,27 +81,27 @@ class Screens:
             return self._made[place][1]
 
 
-_SHARED: dict[Path, Screens] = {}
+_SHARED: dict[Path, JournalViews] = {}
 _SHARED_LOCK = threading.Lock()
 
 
-def shared_screens(path: "str | Path") -> Screens:
+def shared_views(path: "str | Path") -> JournalViews:
     "The process's one reader of a journal, started with the first page."
     path = Path(path).resolve()
     with _SHARED_LOCK:
         if path not in _SHARED:
-            _SHARED[path] = Screens(path)
-        screens = _SHARED[path]
-        screens.reader.start()
-    return screens
+            _SHARED[path] = JournalViews(path)
+        views = _SHARED[path]
+        views.reader.start()
+    return views
 
 
 def release(path: "str | Path") -> None:
     "Stop following a journal nobody looks at any more."
     with _SHARED_LOCK:
-        screens = _SHARED.pop(Path(path).resolve(), None)
-    if screens:
-        screens.reader.stop()
+        views = _SHARED.pop(Path(path).resolve(), None)
+    if views:
+        views.reader.stop()
 
 
 _STACKS = {
@@ -112,6 +115,10 @@ _NOW = {
     "clock": panels.clock_line,
 }  # what changes with the time of day too
 _CSS = [CARD_CSS, BAND_CSS, NOTICE_CSS, BOOKS_CSS]
+_TOP_CSS = asset("monitor", "top.css")
+_THEME_CSS = asset("monitor", "theme_button.css")
+_STACK_CSS = asset("monitor", "stack.css")
+_LOOK_CSS = asset("monitor", "first_look.css")
 
 
 def _pane() -> Words:
@@ -124,16 +131,18 @@ class Page:
 
     def __init__(
         self,
-        screens: Screens,
+        views: JournalViews,
         send: Callable[[str, dict], None] | None,  # appends a command; None makes the page read-only
         config_path: "str | Path | None" = None,
         zone: str = "",  # the reader's time zone
         theme: str = "",  # dark, light, or "" for the system's
     ):
-        self.screens, self.clocks = screens, Clocks(zone)
-        self._told, self._painted = None, 0  # the view in the panels, and since when (ns)
+        self.views, self.clocks = views, Clocks(zone)
+        self._told: View | None = None  # the view in the panels
+        self._painted = 0  # since when (ns)
         self.panes = {name: _pane() for name in (*_NOW, *_PARTS)}
-        self.chart, self.controls, self._send, self._config = ChartPanel(), None, send, config_path
+        self.chart, self._send, self._config = ChartPanel(), send, config_path
+        self.controls: Controls | None = None
         self.actions = pn.Column(sizing_mode="stretch_width", margin=0)
         self.view = pn.Column(
             sizing_mode="stretch_width", margin=0, stylesheets=[ROOT_CSS], css_classes=[theme] if theme else []
@@ -152,7 +161,7 @@ class Page:
         "Put the controls in: after the chart, which is waited for."
         if self._send:
             self.controls = Controls(self._send, self._config)
-            self.controls.update(self.screens.reader.view)
+            self.controls.update(self.views.reader.view)
             self.actions.append(self.controls.view)
 
     def _cells(self) -> list:
@@ -177,7 +186,7 @@ class Page:
             *(cells[name] for name in names),
             sizing_mode="stretch_width",
             margin=0,
-            stylesheets=[":host { gap: 10px; min-width: 0; } .scroll-button { display: none }"],
+            stylesheets=[_STACK_CSS],
             css_classes=[cls],
         )
         return [top, self.panes["notices"], *(stack(names, cls) for cls, names in _STACKS.items())]
@@ -187,7 +196,8 @@ class Page:
         theme = "light" if "dark" in self.view.css_classes else "dark"
         self.view.css_classes = [theme]
         if pn.state.location:
-            pn.state.location.update_query(theme=theme)
+            query: dict[str, Any] = {"theme": theme}
+            pn.state.location.update_query(**query)
 
     def set_zone(self, zone: str) -> None:
         "Local times in the reader's zone from now on."
@@ -195,7 +205,7 @@ class Page:
 
     def update(self) -> None:
         "Repaint what changed since the last look: the chart at once, what stands beside it twice a second."
-        view, now = self.screens.reader.view, time.time_ns()
+        view, now = self.views.reader.view, time.time_ns()
         self.chart.update(view)  # also when the view is the same: another symbol may have been chosen
         if now - self._painted >= PANELS_NS:
             self._paint(view, now)
@@ -213,21 +223,9 @@ class Page:
             return
         self._told = view
         for name in _PARTS:
-            self.panes[name].say(self.screens.html(name, view, self.clocks))
+            self.panes[name].say(self.views.html(name, view, self.clocks))
         if self.controls:
             self.controls.update(view)
-
-
-_TOP_CSS = """
-:host { display: flex !important; flex-flow: row wrap !important; align-items: center !important; gap: 0 14px; background: var(--card); border-bottom: 1px solid var(--line); padding-right: 12px; box-sizing: border-box; }
-.state { flex: 1 1 600px; width: auto !important; min-width: 0 } .time { flex: 0 0 auto; width: auto !important }
-.state, .time { align-self: center !important }
-@media (max-width: 760px) { :host { padding: 0 8px 8px 0 } .state { flex-basis: 100% } .time { flex: 1 0 200px; padding-left: 8px } }
-"""
-_THEME_CSS = (
-    ".bk-btn { background: transparent !important; color: var(--soft) !important; border: 1px solid var(--line)"
-    " !important; border-radius: 6px; font-size: 12px; padding: 2px 10px; box-shadow: none }"
-)
 
 
 REFRESH_MS, ANSWER_MS = (
@@ -248,10 +246,10 @@ def monitor_page(
         raise InputError("role", role, "must be trader or viewer")
     if refused := refusal():
         return refused
-    screens = shared_screens(journal_path)
+    views = shared_views(journal_path)
     user = who or (pn.state.user if pn.state.user not in (None, "guest") else getpass.getuser())
-    send = (lambda verb, args: append_command(screens.reader.path, user, verb, args)) if role == "trader" else None
-    page = Page(screens, send, config_path, _zone(), _theme())
+    send = (lambda verb, args: append_command(views.reader.path, user, verb, args)) if role == "trader" else None
+    page = Page(views, send, config_path, _zone(), _theme())
     if _served():
         _follow(page, pn.state.curdoc)
     else:
@@ -268,18 +266,18 @@ def monitor_app(journal_path: "str | Path", role: str = "trader", **options):
         return page
     frame(
         pn.state.curdoc,
-        "" if refusal() else first_look(shared_screens(journal_path), Clocks(_zone())),
+        "" if refusal() else first_look(shared_views(journal_path), Clocks(_zone())),
         "\n".join((ROOT_CSS, *_CSS, _TOP_CSS.replace(":host", ":host .top"), _LOOK_CSS)),
         _theme(),
     )
     return page
 
 
-def first_look(screens: Screens, clocks: Clocks) -> Safe:
+def first_look(views: JournalViews, clocks: Clocks) -> Safe:
     "The page without its chart and its buttons, which need scripts."
-    view, now = screens.reader.view, time.time_ns()
+    view, now = views.reader.view, time.time_ns()
     cells = {name: make(view, clocks, now) for name, make in _NOW.items()} | {
-        name: screens.html(name, view, clocks) for name in _PARTS
+        name: views.html(name, view, clocks) for name in _PARTS
     }
     cells |= {
         "chart": card("Chart", tag("p", "drawing …", cls="empty"), cls="later"),
@@ -299,11 +297,6 @@ def first_look(screens: Screens, clocks: Clocks) -> Safe:
     )
 
 
-_LOOK_CSS = (
-    ".stack { display: flex; flex-direction: column; gap: 10px; min-width: 0 } .stack .later { min-height: 480px }"
-)
-
-
 def _served() -> bool:
     return bool(pn.state.curdoc and pn.state.curdoc.session_context)
 
@@ -314,9 +307,7 @@ def _follow(page: Page, document: Document) -> None:
     pn.state.onload(lambda: _start(page, document))
     if pn.state.browser_info:
         pn.state.browser_info.param.watch(lambda event: page.set_zone(event.new or ""), "timezone")
-    document.js_on_event(
-        "connection_lost", CustomJS(code="window.faLost && window.faLost('Connection to the monitor lost')")
-    )
+    document.js_on_event("connection_lost", CustomJS(code=asset("monitor", "connection_lost.js")))
 
 
 def _start(page: Page, document: Document) -> None:

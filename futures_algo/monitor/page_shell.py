@@ -9,53 +9,17 @@ __all__ = ['SILENT_S', 'shell_css', 'frame']
 from functools import cache
 from typing import Any
 
+from ..core.paths import asset
+
 # %% ../../nbs/monitor/09_page_shell.ipynb #d02e563d
 SILENT_S = 10  # seconds without news before the page says that it is old
 
-_SCRIPT = """
-new MutationObserver((_, watching) => {
-  if (document.querySelector('#page [data-root-id] > *, #page .bk-panel-models-layout-Column')) { document.getElementById('shell').remove(); watching.disconnect() }
-}).observe(document.getElementById('page'), {childList: true, subtree: true})
-window.faLost = (why) => {
-  if (document.getElementById('fa-lost')) return
-  const line = document.createElement('div'), since = new Date().toLocaleTimeString('en-GB')
-  line.id = 'fa-lost'; line.setAttribute('role', 'alert')
-  line.textContent = `\\u2716 ${why} since ${since}. What you see is old; trying again every second.`
-  document.body.prepend(line)
-  const again = () => fetch('favicon.ico', {cache: 'no-store'}).then(answer => { if (!answer.ok) throw answer; sessionStorage.setItem('fa-back', since); location.reload() }).catch(() => setTimeout(again, 1000))
-  setTimeout(again, 1000)
-}
-const attach = setInterval(() => { const shown = window.Bokeh?.documents?.[0]; if (shown) { clearInterval(attach); window.faDrawn = true; window.faSeen = Date.now(); shown.on_change(() => { window.faSeen = Date.now(); if (document.title != shown.title()) document.title = shown.title() }) } }, 250)
-setInterval(() => window.Bokeh?.documents?.forEach(shown => shown._recompute_all_models?.()), 60000)   // BokehJS keeps replaced charts until it counts anew
-setInterval(() => { if (window.faDrawn && Date.now() - window.faSeen > SILENT * 1000) window.faLost('No news from the monitor') }, 1000)
-const back = sessionStorage.getItem('fa-back')
-if (back) {
-  sessionStorage.removeItem('fa-back')
-  const line = document.createElement('div'); line.id = 'fa-back'; line.setAttribute('role', 'status')
-  line.textContent = `\\u25cf Connected again at ${new Date().toLocaleTimeString('en-GB')} (lost at ${back})`
-  document.body.prepend(line); setTimeout(() => line.remove(), 8000)
-}
-""".replace("SILENT", str(SILENT_S))
+_SCRIPT = asset("monitor", "shell.js").replace("SILENT", str(SILENT_S))
 
-_STYLE = """
-html, body { margin: 0; padding: 0; background: #f3f5f7; } @media (prefers-color-scheme: dark) { html, body { background: #0d1116; } }
-#fa-lost, #fa-back { position: fixed; inset: 0 0 auto 0; z-index: 99; padding: 9px 14px; font: 600 14px system-ui, sans-serif; color: #fff; background: #b3261e; } #fa-back { background: #0b7250; }
-#shell { position: absolute; inset: 0 0 auto 0; }
-"""
+_STYLE = asset("monitor", "shell.css")
 
 # %% ../../nbs/monitor/09_page_shell.ipynb #12e21422
-_TEMPLATE = """
-{% from macros import embed %}
-<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>futures-algo monitor</title>
-<link rel="icon" href="favicon.ico"><style>STYLE</style><style>{{ shell_css }}</style></head><body>
-<div id="page">{% for doc in docs %}{{ embed(doc) if doc.elementid }}{% for root in doc.roots %}{{ embed(root) }}{% endfor %}{% endfor %}</div><div id="shell" class="{{ theme }}">{{ shell }}</div>
-<script>SCRIPT</script>
-{{ bokeh_css if bokeh_css }}
-{% for line in (bokeh_js or "").splitlines() if not ("bokeh-gl" in line or "es-module-shims" in line) %}{{ line }}
-{% endfor %}
-{{ plot_script }}
-</body></html>
-"""
+_TEMPLATE = asset("monitor", "shell.html")
 
 
 @cache

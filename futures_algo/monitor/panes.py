@@ -4,6 +4,8 @@ from typing import Any
 
 import panel as pn
 
+from futures_algo.core.paths import asset
+
 
 class Words(pn.pane.HTML):
     """HTML of which only the text ever changes; Panel's own pane compares and sends its style sheets again with every
@@ -18,10 +20,7 @@ class Words(pn.pane.HTML):
         model.text = self._transform_object(self.object)["object"]
 
 
-_FLOW_CSS = (
-    ":host { display: flex !important; flex-flow: row wrap !important; align-items: center; } :host > * { align-self:"
-    " center !important; }"
-)
+_FLOW_CSS = asset("monitor", "flow.css")
 
 
 def flow(*parts: Any, **options: Any) -> pn.Row:

@@ -43,9 +43,9 @@ def read_recording(data: "Path | str | dict[str, Bars] | None", facts: Facts) ->
     if data is None:
         return {}
     if not isinstance(data, dict):
-        from futures_algo.history import read_dbn
+        from futures_algo.history.sources import read_source
 
-        data = read_dbn(Path(data))
+        data = read_source(data)
     found: dict[str, Bars] = {}
     for symbol, bars in data.items():
         name = (
@@ -98,13 +98,9 @@ def _compare(check: BarCheck, facts: Facts, symbol: str, recorded: Bars, opens: 
     inside = [fault for fault in check.faults[symbol] if fault[0] > opens]
     partial = set(ours.end[ours.partial].tolist())
     for end, what in inside:
-        cause = (
-            _why_missing(facts, end)
-            if what is Cause.BAR_MISSING
-            else Cause.WARM_UP
-            if end in partial
-            else Cause.UNEXPLAINED
-        )
+        cause = Cause.WARM_UP if end in partial else Cause.UNEXPLAINED
+        if what is Cause.BAR_MISSING:
+            cause = _why_missing(facts, end)
         check.lost += what is Cause.BAR_MISSING and cause is Cause.UNEXPLAINED
         check.differences.append(difference("bar", f"{symbol} 1min", end, cause, what=what.code))
     check.checked += int((recorded.end > opens).sum())
@@ -129,7 +125,7 @@ def _doubled(facts: Facts, received: int) -> Cause:
 def _late(check: BarCheck, facts: Facts, symbol: str, opens: int, closes: int, limit: int) -> None:
     "One-minute bars known long after their end, replayed ones aside."
     bars, received = facts.bars[symbol].get(MINUTE_BARS), facts.received.get(symbol)
-    if bars is None:
+    if bars is None or received is None:
         return
     rows = np.flatnonzero((bars.end > opens) & (bars.end <= closes))
     check.checked += len(rows)
@@ -172,5 +168,7 @@ def _rebuild(check: BarCheck, facts: Facts, symbol: str, bars: Bars, opens: int)
     check.checked += len(made)
     for start, end, what, partial in wrong:
         cut = next((one for one in facts.breaks if start < one.at <= end or partial), None)
-        cause = Cause.__members__[cut.cause.upper()] if cut else Cause.WARM_UP if partial else Cause.UNEXPLAINED
+        cause = Cause.WARM_UP if partial else Cause.UNEXPLAINED
+        if cut:
+            cause = Cause.__members__[cut.cause.upper()]
         check.differences.append(difference("bar", f"{symbol} {bars.timeframe}", end, cause, what=what))

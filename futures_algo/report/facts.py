@@ -42,6 +42,16 @@ class Break(NamedTuple):
     # from what the feed replays; told: see the others
     how: str = "replay"
     code: tuple[str, str] | None = None  # identity of the strategy's code before and after, where a reload changed it
+    through: dict[
+        str, int
+    ] = {}  # symbol -> end of the last bar that was decided on as before (ns UTC); empty where the journal does not say
+    stands: int | None = (
+        None  # ns UTC the stream stood at; what ends from there to `through` was seen again, and decided on no more
+    )
+
+    def of(self, symbol: str) -> int:
+        "The moment it counts from for a symbol."
+        return self.through.get(symbol, self.at)
 
 
 class BarRow(NamedTuple):
@@ -67,7 +77,9 @@ class Facts:
         str, list[dict[str, Any]]
     ]  # signals, intents, fills, requests, order_events, positions, events of the session
     runs: list[dict[str, Any]]
-    configs: list[dict[str, Any]]  # at, hash, content (a dictionary), in the order they came into force
+    configs: list[
+        dict[str, Any]
+    ]  # at, hash, content (a dictionary), through (as of a `Break`), in the order they came into force
     breaks: list[Break] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)  # events of engine and feed since the journal began
 
@@ -246,7 +258,9 @@ def _inside(bars: Bars, start: int, end: int) -> np.ndarray:
 
 def _read_bars(journal: Journal, symbols: list[str], start: int, end: int) -> tuple[dict, dict, list[BarRow]]:
     "Every bar up to the session's end, each once, and the repeats inside it."
-    bars, received, repeats = {}, {}, []
+    bars: dict[str, dict[Timeframe, Bars]] = {}
+    received: dict[str, np.ndarray] = {}
+    repeats: list[BarRow] = []
     for symbol in symbols:
         FeedSymbol.parse(symbol)
         names = [
@@ -281,7 +295,10 @@ def _columns(symbol: str, timeframe: Timeframe, rows: list) -> Bars:
         timeframe,
         pick(0, np.int64),
         pick(1, np.int64),
-        *(pick(at, np.float64) for at in range(2, 6)),
+        pick(2, np.float64),
+        pick(3, np.float64),
+        pick(4, np.float64),
+        pick(5, np.float64),
         pick(6, np.int64),
         contract,
         names,
@@ -312,25 +329,54 @@ def _in_time(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _configs(journal: Journal, events: list[dict], given: dict | None) -> list[dict[str, Any]]:
     "Configs in the order they came into force: at a run's start, and where a reload took one up."
     if given is not None:
-        return [{"at": 0, "hash": "given", "content": given}]
+        return [{"at": 0, "hash": "given", "content": given, "through": {}}]
     known = {row["hash"]: json.loads(row["content"]) for row in journal.rows("configs")}
     of_run = {row["run_id"]: row["config_hash"] for row in journal.rows("runs")}
-    found = [(row["at"], row["hash"]) for row in journal.rows("configs")]
-    found += [
-        (event["at"], of_run[event["subject"]])
+    stood = {
+        event["subject"]: _through(event)
         for event in events
-        if event["kind"] == "engine" and event["message"] == "recovering" and event["subject"] in of_run
-    ]
-    found += [
-        (event["at"], identity)
-        for event in events
-        if event["kind"] == "config" and (identity := _hash_in(event)) in known
-    ]
-    return [
-        {"at": at, "hash": identity, "content": known[identity]}
-        for at, identity in sorted(found, key=lambda pair: pair[0])
+        if event["kind"] == "engine" and event["message"] == "ready"
+    }  # with what was restored
+    begun = lambda event: of_run.get(event["subject"], "") if event["message"] == "recovering" else ""
+    hashes = {"engine": begun, "config": _hash_in}
+    named = ((event, hashes.get(event["kind"], lambda event: "")(event)) for event in events)
+    found = [
+        (
+            event["at"],
+            identity,
+            stood.get(event["subject"], _through(event)) if event["kind"] == "engine" else _through(event),
+        )
+        for event, identity in named
         if identity in known
-    ]
+    ]  # as they were written: a start may follow a reload at one moment
+    found = found or [
+        (row["at"], row["hash"], {}) for row in journal.rows("configs", order="at")
+    ]  # a row says when its content was first read, which is not when it came into force
+    return _in_force(
+        [
+            {"at": at, "hash": identity, "content": known[identity], "through": through}
+            for at, identity, through in found
+        ]
+    )
+
+
+def _in_force(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without starts under the config there was; no config comes into force before the one it follows: a start tells
+    the last bar, a reload how far the stream had come without any."""
+    kept: list[dict[str, Any]] = []
+    for row in rows:
+        if kept and kept[-1]["hash"] == row["hash"]:
+            continue
+        before = kept[-1]["through"] if kept else {}
+        kept.append(
+            row | {"through": {symbol: max(end, before.get(symbol, 0)) for symbol, end in row["through"].items()}}
+        )
+    return kept
+
+
+def _through(event: dict[str, Any]) -> dict[str, int]:
+    "Where an event says the bars stood that were decided on before it."
+    return json.loads(event["data"] or "{}").get("through", {})
 
 
 def _hash_in(event: dict[str, Any]) -> str:
@@ -348,24 +394,29 @@ def _breaks(events: list[dict]) -> list[Break]:
                 told = False
             if state == "ready" and starts > 1 and not told:
                 found.append(
-                    Break(event["at"], "restart", f"run {event['subject']} began without a saved state", how="replay")
+                    Break(
+                        event["at"],
+                        "restart",
+                        f"run {event['subject']} began without a saved state",
+                        how="replay",
+                        through=_through(event),
+                    )
                 )
         elif event["kind"] == "warm-up":
             told, goes_on = True, event["message"].startswith("continues")
             reloaded = state == "ready"
+            anew = "take_over" if reloaded or "keeps its position" in event["message"] else "warm"
+            stands = json.loads(event["data"] or "{}").get("stands")
             found.append(
                 Break(
                     event["at"],
                     "config_change" if reloaded else "restart",
                     event["message"],
                     event["subject"],
-                    (
-                        "continue"
-                        if goes_on
-                        else "take_over"
-                        if reloaded or "keeps its position" in event["message"]
-                        else "warm"
-                    ),
+                    "continue" if goes_on else anew,
+                    None,
+                    _through(event),
+                    stands,
                 )
             )
         elif event["kind"] == "config":
@@ -383,7 +434,10 @@ def _changes_of(event: dict[str, Any]) -> list[Break]:
         name: (what["code"][0], what["code"][1]) for name, what in data.get("changed", {}).items() if "code" in what
     }
     causes = changed | dict.fromkeys([*data.get("added", ()), *data.get("removed", ())], "config_change")
-    return [Break(event["at"], cause, event["message"], name, "told", code.get(name)) for name, cause in causes.items()]
+    return [
+        Break(event["at"], cause, event["message"], name, "told", code.get(name), _through(event))
+        for name, cause in causes.items()
+    ]
 
 
 # --- strategies
@@ -393,12 +447,12 @@ def versions_of(facts: Facts) -> tuple[list[Version], dict[str, str]]:
     "Every strategy and symbol by the time its parameters were in force, and why some cannot be built any more."
     found, failed = [], {}
     for at, row in enumerate(facts.configs):
-        until = facts.configs[at + 1]["at"] if at + 1 < len(facts.configs) else 1 << 62
+        following = facts.configs[at + 1] if at + 1 < len(facts.configs) else None
         for name, entry in row["content"].get("strategies", {}).items():
-            if not entry.get("enabled", True) or (since := 0 if at == 0 else row["at"]) >= until:
+            if not entry.get("enabled", True):
                 continue
             try:
-                found += _versions(name, entry, row["content"], since, until)
+                found += _versions(name, entry, row if at else None, following, row["content"])
             except FuturesAlgoError as error:
                 failed[name] = str(error)
     return _joined(found), failed
@@ -412,15 +466,24 @@ def code_now(entry: dict[str, Any]) -> str:
     return code_identity(code_files(entry["class"], import_class(entry["class"])))
 
 
-def _versions(name: str, entry: dict, content: dict, since: int, until: int) -> list[Version]:
+def _versions(name: str, entry: dict, row: "dict | None", following: "dict | None", content: dict) -> list[Version]:
+    "By symbol: from where a config came into force (None: from the beginning) to where the next one did."
     from futures_algo.config.model import StrategyConfig
-    from futures_algo.engine.build import build_strategy
+    from futures_algo.engine.build import build_strategy, sizing_of
 
     config = StrategyConfig.model_validate(entry)
     strategy = build_strategy(name, config)
-    return [
-        Version(name, symbol, strategy, config.quantity, since, until)
+    spans = {
+        symbol: (
+            row["through"].get(symbol, row["at"]) if row else 0,
+            following["through"].get(symbol, following["at"]) if following else 1 << 62,
+        )
         for symbol in config.symbols or content["databento"]["symbols"]
+    }
+    return [
+        Version(name, symbol, strategy, sizing_of(strategy, config), *span)
+        for symbol, span in spans.items()
+        if span[0] < span[1]
     ]
 
 
@@ -436,7 +499,7 @@ def _joined(versions: list[Version]) -> list[Version]:
             one.quantity,
             one.strategy.config_hash(),
         )
-        if same:
+        if last and same:
             found[-1] = last._replace(until=one.until)
         else:
             found.append(one)

@@ -1,6 +1,7 @@
 """The session's signals against its orders, orders against fills, fills against the model's, and the books against
 both."""
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,6 +81,9 @@ class Desk:
         self._sent_twice()
         for row in self.facts.tables["fills"]:
             self._fill(row)
+        for row in self.facts.tables["events"]:
+            if row["kind"] == "resting":
+                self._resting(row)
         self._ledgers()
         self._broker()
         return self.check
@@ -95,13 +99,13 @@ class Desk:
         orders = [order for order in self.by_signal.get(row["id"], []) if order["purpose"] in ("entry", "exit")]
         if orders:
             return self._attempts(row, orders)
-        cause = (
-            Cause.WAITING
-            if row["verdict"] == "pending" or row["id"] in self.sent_later
-            else gate_cause(row["denial"])
-            if row["verdict"] in ("denied", "dry_run")
-            else Cause.UNEXPLAINED
-        )
+        if row["verdict"] == "resting":
+            return  # its order was at the broker already; where that differed an event says why
+        cause = Cause.UNEXPLAINED
+        if row["verdict"] == "pending" or row["id"] in self.sent_later:
+            cause = Cause.WAITING
+        elif row["verdict"] in ("denied", "dry_run"):
+            cause = gate_cause(row["denial"])
         self.check.causes[row["id"]] = cause
         self._note(
             "order",
@@ -114,6 +118,14 @@ class Desk:
             verdict=row["verdict"],
             why=row["detail"] or "",
         )
+
+    def _resting(self, row: dict[str, Any]) -> None:
+        "Where bars and broker differed in a resting order, with both prices."
+        self.check.checked += 1
+        told = json.loads(row["data"] or "{}")
+        if cause := Cause.__members__.get(str(told.get("cause", "")).upper()):
+            prices = {name: told.get(name) for name in ("order", "model", "broker")}
+            self._note("fill", row["subject"], row["at"], cause, what=row["message"], **prices)
 
     def _attempts(self, row: dict[str, Any], orders: list[dict[str, Any]]) -> None:
         "One order a decision; another only when the one before it ended without its fills."
@@ -197,13 +209,9 @@ class Desk:
     def _intent(self, row: dict[str, Any]) -> None:
         self.check.checked += 1
         if row["signal_id"] not in self.facts.signals or row["purpose"] in ("stop", "target"):
-            cause = (
-                Cause.PROTECTIVE_LEG
-                if row["purpose"] in ("stop", "target")
-                else Cause.BY_HAND
-                if not row["signal_id"]
-                else Cause.UNEXPLAINED
-            )
+            cause = Cause.UNEXPLAINED if row["signal_id"] else Cause.BY_HAND
+            if row["purpose"] in ("stop", "target"):
+                cause = Cause.PROTECTIVE_LEG
             self._note(
                 "order",
                 row["order_id"],
@@ -386,7 +394,8 @@ class Desk:
 
     def _broker(self) -> None:
         "The broker's last word on an instrument, when it came after our last fill."
-        ours, after = Counter(), Counter()  # at the close; and with what the session's orders filled after it
+        ours: Counter[str] = Counter()
+        after: Counter[str] = Counter()  # at the close; and with what the session's orders filled after it
         for (_, instrument), ledger in self.ledgers().items():
             ours[instrument] += ledger.quantity
         for (_, instrument), ledger in self.ledgers(later=True).items():

@@ -44,9 +44,8 @@ def plot_money(report: Any, axes: Any = None) -> Any:
         0.0,
     )
     for at, (name, dollars, is_step) in enumerate(steps):
-        axes.bar(
-            at, dollars, bottom=level if is_step else 0, color=_PLAIN if not is_step else _GOOD if dollars > 0 else _BAD
-        )
+        towards = _GOOD if dollars > 0 else _BAD
+        axes.bar(at, dollars, bottom=level if is_step else 0, color=towards if is_step else _PLAIN)
         level += dollars
     axes.bar(len(steps), level, color=_PLAIN)
     axes.set_xticks(

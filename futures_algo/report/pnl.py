@@ -1,7 +1,7 @@
 """Where the session's money went: from what the model would have made to what the account made, every dollar with its
 cause."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from futures_algo.core.contracts import Contract, product
 from futures_algo.execution.orders import instrument_of
 from futures_algo.report.bars import MINUTE_BARS
-from futures_algo.report.causes import Cause
+from futures_algo.report.causes import Cause, gate_cause
 from futures_algo.report.facts import Facts
 from futures_algo.report.orders import Desk, model_price
 from futures_algo.report.signals import SignalCheck, signed
@@ -32,7 +32,7 @@ def pnl_table(facts: Facts, signals: SignalCheck, desk: Desk) -> list[dict[str, 
     before, after = marks(facts, facts.start), marks(facts, facts.end)
     lines: dict[tuple[str, str], Line] = {}
     line = lambda strategy, root: lines.setdefault((strategy, root), Line(strategy, root))
-    filled: Counter = Counter()
+    filled: Counter[str] = Counter()
     for row in facts.tables["fills"]:
         line(row["strategy"], Contract.parse(row["instrument"]).root).add_fill(row, signals, desk, after)
         filled[row["signal_id"]] += row["quantity"]
@@ -53,8 +53,8 @@ class Line:
 
     def __init__(self, strategy: str, root: str):
         self.strategy, self.root, self.point_value = strategy, root, product(root).point_value
-        self.usd: Counter = Counter()  # model_usd, account_usd, commission_usd
-        self.causes: Counter = Counter()  # cause code -> dollars between model and account
+        self.usd: defaultdict[str, float] = defaultdict(float)  # model_usd, account_usd, commission_usd
+        self.causes: defaultdict[str, float] = defaultdict(float)  # cause code -> dollars between model and account
         self.missed: Cause | None = (
             Cause.CARRIED_POSITION
         )  # why the latest entry was not filled; an exit without one in the session closes what was carried
@@ -90,13 +90,9 @@ class Line:
             return Cause.NO_MODEL_PRICE
         if row["signal_id"] in signals.causes:
             return signals.causes[row["signal_id"]]
-        return (
-            Cause.MANUAL_TRADE
-            if not row["order_id"]
-            else Cause.PROTECTIVE_LEG
-            if not row["signal_id"]
-            else Cause.UNEXPLAINED
-        )
+        if not row["order_id"]:
+            return Cause.MANUAL_TRADE
+        return Cause.UNEXPLAINED if row["signal_id"] else Cause.PROTECTIVE_LEG
 
     def add_model(self, signal: Any, signals: SignalCheck, desk: Desk, after: dict[str, float], filled: int) -> None:
         "A decision's dollars to the session's last price; what was not filled of it has its cause."
@@ -108,7 +104,7 @@ class Line:
         cause = signals.causes.get(signal.id) or desk.check.causes.get(signal.id) or Cause.UNEXPLAINED
         if signal.is_entry:
             self.missed = cause if filled != signal.quantity else None
-        elif cause is Cause.GATE_NOTHING_TO_EXIT:
+        elif cause is gate_cause("NOTHING_TO_EXIT"):
             cause = self.missed or self.closed_by or cause  # one trade, one cause
         if filled != signal.quantity:
             self.causes[cause.code] -= one * (signal.quantity - filled)

@@ -1,15 +1,18 @@
-"""Explain a session from its journal: every signal, order, fill and dollar that research would not have had carries a cause, or is unexplained."""
+"""Explain a session from its journal: every signal, order, fill and dollar that research would not have had carries a
+cause, or is unexplained."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
 
+from futures_algo.core.paths import asset
 from futures_algo.core.types import MINUTE, Bars, to_timestamp
-from futures_algo.report.bars import BarCheck, check_bars, difference, read_recording
+from futures_algo.report.bars import MINUTE_BARS, BarCheck, check_bars, difference, read_recording
 from futures_algo.report.causes import Cause
 from futures_algo.report.facts import Facts, read_facts
 from futures_algo.report.orders import Desk
@@ -132,7 +135,7 @@ def _lost_money(facts: Facts, pnl: list[dict[str, Any]], known: list[Difference]
 
 
 def _counts(facts: Facts, bars: BarCheck, duplicates: int) -> dict[str, int]:
-    minutes = {symbol: frames.get("1min") for symbol, frames in facts.bars.items()}
+    minutes = {symbol: frames.get(MINUTE_BARS) for symbol, frames in facts.bars.items()}
     inside = sum(int((found.end > facts.start).sum()) for found in minutes.values() if found is not None)
     return {
         "bars": inside,
@@ -163,7 +166,7 @@ def _latency(facts: Facts) -> dict[str, dict[str, float]]:
     bars = [
         int(known - end)
         for symbol, received in facts.received.items()
-        for end, known in zip(facts.bars[symbol]["1min"].end, received)
+        for end, known in zip(facts.bars[symbol][MINUTE_BARS].end, received)
         if end > facts.start and known - end < 5 * MINUTE and known >= end
     ]
     begun = {row["order_id"]: row["at"] for row in facts.tables["intents"]}
@@ -204,35 +207,24 @@ def _feed(facts: Facts) -> dict[str, Any]:
     }
 
 
-_STYLE = """body{font:14px system-ui,sans-serif;max-width:1100px;margin:2em auto;color:#222}table{border-collapse:collapse;margin:.5em 0 2em}
-td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.bad{color:#b00020;font-weight:600}.good{color:#1b6e3c;font-weight:600}code{font-size:12px;color:#555}"""
+def _shown(value: Any) -> str:
+    "A value as text that cannot become markup; a dictionary as its names and values."
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, dict):
+        return escape(str(value))
+    written = lambda part: f"{part:,.2f}" if isinstance(part, float) else str(part)
+    return escape(", ".join(f"{name} {written(part)}" for name, part in value.items()))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     "Rows as an HTML table."
     if not rows:
         return "<p>none</p>"
-    shown = lambda value: (
-        f"{value:,.2f}"
-        if isinstance(value, float)
-        else (
-            f"{value:,}"
-            if isinstance(value, int)
-            else (
-                escape(
-                    ", ".join(
-                        f"{name} {part:,.2f}" if isinstance(part, float) else f"{name} {part}"
-                        for name, part in value.items()
-                    )
-                )
-                if isinstance(value, dict)
-                else escape(str(value))
-            )
-        )
-    )
     cell = lambda value: (
-        f"<td class='n'>{shown(value)}</td>" if isinstance(value, (int, float)) else f"<td>{shown(value)}</td>"
+        f"<td class='n'>{_shown(value)}</td>" if isinstance(value, (int, float)) else f"<td>{_shown(value)}</td>"
     )
     head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in rows[0])
     return (
@@ -283,14 +275,12 @@ def _dollars(amount: float) -> str:
 
 def page(report: Report) -> str:
     "The report as HTML."
-    verdict = (
-        f"<span class='good'>{'every one has a cause' if report.differences else 'nothing to explain'}</span>"
-        if report.ok
-        else f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
-    )
+    verdict = f"<span class='bad'>{len(report.unexplained)} unexplained</span>"
+    if report.ok:
+        verdict = f"<span class='good'>{'every one has a cause' if report.differences else 'nothing to explain'}</span>"
     meanings = dict(Cause.table())
     causes = [{"cause": cause, "times": times, "meaning": meanings[cause]} for cause, times in report.causes.items()]
-    parts = [
+    parts: list[tuple[str, Any]] = [
         ("Counts", [report.counts]),
         ("Causes", causes),
         ("Money, dollars", report.pnl),
@@ -303,8 +293,11 @@ def page(report: Report) -> str:
         ),
     ]
     body = curve(report.equity) + "".join(f"<h2>{name}</h2>{table(rows)}" for name, rows in parts)
-    return (
-        "<!doctype html><meta charset='utf-8'><title>Session"
-        f" {report.session}</title><style>{_STYLE}</style><h1>Session {report.session}</h1><p>{report.checked:,}"
-        f" comparisons, {len(report.differences):,} differences, {verdict}</p>{body}"
+    return Template(asset("report", "report.html")).substitute(
+        session=report.session,
+        style=asset("report", "report.css"),
+        checked=f"{report.checked:,}",
+        differences=f"{len(report.differences):,}",
+        verdict=verdict,
+        body=body,
     )

@@ -1,10 +1,11 @@
 """The session's signals, computed again three ways: over the recording, over the journal's bars, and bar by bar with
 the engine's starts and reloads in their places."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from futures_algo.report.facts import Break, Facts, Version, code_now, versions_
 from futures_algo.strategies.batch import Market, decisions, signals_of
 from futures_algo.strategies.checks import Difference
 from futures_algo.strategies.live import StrategyRunner
+from futures_algo.strategies.position import RESTED
 
 _REASONS = {
     "flatten": Cause.FLATTEN,
@@ -24,6 +26,9 @@ _REASONS = {
     "reversal": Cause.REVERSAL,
     "on_remove": Cause.CONFIG_CHANGE,
     "removed": Cause.CONFIG_CHANGE,
+    "touched_not_filled": Cause.TOUCHED_NOT_FILLED,
+    "unprotected": Cause.UNPROTECTED,
+    "stop_at_market": Cause.STOP_AT_MARKET,
 }  # signals that no strategy made
 _COMPARED = ("contract", "action", "price", "quantity", "reason")
 
@@ -108,7 +113,9 @@ class Line:
     def over(self, market: Market) -> tuple[dict[str, Signal], dict[str, Bars], dict[str, int]]:
         "Research over a market: signals of the session by id, their base bars, and the contracts held when it began."
         opens, closes = self.facts.bounds(self.symbol)
-        found, bars, held = {}, {}, {}
+        found: dict[str, Signal] = {}
+        bars: dict[str, Bars] = {}
+        held: dict[str, int] = {}
         for one in self.versions:
             base = market.bars(one.strategy.base_timeframe)
             for signal in signals_of(
@@ -148,36 +155,54 @@ class Line:
     def replayed(self) -> list[dict[str, Signal]]:
         """Bar by bar over the bars as they were written, with the starts and reloads in their places; a bar that ended
         at the very moment of one counts before it, or after."""
-        return [{signal.id: signal for signal in self._replay(side)} for side in ("right", "left")]
+        sides: tuple[Literal["right"], Literal["left"]] = ("right", "left")
+        return [{signal.id: signal for signal in self._replay(side)} for side in sides]
 
-    def _replay(self, side: str) -> Iterator[Signal]:
-        runner = None
-        for moments, begin, end, one, how, at in self._stretches(side):
+    def _replay(self, side: Literal["left", "right"]) -> Iterator[Signal]:
+        runner: StrategyRunner | None = None
+        kept: dict[str, Any] = {}  # the state it had where the next one is taken over from
+        for moments, begin, end, one, how, at, stands, keep in self._stretches(side):
             if runner is None or how != "sizing":
-                runner = self._begin(runner, one, how, moments, begin, at)
+                runner = self._begin(kept, one, how, moments, begin, at, stands)
             else:
                 runner.sizing = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity).sizing
-            for moment in moments[begin:end]:
+            keep = min(max(keep, begin), end)
+            for moment in moments[begin:keep]:
+                yield from runner.on_bars(moment)
+            kept = runner.save()
+            for moment in moments[keep:end]:
                 yield from runner.on_bars(moment)
 
     def _begin(
-        self, old: "StrategyRunner | None", one: Version, how: str, moments: list[list[Bar]], begin: int, at: int
+        self, kept: dict[str, Any], one: Version, how: str, moments: list[list[Bar]], begin: int, at: int, stands: int
     ) -> StrategyRunner:
-        "A runner as the engine made it then."
+        """A runner as the engine made it then: warmed up to where the stream stood, silent over what was decided on
+        already."""
         runner = StrategyRunner(one.strategy, self.name, self.symbol, one.quantity)
         hours = float(self.facts.config_at(at).get("databento", {}).get("replay_hours", 24)) if how == "replay" else 1e6
-        for moment in moments[:begin]:
+        warmed = sum(moment[0].end <= stands for moment in moments[:begin])
+        for moment in moments[:warmed]:
             if moment[0].end > at - hours * HOUR:
                 runner.on_bars(moment)
-        if how == "take_over" and old is not None:
-            runner.take_over(old)
+        if how == "take_over" and kept:
+            runner.take_over_saved(kept)
+        for moment in moments[warmed:begin]:
+            runner.on_bars(moment)
         return runner
 
-    def _stretches(self, side: str) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int]]:
-        "Between two breaks: the moments of the version in force, from which to which, and how it began."
-        cuts = {one.since: self._how_begun(one) for one in self.versions} | {
-            one.at: one.how for one in self.breaks if one.how != "told"
+    def _stretches(
+        self, side: Literal["left", "right"]
+    ) -> Iterator[tuple[list[list[Bar]], int, int, Version, str, int, int, int]]:
+        """Between two breaks: the moments of the version in force, from which to which, how it began and when, where
+        the stream stood then, and up to which it will have come for the next one."""
+        breaks = {one.of(self.symbol): one for one in self.breaks if one.how != "told"}
+        cuts = {one.since: self._how_begun(one) for one in self.versions} | {at: one.how for at, one in breaks.items()}
+        stood = {at: at for at in cuts} | {
+            at: min(at, one.stands) for at, one in breaks.items() if at in cuts and one.stands is not None
         }
+        sides = {at: "right" if at in breaks and breaks[at].through else side for at in cuts} | {
+            1 << 62: side
+        }  # where the journal tells the bar there is nothing to try
         times = sorted(cuts)
         for at, until in zip(times, [*times[1:], 1 << 62]):
             one = next((one for one in self.versions if one.since <= at < one.until), None)
@@ -185,13 +210,16 @@ class Line:
                 continue
             moments = self._moments(one)
             ends = np.array([moment[0].end for moment in moments], np.int64)
+            end = min(until, one.until)
             yield (
                 moments,
-                int(np.searchsorted(ends, at, side)),
-                int(np.searchsorted(ends, min(until, one.until), side)),
+                int(np.searchsorted(ends, at, sides[at])),
+                int(np.searchsorted(ends, end, sides.get(end, side))),
                 one,
                 cuts[at],
                 at,
+                stood[at],
+                int(np.searchsorted(ends, stood.get(until, until), "right")),
             )
 
     def _how_begun(self, version: Version) -> str:
@@ -201,9 +229,7 @@ class Line:
 
     def _moments(self, one: Version) -> list[list[Bar]]:
         "The journal's bars of the strategy's timeframes that closed together."
-        kept = [
-            bars for timeframe, bars in self.facts.bars[self.symbol].items() if timeframe in one.strategy.timeframes
-        ]
+        kept = [bars for timeframe, bars in self.facts.bars[self.symbol].items() if timeframe in one.strategy.fed]
         rows = sorted((bar for bars in kept for bar in bars), key=lambda bar: (bar.end, bar.end - bar.start))
         found: list[list[Bar]] = []
         for bar in rows:
@@ -221,20 +247,18 @@ class Line:
         check.held |= {(self.name, contract): quantity for contract, quantity in held.items()}
         check.model |= expected
         check.bars |= bars
-        for identity, at in sorted(
-            {
-                i: s.bar_end if isinstance(s, Signal) else s["bar_end"]
-                for i, s in (*expected.items(), *self.live.items())
-            }.items(),
-            key=lambda pair: pair[1],
-        ):
+        ends = {identity: signal.bar_end for identity, signal in expected.items()}
+        ends |= {identity: row["bar_end"] for identity, row in self.live.items()}
+        for identity, at in sorted(ends.items(), key=lambda pair: pair[1]):
             check.checked += 1
             model, row = expected.get(identity), self.live.get(identity)
             if model and row and not (changes := _changes(model, row)):
                 continue
-            what = "changed" if model and row else "missing" if model else "extra"
+            what = "missing" if model else "extra"
+            if model and row:
+                what = "changed"
             cause, why = self._explain(identity, model, row, at) if not failure else (Cause.CODE_CHANGE, failure)
-            told = model._asdict() if model else row
+            told = cast(dict, model._asdict() if model else row)  # one of the two is there
             detail = {"strategy": self.name, "symbol": self.symbol, "action": told["action"], "why": why} | (
                 {"changes": changes} if what == "changed" else {}
             )
@@ -244,25 +268,56 @@ class Line:
         "The first cause that is proven by another way to the signals, or by what the journal says happened."
         if row and row["reason"] in _REASONS:
             return _REASONS[row["reason"]], ""
+        if resting := self._of_resting(model, row, at):
+            return resting
         if row and not model and row["config_hash"] not in {one.strategy.config_hash() for one in self.versions}:
             return self._of_unknown_code(at)
         if self.theirs and _same(self.journal_model.get(identity), row):
             return self._of_bars(at)
         if model and not row and self._is_cooled(model):
             return Cause.COOLDOWN, ""
+        if model and not row and any(one.cause == "restart" and one.of(self.symbol) == at for one in self.breaks):
+            return Cause.RESTART, "the engine died on this bar, before it wrote what it had decided"
         if (then := self._code_then(at)) and then != self._code_now:
             return self._of_other_code(at, then)
-        if self.breaks and self.breaks[0].at <= at and (broken := self._of_break(identity, row, at)):
+        if self.breaks and self.breaks[0].of(self.symbol) <= at and (broken := self._of_break(identity, row, at)):
             return broken
         if not self._is_warm(at) and self._knew_more():
             return Cause.WARM_UP, "the engine was warmed from history that the journal does not hold"
         return Cause.UNEXPLAINED, "equal bars, parameters and state give another signal"
 
+    def _of_resting(self, model: "Signal | None", row: "dict | None", at: int) -> tuple[Cause, str] | None:
+        "A resting order that went another way at the broker, or before this moment; a pair that hung on the entry's fill."
+        if not any(one.strategy.rests for one in self.versions):
+            return None
+        before = [(when, told) for when, told in self._resting_events if when <= at + self._patience]
+        if before and (cause := Cause.__members__.get(before[-1][1].upper())):
+            return cause, "from there on the model followed the broker"
+        rested = row and model and row["reason"] in RESTED and row["reason"] == model.reason
+        return (Cause.ENTRY_FILL, "its prices hang on the entry's fill") if rested else None
+
+    @cached_property
+    def _resting_events(self) -> list[tuple[int, str]]:
+        "When resting orders of this strategy went another way, and how."
+        rows = [row for row in self.facts.tables["events"] if row["kind"] == "resting"]
+        told = [
+            (row["at"], json.loads(row["data"] or "{}").get("cause", ""))
+            for row in rows
+            if row["subject"].split(" ")[0] == self.name
+        ]
+        return [one for one in told if one[1]]
+
+    @property
+    def _patience(self) -> int:
+        "A difference is told when the next base bar has closed."
+        return 2 * max(one.strategy.base_timeframe.nanos for one in self.versions)
+
     def _code_then(self, at: int) -> str:
         """Identity of the code at a moment, as the reloads of the journal tell it; empty where they do not, or
         contradict each other (it was changed while no engine ran)."""
-        told = [one for one in self.breaks if one.code]
-        before, after = [one.code[1] for one in told if one.at < at], [one.code[0] for one in told if one.at >= at]
+        told = [(one.at, *one.code) for one in self.breaks if one.code]
+        before = [new for moment, _, new in told if moment < at]
+        after = [old for moment, old, _ in told if moment >= at]
         known = {*before[-1:], *after[:1]}
         return known.pop() if len(known) == 1 else ""
 
@@ -300,7 +355,7 @@ class Line:
         before = [fault for fault in self.faults if self.ours.source.end[0] <= fault[0] <= at]
         if before:
             return before[-1][1], f"the bar that ended {difference('', '', before[-1][0], Cause.UNEXPLAINED).at}"
-        if self.theirs.source.end[0] < self.ours.source.end[0]:
+        if self.theirs and self.theirs.source.end[0] < self.ours.source.end[0]:
             return Cause.WARM_UP, "the recording begins before the journal"
         return Cause.UNEXPLAINED, "the bars are equal and research differs over them"
 
@@ -314,7 +369,7 @@ class Line:
 
     def _of_break(self, identity: str, row: "dict | None", at: int) -> "tuple[Cause, str] | None":
         "A strategy begun anew at the breaks decides as the engine did."
-        last = next(one for one in reversed(self.breaks) if one.at <= at)
+        last = next(one for one in reversed(self.breaks) if one.of(self.symbol) <= at)
         if any(_same(way.get(identity), row) for way in self.replayed):
             return Cause.__members__[last.cause.upper()], f"proven by replay; {last.detail}"
         return None
@@ -352,4 +407,6 @@ def _changes(model: Signal, row: dict[str, Any]) -> dict[str, list]:
 
 
 def _same(model: "Signal | None", row: "dict | None") -> bool:
-    return (model is None) == (row is None) and (model is None or not _changes(model, row))
+    if model is None or row is None:
+        return model is row
+    return not _changes(model, row)

@@ -11,7 +11,6 @@ __all__, __getattr__, __dir__ = facade(
             "ENGINES",
             "backtest",
             "bars_of_sessions",
-            "contracts_of",
             "decisions_of",
         ),
         "trades": ("Costs", "Trades", "equity_curve", "trades_of"),

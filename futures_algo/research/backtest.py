@@ -1,7 +1,9 @@
 """What a strategy would have made of recorded bars: trades in dollars, equity, figures, pictures."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -12,7 +14,8 @@ import numpy as np
 
 from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import Bars, InputError, Signal, did_you_mean, to_timestamp
+from futures_algo.core.types import Bars, DataError, InputError, Signal, did_you_mean, to_timestamp
+from futures_algo.history.vendor_rolls import find_steps
 from futures_algo.research.performance import (
     Record,
     held_position,
@@ -24,9 +27,25 @@ from futures_algo.research.performance import (
 )
 from futures_algo.research.trades import Costs, Trades, equity_curve, trades_of
 from futures_algo.strategies.base import BaseStrategy
-from futures_algo.strategies.batch import Market, as_market, decisions, known_columns
-from futures_algo.strategies.checks import replay
-from futures_algo.strategies.position import ENTRY_SIDE, EXIT_CONTRACT, EXIT_REASON, EXIT_SIDE, REASONS
+from futures_algo.strategies.batch import Market, as_market, contracts_of, decisions
+from futures_algo.strategies.checks import replay, replayed
+from futures_algo.strategies.orders import ROLL
+from futures_algo.strategies.position import (
+    BY_FINER,
+    ENTRY_SIDE,
+    EXIT_AT,
+    EXIT_CONTRACT,
+    EXIT_PRICE,
+    EXIT_REASON,
+    EXIT_SIDE,
+    LAPSED,
+    ORDER_WIDTH,
+    REASONS,
+    RESTED,
+    STOP_AT,
+    TARGET_AT,
+    WIDTH,
+)
 from futures_algo.strategies.sizing import Sizing
 
 if TYPE_CHECKING:
@@ -47,9 +66,11 @@ def backtest(
     engine: str = "model",  # model, replay or vectorbt
     *,
     calendar: SessionCalendar | None = None,  # the symbol's own when omitted
+    **orders,  # `fill_bars`, `fill_limit`, `manage_on`, `resting`: in place of what the strategy declares
 ) -> "BacktestResult | BacktestResults":
     "Run a strategy over recorded bars."
     _refuse_arguments(strategy, costs, engine)
+    strategy = _with_orders(strategy, orders)
     if isinstance(bars, (Bars, Market)):
         return _simulated(strategy, [as_market(bars, calendar)], costs, quantity, engine)[0]
     several = list(bars.values()) if isinstance(bars, Mapping) else bars
@@ -84,6 +105,18 @@ def _refuse_arguments(strategy: Any, costs: Any, engine: str) -> None:
         raise InputError("engine", engine, "must be a known one", did_you_mean(engine, ENGINES))
 
 
+def _with_orders(strategy: BaseStrategy, orders: Mapping[str, Any]) -> BaseStrategy:
+    "The strategy, or a copy with other rules for its resting orders."
+    if not orders:
+        return strategy
+    for name in orders:
+        if name not in strategy.order_params:
+            raise InputError("argument", name, "is not one of backtest", did_you_mean(name, strategy.order_params))
+    changed = deepcopy(strategy)
+    changed.update_parameters(orders)
+    return changed
+
+
 def _simulated(
     strategy: BaseStrategy, markets: "list[Market]", costs: Costs, quantity: Any, engine: str
 ) -> "list[BacktestResult]":
@@ -95,7 +128,17 @@ def _simulated(
     for market, (base, decided, sizes) in zip(markets, runs):
         trades = trades_of(base, decided, costs, sizes)
         results.append(
-            BacktestResult(strategy, base, market.calendar, costs, engine, decided, trades, equity_curve(base, trades))
+            BacktestResult(
+                strategy,
+                base,
+                market.calendar,
+                costs,
+                engine,
+                decided,
+                trades,
+                equity_curve(base, trades),
+                silent_rolls=len(find_steps(market.source, product(market.symbol))),
+            )
         )
     return results
 
@@ -120,10 +163,25 @@ def _by_vectorbt(strategy: BaseStrategy, markets: "list[Market]", runs: list, co
     ]
 
 
+def _refuse_without_volume(strategy: BaseStrategy, bars: Bars) -> None:
+    "An indicator that reads volume has nothing to read in bars without volume."
+    if bars.volume.any():
+        return
+    for timeframe, made in strategy.indicators().items():
+        for one in made if isinstance(made, (list, tuple)) else [made]:
+            if "volume" in getattr(one, "inputs", ()):
+                raise DataError(
+                    f"volume of {bars.symbol}",
+                    0,
+                    f"must be known for {type(one).__name__} ({timeframe}), and these bars are without volume",
+                    "use a file with volume, or an indicator of prices alone",
+                )
+
+
 def _decided(strategy: BaseStrategy, market: Market, quantity: Any, engine: str) -> tuple[Bars, np.ndarray, Any]:
     "Base bars, the decision on each, and contracts of the entries."
     size = quantity.get(market.symbol) if isinstance(quantity, Mapping) else quantity
-    if not isinstance(size, Sizing) and not (isinstance(size, Integral) and size > 0):
+    if not isinstance(size, Sizing) and not (isinstance(size, Integral) and int(size) > 0):
         raise InputError(
             f"quantity of {market.symbol}",
             size,
@@ -134,6 +192,7 @@ def _decided(strategy: BaseStrategy, market: Market, quantity: Any, engine: str)
         raise InputError(
             f"bars of {market.symbol or 'the symbol'}", "none", "must hold at least one bar", "choose a range with data"
         )
+    _refuse_without_volume(strategy, market.source)
     base = market.bars(strategy.base_timeframe)
     if not len(base):
         raise InputError(
@@ -142,12 +201,20 @@ def _decided(strategy: BaseStrategy, market: Market, quantity: Any, engine: str)
             f"must fill at least one bar of {base.timeframe}",
             "choose a longer range",
         )
-    decided = (
-        decisions(strategy, market)
-        if engine != "replay"
-        else decisions_of(base, replay(strategy, "backtest", market.source, market.calendar))
-    )
-    return base, decided, contracts_of(strategy, market, decided, size) if isinstance(size, Sizing) else size
+    if engine != "replay":
+        decided = decisions(strategy, market)
+    else:
+        signals = replay(strategy, "backtest", market.source, market.calendar)
+        finer = any(one in replayed(strategy, market.source) for one in strategy.watched)
+        decided = decisions_of(base, signals, lapsing(strategy, market) if strategy.rests else None, finer)
+    return base, decided, contracts_of(strategy, market, decided, size)
+
+
+def lapsing(strategy: BaseStrategy, market: Market) -> np.ndarray:
+    "Base bars on which an entry decided on the bar before does not fill: another segment, another contract."
+    base = market.bars(strategy.base_timeframe)
+    segment = market.segment_closes(base.timeframe)
+    return np.concatenate(([False], (np.diff(segment) != 0) | (np.diff(base.contract) != 0)))
 
 
 def bars_of_sessions(
@@ -179,38 +246,45 @@ def _refuse_date(name: str, date: str) -> None:
         raise InputError(name, date, "must be a session date", "write 2025-03-10") from None
 
 
-def contracts_of(strategy: BaseStrategy, market: Market, decided: np.ndarray, sizing: Sizing) -> np.ndarray:
-    "Contracts of the entry decided on each base bar, 0 elsewhere."
-    rules, point_value = strategy.exit_rules(market.symbol), product(market.symbol).point_value
-    atr = known_columns(strategy, market).values["atr"] if strategy.trail_atr else None
-    found = np.zeros(len(decided), np.int64)
-    for row in np.flatnonzero(decided[:, ENTRY_SIDE]):
-        found[row] = sizing.contracts(
-            rules.stop_distance(float("nan") if atr is None else float(atr[row])), point_value
-        )
-    return found
-
-
-def decisions_of(base: Bars, signals: Sequence[Signal]) -> np.ndarray:
-    "Signals, however they were made, as the decisions they stand for: int64[n, 4]."
-    out, row_of = np.zeros((len(base), 4), np.int64), {int(end): row for row, end in enumerate(base.end)}
+def decisions_of(
+    base: Bars,
+    signals: Sequence[Signal],
+    lapsed: "np.ndarray | None" = None,  # bool[n], a base bar on which no entry of the bar before fills
+    finer: bool = False,  # resting orders were met by finer bars
+) -> np.ndarray:
+    "Signals, however they were made, as the decisions they stand for: int64[n, 4], int64[n, 10] where exits rest."
+    rests = lapsed is not None or any(signal.reason in RESTED for signal in signals)
+    out = np.zeros((len(base), ORDER_WIDTH if rests else WIDTH), np.int64)
+    prices = out.view(np.float64)
     for signal in signals:
-        row, side = row_of[signal.bar_end], 1 if signal.is_long else -1
+        row, side = int(np.searchsorted(base.end, signal.bar_end)), 1 if signal.is_long else -1
         if signal.is_entry:
             out[row, ENTRY_SIDE] = side
-        else:
-            out[row, EXIT_REASON], out[row, EXIT_SIDE], out[row, EXIT_CONTRACT] = (
-                REASONS.index(signal.reason),
-                side,
-                base.contracts.index(signal.contract),
-            )
+            if lapsed is not None and row + 1 < len(base):
+                out[row + 1, LAPSED] = lapsed[row + 1]
+            continue
+        reason = REASONS.index(signal.reason)
+        out[row, [EXIT_REASON, EXIT_SIDE, EXIT_CONTRACT]] = reason, side, base.contracts.index(signal.contract)
+        if reason > ROLL:
+            out[row, EXIT_AT], prices[row, EXIT_PRICE] = signal.bar_end, signal.price
+            out[row, BY_FINER] = finer
     return out
 
 
-class _Judged:
+class _Judged(ABC):
     "What one symbol's result and several together have in common: figures and pictures of a `record`."
 
-    record: Record
+    strategy: BaseStrategy
+
+    @property
+    @abstractmethod
+    def record(self) -> Record: ...
+
+    @abstractmethod
+    def by_symbol(self) -> "list[BacktestResult]": ...
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]: ...
 
     @cached_property
     def stats(self) -> dict[str, float]:
@@ -222,7 +296,17 @@ class _Judged:
         "What is worth a worry about this run."
         from futures_algo.research.cautions import remarks
 
-        return [one for one in remarks(self.by_symbol()) if one.raised]
+        return [one for one in [*remarks(self.by_symbol()), *self._silent_rolls()] if one.raised]
+
+    def _silent_rolls(self) -> "Iterator[Remark]":
+        "A remark a series whose vendor rolled without saying so: its steps look like profits and losses."
+        from futures_algo.research.cautions import Remark
+
+        for result in self.by_symbol():
+            steps = result.silent_rolls
+            text = f"{result.symbol} steps {steps} times as from one contract to the next, all rows of one contract"
+            yield Remark("silent_rolls", float(steps), 0.0, bool(steps), text,
+                         "import it again with --rolls split or adjust")  # fmt: skip
 
     @property
     def time(self) -> np.ndarray:
@@ -287,6 +371,7 @@ class BacktestResult(_Judged):
     trades: Trades
     equity: np.ndarray  # float64[n], dollars after each base bar
     portfolio: Any = None  # vectorbt's, of all symbols of the run
+    silent_rolls: int = 0  # steps of the bars as from one contract to the next, which their vendor did not say
 
     @property
     def symbol(self) -> str:
@@ -311,6 +396,22 @@ class BacktestResult(_Judged):
     def position(self) -> np.ndarray:
         "Contracts held after each base bar, negative when short."
         return held_position(self.trades, len(self.base))
+
+    @property
+    def decided_by(self) -> dict[str, int]:
+        "Trades that ended in a resting order, by the timeframe of the bars that showed it."
+        rested = self.trades.reason > ROLL
+        finer = rested & (self.trades.by_finer if self.trades.by_finer is not None else False)
+        counts = {str(one): int(finer.sum()) for one in self.strategy.watched[:1]}
+        return counts | {str(self.base.timeframe): int((rested & ~finer).sum())} if self.strategy.rests else {}
+
+    @property
+    def levels(self) -> np.ndarray:
+        "Stop and target in force when each base bar began, float64[n, 2]; NaN where none rests."
+        if self.decided.shape[1] < ORDER_WIDTH:
+            return np.full((len(self.base), 2), np.nan)
+        found = self.decided.view(np.float64)[:, [STOP_AT, TARGET_AT]]
+        return np.where(found == 0, np.nan, found)
 
     def trades_frame(self):
         "Closed trades as a `pd.DataFrame`, with their symbol."
@@ -340,6 +441,7 @@ def _about(result: "BacktestResult | BacktestResults", symbol: str, bars: int, s
         "symbol": symbol,
         "timeframe": str(one.base_timeframe),
         "engine": result.engine,
+        "exits": exits_of(one),
         "start": str(to_timestamp(start)),
         "end": str(to_timestamp(int(result.time[-1]))),
         "bars": bars,
@@ -348,6 +450,16 @@ def _about(result: "BacktestResult | BacktestResults", symbol: str, bars: int, s
             f" tick{'' if costs.slippage_ticks == 1 else 's'} a fill"
         ),
     }
+
+
+def exits_of(strategy: BaseStrategy) -> str:
+    "The form of its declared exits in words, wherever results are shown."
+    if strategy.rests:
+        moved = f", moved on {strategy.manage_on} bars" if strategy.manage_on else ""
+        finer = f", met by {strategy.watched[0]} bars" if strategy.watched else ""
+        return f"rest at the broker, limits fill {strategy.fill_limit}{finer}{moved}"
+    declared = any(getattr(strategy, name) for name in ("stop_ticks", "target_ticks", "trail_ticks", "trail_atr"))
+    return "looked at when a bar has closed (resting: false), filled at the next open" if declared else "at market"
 
 
 class BacktestResults(_Judged):

@@ -90,8 +90,8 @@ def judge(
         # of the joined test bars: max_drawdown_usd, profit_factor, sharpe, trades; probabilistic_sharpe when its gate
         # is on
     ],
-    retention: Sequence[float],  # one a fold; NaN where it is undefined
-    test_sharpe: Sequence[float],  # one a fold
+    retention: "Sequence[float] | np.ndarray",  # one a fold; NaN where it is undefined
+    test_sharpe: "Sequence[float] | np.ndarray",  # one a fold
     limits: Limits = Limits(),
 ) -> list[Gate]:
     "Every gate that is on, in the order of `Limits`."

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from futures_algo.core.types import Bars, InputError, did_you_mean
-from futures_algo.indicators.base import Param
+from futures_algo.indicators.base import Parameter
 from futures_algo.research.sweep_columns import SharedColumns, run
 from futures_algo.research.sweep_kernel import METRICS
 from futures_algo.research.trades import Costs
 from futures_algo.strategies.base import BaseStrategy
-from futures_algo.strategies.batch import Market, as_market
+from futures_algo.strategies.batch import Market, as_market, inner_of
+from futures_algo.strategies.sizing import Sizing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 def values_of(
     text: str,  # "10:40:5" (low:high:step, both ends) or "10,20,40"
-    param: Param,
+    param: Parameter,
     name: str,
 ) -> list[Any]:
     "The values a text stands for, checked."
@@ -120,9 +121,11 @@ class SweepPlan:
 
 def _parts_of(needs: Sequence[Mapping[Any, int]], memory: int) -> list[tuple[int, int]]:
     "First and stop of each part: few enough combinations that their indicators fit, and that a kill costs little."
-    most, parts, first, known = max(1, min(PART, -(-len(needs) // 4))), [], 0, {}
+    most, first = max(1, min(PART, -(-len(needs) // 4))), 0
+    parts: list[tuple[int, int]] = []
+    known: dict[Any, int] = {}
     for row, own in enumerate(needs):
-        if row > first and (row - first == most or sum((known | own).values()) > memory):
+        if row > first and (row - first == most or sum({**known, **own}.values()) > memory):
             parts.append((first, row))
             first, known = row, {}
         known |= own
@@ -142,7 +145,7 @@ class _Run:
         market: Market,
         grid: Mapping[str, Any],
         costs: Costs,
-        quantity: int,
+        quantity: "int | Sizing",
         rows: slice | None,
         threads: int | None,
         memory: int,
@@ -152,7 +155,7 @@ class _Run:
             kind,
             market,
             costs,
-            int(quantity),
+            quantity if isinstance(quantity, Sizing) else int(quantity),
             rows,
             int(memory),
         )
@@ -233,6 +236,9 @@ class _Run:
     def _begin(self, strategy: BaseStrategy) -> None:
         "What every run reads, made beside the indicators: the first run would make it while all others wait."
         self.shared.stepped(strategy.base_timeframe, strategy.exit_rules(self.market.symbol).before_close)
+        if strategy.rests:
+            self.market.still_open(strategy.base_timeframe)
+            inner_of(strategy, self.market)
 
 
 def _all(pool: ThreadPoolExecutor | None, threads: int, count: int, work: Callable[[int], Any]) -> None:
@@ -264,8 +270,10 @@ def _refuse(kind: Any, market: Market, costs: Any, quantity: Any, memory: int, r
         )
     if not isinstance(costs, Costs):
         raise InputError("costs", costs, "must be Costs", "write Costs(commission_usd=2.25, slippage_ticks=1)")
-    if not isinstance(quantity, Integral) or quantity < 1:
-        raise InputError("quantity", quantity, "must be a whole number of contracts, 1 or more", "write quantity=1")
+    if not isinstance(quantity, Sizing) and (not isinstance(quantity, Integral) or quantity < 1):
+        raise InputError(
+            "quantity", quantity, "must be a whole number of contracts, 1 or more, or a Sizing", "write quantity=1"
+        )
     if memory < 1_000_000:
         raise InputError("memory", memory, "must be at least a million bytes", f"the default is {MEMORY:,}")
     if not len(market.source):
@@ -347,7 +355,7 @@ def sweep(
     bars: "Bars | Market",  # base bars or finer
     grid: Mapping[str, Any],  # values by parameter: {"length": [10, 20]} or {"length": "10:40:5"}
     costs: Costs = Costs(),
-    quantity: int = 1,  # contracts an entry
+    quantity: "int | Sizing" = 1,  # contracts an entry
     *,
     metric: str = "sharpe",  # what `best` goes by
     rows: (
@@ -386,11 +394,13 @@ def sweep(
 def _on_threads(work: _Run, left: list[tuple[int, int]], done: Callable[[int, int], None]) -> None:
     if work.threads == 1:
         for part in left:
-            work.part(*part, None), done(*part)
+            work.part(*part, None)
+            done(*part)
         return
     with ThreadPoolExecutor(work.threads, "sweep") as pool:
         for part in left:
-            work.part(*part, pool), done(*part)
+            work.part(*part, pool)
+            done(*part)
 
 
 def _on_cluster(work: _Run, address: str, left: list[tuple[int, int]], done: Callable[[int, int], None]) -> None:
@@ -428,7 +438,8 @@ def _store(work: _Run, folder: "Path | str") -> Any:
             "rows": rows,
             "grid": work.grid,
             "costs": vars(work.costs),
-            "quantity": work.quantity,
+            **({"exits": "resting 1"} if any(one.rests for one in work.strategies) else {}),
+            "quantity": list(work.quantity) if isinstance(work.quantity, Sizing) else work.quantity,
         },
     )
 

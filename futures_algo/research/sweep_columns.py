@@ -1,4 +1,5 @@
-"""What the combinations of a sweep share: each column made once, conditions asked of them, and each combination's run."""
+"""What the combinations of a sweep share: each column made once, conditions asked of them, and each combination's
+run."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
@@ -13,9 +14,11 @@ from futures_algo.core.types import Bars, Timeframe
 from futures_algo.indicators.base import Indicator
 from futures_algo.research.performance import session_ends
 from futures_algo.research.sweep_kernel import BLOCK, METRICS, TO_CLOSE, simulate
+from futures_algo.research.sweep_orders import REACH, simulate_orders
 from futures_algo.research.trades import Costs
 from futures_algo.strategies.base import CONDITIONS, BaseStrategy
-from futures_algo.strategies.batch import Market
+from futures_algo.strategies.batch import Market, contracts_by_side, declared_columns, inner_of
+from futures_algo.strategies.sizing import Sizing
 from futures_algo.strategies.values import FIELDS, Known, Values, field_column, one_back
 
 NOW, FRAME_BEFORE, BAR_BEFORE = range(
@@ -59,6 +62,8 @@ class BaseColumns(NamedTuple):
     session_end: np.ndarray  # rows of the traded bars
     block_high: np.ndarray  # of the traded bars' closes, by `BLOCK`
     block_low: np.ndarray
+    extremes: np.ndarray  # float64[m, 2], highest high and lowest low of every `REACH` of them
+    lapsing: np.ndarray  # bool[n], of another trading segment than the bar before
 
 
 class SharedColumns:
@@ -99,7 +104,7 @@ class SharedColumns:
         )
         traded = bars[rows]
         rolled = np.concatenate(([False], np.diff(traded.contract) != 0)) if len(traded) else np.zeros(0, bool)
-        edges = np.arange(0, len(traded), BLOCK)
+        edges, reaches = np.arange(0, len(traded), BLOCK), np.arange(0, len(traded), REACH)
         return BaseColumns(
             bars,
             rows,
@@ -108,6 +113,8 @@ class SharedColumns:
             np.asarray(session_ends(traded.start, self.market.calendar)[0], np.int64),
             np.maximum.reduceat(traded.close, edges),
             np.minimum.reduceat(traded.close, edges),
+            np.column_stack((np.maximum.reduceat(traded.high, reaches), np.minimum.reduceat(traded.low, reaches))),
+            np.concatenate(([False], np.diff(self.market.segment_closes(timeframe)[rows]) != 0))[: len(traded)],
         )
 
     def stepped(self, base: Timeframe, before: float) -> tuple[np.ndarray, np.ndarray]:
@@ -117,9 +124,9 @@ class SharedColumns:
             if (key := (base, before >= 0)) not in self._rows:
                 self._rows[key] = self._make_rows(own, before >= 0)
             rows = self._rows[key]
-            if (key := (base, before)) not in self._watched:
-                self._watched[key] = own.rolled | (rows[:, TO_CLOSE] >= -before) if before >= 0 else own.rolled
-        return rows, self._watched[key]
+            if (watched := (base, before)) not in self._watched:
+                self._watched[watched] = own.rolled | (rows[:, TO_CLOSE] >= -before) if before >= 0 else own.rolled
+        return rows, self._watched[watched]
 
     def _make_rows(self, own: BaseColumns, sessions: bool) -> np.ndarray:
         "`sweep_kernel.OPEN` and its neighbours; the session's close only where somebody leaves before it."
@@ -232,7 +239,7 @@ def run(
     strategy: BaseStrategy,
     shared: SharedColumns,
     costs: Costs,
-    quantity: "int | np.ndarray" = 1,  # contracts an entry, or int64[n] of an entry decided on each base bar
+    quantity: "int | np.ndarray | Sizing" = 1,  # contracts an entry, or int64[n] of one decided on each base bar
     figures: np.ndarray | None = None,  # float64[len(METRICS)], written
 ) -> np.ndarray:  # `METRICS`
     "One combination's figures."
@@ -245,33 +252,66 @@ def run(
     answers = strategy.conditions(Values(known), shared.there)
     asked = [_condition(answers[name], base.nothing, rows) for name in CONDITIONS]
     stepped, watched = shared.stepped(bars.timeframe, rules.before_close)
-    close = bars.close[rows]
-    atr = known.values["atr"][rows] if strategy.trail_atr else close  # not looked at
-    sizes = np.atleast_1d(np.asarray(quantity, np.int64))
+    if strategy.rests:
+        permit = declared_columns(strategy, shared.market, Values(known), shared.there)
+        entries = (permit.may_buy, permit.may_sell)
+        asked[0], asked[2] = (_permitted(own, may, base.nothing, rows) for own, may in zip(asked[::2], entries))
     figures = np.empty(len(METRICS)) if figures is None else figures
-    kind = product(bars.symbol)
     long_entry, long_exit, short_entry, short_exit = asked
     begins, ends_long = _flags(long_entry, short_entry), _flags(long_exit, short_entry, watched)
     ends_short = ends_long if short_entry is base.nothing else _flags(short_exit, long_entry, watched)
-    simulate(
-        np.array(rules, np.float64),
-        *asked,
-        *begins,
-        *ends_long,
-        *ends_short,
-        stepped,
-        bars.high[rows],
-        bars.low[rows],
-        close,
+    kind = product(bars.symbol)
+    money = np.array([kind.point_value, costs.commission_usd, costs.slippage_ticks * kind.tick_size])
+    common = (np.array(rules, np.float64), *asked, *begins, *ends_long, *ends_short, stepped)
+    prices = (bars.high[rows], bars.low[rows], bars.close[rows])
+    atr = known.values["atr"][rows] if strategy.trail_atr else prices[2]  # not looked at
+    blocks = (base.block_high, base.block_low, base.session_end)
+    if not strategy.rests:
+        sizes = _sizes(strategy, shared, quantity, known)
+        simulate(*common, *prices, atr, *blocks, money, sizes if len(sizes) == 1 else sizes[rows], figures)
+        return figures
+    inner = inner_of(strategy, shared.market)
+    simulate_orders(
+        *common,
+        *prices,
+        base.extremes,
+        base.lapsing,
         atr,
-        base.block_high,
-        base.block_low,
-        base.session_end,
-        np.array([kind.point_value, costs.commission_usd, costs.slippage_ticks * kind.tick_size]),
-        sizes if len(sizes) == 1 else sizes[rows],
+        permit.prices if len(permit.prices) == 1 else permit.prices[rows],
+        inner.first[rows],
+        inner.stop[rows],
+        inner.open,
+        inner.high,
+        inner.low,
+        inner.moves,
+        *blocks,
+        money,
+        _sizes_by_side(strategy, shared, quantity, known, rows),
         figures,
     )
     return figures
+
+
+def _sizes(strategy: BaseStrategy, shared: SharedColumns, quantity: Any, known: Known) -> np.ndarray:
+    "Contracts of an entry, int64[1], or of one decided on each base bar."
+    if isinstance(quantity, Sizing):
+        return contracts_by_side(strategy, shared.market, quantity, known, shared.there)[0]
+    return np.atleast_1d(np.asarray(quantity, np.int64))
+
+
+def _sizes_by_side(
+    strategy: BaseStrategy, shared: SharedColumns, quantity: Any, known: Known, rows: slice
+) -> np.ndarray:
+    "Contracts of a long and of a short entry, int64[1, 2], or int64[n, 2] of those decided on each traded bar."
+    if isinstance(quantity, Sizing):
+        return np.column_stack(contracts_by_side(strategy, shared.market, quantity, known, shared.there))[rows]
+    sizes = np.atleast_1d(np.asarray(quantity, np.int64))
+    return np.column_stack((sizes, sizes) if len(sizes) == 1 else (sizes[rows], sizes[rows]))
+
+
+def _permitted(own: np.ndarray, may: Any, nothing: np.ndarray, rows: slice) -> np.ndarray:
+    "An entry's condition where it may be decided; `nothing` itself stays it."
+    return own if own is nothing else own & (may[rows] if np.ndim(may) else may)
 
 
 def _flags(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

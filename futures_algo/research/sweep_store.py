@@ -45,7 +45,7 @@ class PartStore:
         folder: "Path | str",  # of any number of sweeps
         content: Mapping[str, Any],  # all that decides the result: JSON-like
     ):
-        text = json.dumps(content | {"version": __version__, "metrics": METRICS}, sort_keys=True, default=str)
+        text = json.dumps({**content, "version": __version__, "metrics": METRICS}, sort_keys=True, default=str)
         self.key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         self.folder = Path(folder) / self.key
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,16 @@ from numba import njit
 
 from ..core.contracts import product
 from ..core.types import Bars, InputError
-from ..strategies.position import ENTRY_SIDE, EXIT_REASON, EXIT_SIDE, REASONS
+from futures_algo.strategies.position import (
+    BY_FINER,
+    ENTRY_SIDE,
+    EXIT_AT,
+    EXIT_PRICE,
+    EXIT_REASON,
+    EXIT_SIDE,
+    LAPSED,
+    REASONS,
+)
 
 # %% ../../nbs/research/01_trades.ipynb #3cc85814
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Costs:
                 )
 
 # %% ../../nbs/research/01_trades.ipynb #8665012f
+_ROLL = REASONS.index("roll")
 _COLUMNS = {
     "entry_row": np.int64,
     "exit_row": np.int64,
@@ -68,6 +78,7 @@ class Trades:
     open_trade: "Trades | None" = field(
         default=None, repr=False
     )  # what is held at the end, valued at the last close, its exit unpaid
+    by_finer: np.ndarray | None = field(default=None, repr=False)  # bool[n], a resting order filled on finer bars
 
     def __len__(self) -> int:
         return len(self.entry_row)
@@ -85,26 +96,30 @@ class Trades:
 
 # %% ../../nbs/research/01_trades.ipynb #f14b4a06
 @njit(cache=True, nogil=True)
-def _pair(open, close, start, end, contract, decided, quantity):
-    """Entries and exits in order: integers [n, 7] (rows, times, side, quantity, reason), prices [n, 2]; and whether the
-    last is still open."""
-    most = (decided[:, ENTRY_SIDE] != 0).sum()
-    whole, price = np.zeros((most, 7), np.int64), np.zeros((most, 2))
+def _pair(open, close, start, end, contract, decided, prices, quantity):
+    """Entries and exits in order: integers [n, 8] (rows, times, side, quantity, reason, by finer bars), prices [n, 2];
+    and whether the last is still open. `prices` is `decided` seen as float64."""
+    most, orders = (decided[:, ENTRY_SIDE] != 0).sum(), decided.shape[1] > LAPSED
+    whole, price = np.zeros((most, 8), np.int64), np.zeros((most, 2))
     count, held = 0, False
     for t in range(len(open)):
         reason, exited, entered = decided[t, EXIT_REASON], decided[t, EXIT_SIDE], decided[t, ENTRY_SIDE]
         if reason == 0 and entered == 0:
             continue
-        roll = reason == 8
+        roll, rested = reason == _ROLL, reason > _ROLL
+        if rested and held:
+            whole[count, 1], whole[count, 3], whole[count, 6] = t, decided[t, EXIT_AT], reason
+            whole[count, 7], price[count, 1] = decided[t, BY_FINER], prices[t, EXIT_PRICE]
+            count, held = count + 1, False
         if not roll and t + 1 == len(open):
             break  # the last bar's decision has no fill yet
         row = t if roll else t + 1
         old = roll or contract[t + 1] != contract[t]  # filled at the old contract's last close
         at, fill = (end[row - 1], close[row - 1]) if old else (start[row], open[row])
-        if exited and held:
+        if exited and held and not rested:
             whole[count, 1], whole[count, 3], whole[count, 6], price[count, 1] = row, at, reason, fill
             count, held = count + 1, False
-        if entered and quantity[t] > 0:
+        if entered and quantity[t] > 0 and not (orders and decided[t + 1, LAPSED]):
             whole[count, 0], whole[count, 2], whole[count, 4], whole[count, 5], price[count, 0] = (
                 row,
                 at,
@@ -137,6 +152,7 @@ def trades_of(
         base.end,
         base.contract,
         decided,
+        decided.view(np.float64),
         np.broadcast_to(np.asarray(quantity, np.int64), len(base)),
     )
     done = len(whole) - held
@@ -149,7 +165,7 @@ def trades_of(
 def _priced(base: Bars, whole: np.ndarray, price: np.ndarray, costs: Costs, sides: int = 2) -> Trades:
     "Columns of trades; an open one has paid on one side."
     kind = product(base.symbol)
-    entry_row, exit_row, entry_time, exit_time, side, quantity, reason = whole.T
+    entry_row, exit_row, entry_time, exit_time, side, quantity, reason, by_finer = whole.T
     slip = side * costs.slippage_ticks * kind.tick_size
     entry, exit = price[:, 0] + slip, price[:, 1] - slip * (sides == 2)
     commission = costs.commission_usd * quantity * sides
@@ -170,6 +186,7 @@ def _priced(base: Bars, whole: np.ndarray, price: np.ndarray, costs: Costs, side
         contract.astype(np.int64),
         base.symbol,
         base.contracts,
+        by_finer=by_finer.astype(bool),
     )
 
 

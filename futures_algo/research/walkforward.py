@@ -28,7 +28,8 @@ from futures_algo.research.sweep import LOWER_IS_BETTER, checked_grid, combinati
 from futures_algo.research.sweep_kernel import METRICS
 from futures_algo.research.trades import Costs, equity_curve, trades_of
 from futures_algo.strategies.base import BaseStrategy
-from futures_algo.strategies.batch import Market, as_market, columns, condition_columns, decisions
+from futures_algo.strategies.batch import Market, as_market, columns, condition_columns, contracts_of, decisions
+from futures_algo.strategies.sizing import Sizing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +99,7 @@ def run_on(
     market: Market,
     rows: slice,  # of the market's bars
     costs: Costs = Costs(),
-    quantity: int = 1,
+    quantity: "int | Sizing" = 1,
     warmup: int | None = None,  # bars before the rows for the indicators; all there are when omitted
 ) -> BacktestResult:
     "A backtest of these rows alone, flat at their start."
@@ -109,15 +110,18 @@ def run_on(
         name: told & (np.arange(len(base)) >= first)
         for name, told in condition_columns(strategy, values, len(base)).items()
     }
-    decided, kept = decisions(strategy, seen, conditions=asked)[first:], base[first:]
-    trades = trades_of(kept, decided, costs, quantity)
+    whole = decisions(strategy, seen, conditions=asked)
+    decided, kept, size = whole[first:], base[first:], contracts_of(strategy, seen, whole, quantity)
+    trades = trades_of(kept, decided, costs, size if np.ndim(size) == 0 else size[first:])
     return BacktestResult(strategy, kept, market.calendar, costs, "model", decided, trades, equity_curve(kept, trades))
 
 
 def _window(market: Market, rows: slice, warmup: int | None) -> tuple[Market, slice]:
     "A market that ends with these rows, and where they are in it."
     first = 0 if warmup is None else max(0, rows.start - warmup)
-    return Market(market.source[first : rows.stop], market.calendar), slice(rows.start - first, rows.stop - first)
+    return Market(market.source[first : rows.stop], market.calendar, market.finer), slice(
+        rows.start - first, rows.stop - first
+    )
 
 
 class Searched(NamedTuple):
@@ -184,7 +188,7 @@ def _run_fold(
     market: Market,
     grid: Mapping[str, Sequence],
     costs: Costs,
-    quantity: int,
+    quantity: "int | Sizing",
     metric: str,
     warmup: int | None,
     search: Callable,
@@ -245,7 +249,7 @@ def walk_forward(
     bars: "Bars | Market",
     grid: Mapping[str, Any],  # values by parameter: {"length": [10, 20]} or {"length": "10:40:5"}
     costs: Costs = Costs(),
-    quantity: int = 1,  # contracts an entry
+    quantity: "int | Sizing" = 1,  # contracts an entry
     *,
     folds: int = 6,
     train: float = 3.0,  # length of the (first) training, in tests
@@ -269,7 +273,7 @@ def walk_forward(
         raise InputError("metric", metric, "must be a figure of the sweep", did_you_mean(metric, METRICS))
     kept = checked_grid(strategy_class, grid)
     _, chosen, skipped = combinations_of(strategy_class, kept)
-    how = dict(folds=folds, train=train, anchored=anchored, purge=purge, embargo=embargo)
+    how: dict[str, Any] = dict(folds=folds, train=train, anchored=anchored, purge=purge, embargo=embargo)
     cut = folds_of(market.source, **how, calendar=market.calendar)
     done = []
     for fold in cut:
@@ -310,7 +314,7 @@ class WalkForwardResult:
     market: Market
     grid: dict[str, list]
     costs: Costs
-    quantity: int
+    quantity: "int | Sizing"
     how: dict[str, Any]  # folds, train, anchored, purge, embargo, warmup, metric, combinations, impossible
     results: list[FoldResult]
     limits: Limits = Limits()
@@ -426,11 +430,9 @@ class WalkForwardResult:
 
         figure, equity = Figure(figsize=(10, 3.4), layout="constrained"), self.equity
         money, ratios = figure.subplots(1, 2, width_ratios=(3, 1))
-        (
-            money.plot(equity.index, equity.to_numpy(), lw=1),
-            money.axhline(0, color="grey", lw=0.6),
-            money.set_ylabel("dollars"),
-        )
+        money.plot(equity.index, equity.to_numpy(), lw=1)
+        money.axhline(0, color="grey", lw=0.6)
+        money.set_ylabel("dollars")
         for one in self.results[1::2]:
             money.axvspan(
                 *(to_timestamp(int(at)) for at in (one.test.base.start[0], one.test.base.end[-1])),
@@ -439,7 +441,9 @@ class WalkForwardResult:
             )
         for name, shift in (("train", -0.2), ("test", 0.2)):
             ratios.bar(self.folds["fold"] + shift, self.folds[f"{name}_sharpe"].astype(float), 0.4, label=name)
-        ratios.set(xlabel="fold", ylabel="Sharpe ratio"), ratios.legend(), money.tick_params(axis="x", rotation=30)
+        ratios.set(xlabel="fold", ylabel="Sharpe ratio")
+        ratios.legend()
+        money.tick_params(axis="x", rotation=30)
         return figure
 
     def __str__(self) -> str:

@@ -1,8 +1,9 @@
-"""Many strategies decide at once; what leaves here is one deduplicated list, exits first, each line of it in signals.log."""
+"""Many strategies decide at once; what leaves here is one deduplicated list, exits first, each line of it in
+signals.log."""
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from futures_algo.core.bars import as_bar
@@ -17,7 +18,7 @@ class Runner(Protocol):
 
     name: str
     symbol: str
-    timeframes: Iterable[str]
+    timeframes: Sequence[str]
 
     def on_bars(self, completed: list[Bar]) -> list[Signal]: ...
 
@@ -125,7 +126,8 @@ class SignalGenerator:
             if not hasattr(strategy, "set_position") or strategy.symbol not in ("", signal.symbol):
                 continue
             if (type(strategy).__name__, strategy.config_hash()) == (signal.strategy, signal.config_hash):
-                strategy.set_position(("LONG" if signal.is_long else "SHORT") if signal.is_entry else "FLAT")
+                side = "LONG" if signal.is_long else "SHORT"
+                strategy.set_position(side if signal.is_entry else "FLAT")
 
     def _rank(self, signal: Signal) -> tuple:
         return signal.is_entry, signal.bar_end, self.priority.get(signal.strategy, 0), signal.strategy, signal.leg

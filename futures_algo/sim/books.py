@@ -13,6 +13,13 @@ from futures_algo.sim.ledger import ORDER_TYPES, Holding, PaperAccount, PaperOrd
 from futures_algo.sim.matching import AT, Matching
 
 
+def side_of(held: int) -> str:
+    "The word for contracts held: long, short or flat."
+    if not held:
+        return "flat"
+    return "long" if held > 0 else "short"
+
+
 class Books(Matching):
     "Everything a broker remembers."
 
@@ -111,7 +118,12 @@ class Books(Matching):
         limit, stop = (
             None if fields.get(name) is None else float(fields[name]) for name in ("limitPrice", "stopPrice")
         )
-        if not sound or ("LIMIT" in kind and not limit) or (kind.startswith("STOP") and not stop):
+        if (
+            not sound
+            or not isinstance(quantity, int)
+            or ("LIMIT" in kind and not limit)
+            or (kind.startswith("STOP") and not stop)
+        ):
             raise invalid("Invalid request")
         return PaperOrder(
             self.new_id(),
@@ -136,7 +148,7 @@ class Books(Matching):
             side.strip().lower() for side in str(fields.get("requireMarketPosition") or "").split(",") if side.strip()
         ]
         held = account.held(order.instrument)
-        side = "long" if held > 0 else "short" if held < 0 else "flat"
+        side = side_of(held)
         if wanted and side not in wanted:
             raise invalid(f"Order blocked: market position is {side}, required {','.join(wanted)}")
         limit = fields.get("maxPositions")

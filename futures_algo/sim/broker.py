@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from futures_algo.core.types import Bar, Clock, DataClock, InputError
+from futures_algo.core.types import SECOND, Bar, Clock, DataClock, InputError
 from futures_algo.sim.books import Books
 from futures_algo.sim.control import control
 from futures_algo.sim.faults import AFTER, BEFORE, Fault, FaultPlan, Variants
@@ -70,6 +70,7 @@ class PaperBroker:
         )
         self.requests: deque[Seen] = deque(maxlen=100_000)
         self._throttle = 0.0
+        self._late: list[Any] = []  # ns UTC -> requests on their way
         self._server = LoopServer(self._answer, host, port)
         self.stream = StreamHub(self.books, token)
         self._server.upgrade = self.stream.serve
@@ -176,7 +177,7 @@ class PaperBroker:
             return rate_limited(Fault("rate_limited", seconds=wait))
         fault = self.faults.take(BEFORE, request.method, request.path)
         if fault and fault.kind == "late":
-            asyncio.get_running_loop().call_later(fault.seconds, self._act, request)
+            self._delay(fault.seconds, request)
             return CUT
         if fault and fault.kind == "slow_before":
             await asyncio.sleep(fault.seconds)
@@ -186,6 +187,23 @@ class PaperBroker:
         if fault := self.faults.take(AFTER, request.method, request.path):
             return await self._spoil(fault, reply)
         return reply
+
+    def _delay(self, seconds: float, request: Request) -> None:
+        """Let a request arrive later: by the data's clock where it moves it, else by the wall's. Who waits in one of
+        them must not be overtaken in the other."""
+        if isinstance(self.clock, DataClock) and (moment := request.headers.get("x-sim-now")):
+            self._late.append((int(moment) + int(seconds * SECOND), request))
+        else:
+            asyncio.get_running_loop().call_later(seconds, self._act, request)
+
+    def _arrive(self) -> None:
+        "What was late and is due."
+        due, self._late = (
+            [request for at, request in self._late if at <= self.clock.now()],
+            [(at, request) for at, request in self._late if at > self.clock.now()],
+        )
+        for request in due:
+            self._act(request)
 
     def _over_limit(self) -> float | None:
         "Seconds to wait when the bucket is empty, None when the request may pass."
@@ -203,6 +221,7 @@ class PaperBroker:
         try:
             if isinstance(self.clock, DataClock) and (moment := request.headers.get("x-sim-now")):
                 self.clock.advance(int(moment))
+            self._arrive()
             self.books.settle()
             if request.method != "GET" and self.faults.take(("market_closed",), request.method, request.path):
                 raise Refusal(400, error="Market closed")

@@ -156,7 +156,8 @@ def slipped(price: float, sign: int, rules: FillRules, instrument: str) -> float
 def stop_price(bar: Print, sign: int, stop: float) -> float | None:
     "Where a stop trades inside a bar before slippage, or None."
     touched = bar.high >= stop if sign > 0 else bar.low <= stop
-    return (max if sign > 0 else min)(bar.open, stop) if touched else None
+    worse = max if sign > 0 else min
+    return worse(bar.open, stop) if touched else None
 
 
 def limit_price(bar: Print, sign: int, limit: float, rule: str) -> float | None:
@@ -166,4 +167,5 @@ def limit_price(bar: Print, sign: int, limit: float, rule: str) -> float | None:
         if sign > 0
         else (bar.high > limit or (rule == "touch" and bar.high == limit))
     )
-    return (min if sign > 0 else max)(bar.open, limit) if reached else None
+    better = min if sign > 0 else max
+    return better(bar.open, limit) if reached else None

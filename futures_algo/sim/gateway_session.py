@@ -83,11 +83,12 @@ class Session:
         door: str,
     ):
         self.gateway, self.reader, self.writer, self.door = gateway, reader, writer, door
-        self.id, self.handler, self.pump = "", asyncio.current_task(), None
+        self.id, self.handler = "", asyncio.current_task()
+        self.pump: asyncio.Task[None] | None = None
         self.subscriptions: list[dict[str, str]] = []
         self.streams: dict[str, Stream] = {}
         self.started = self.ts_out = self.stalled = self.muted = False
-        self.deflate = None
+        self.deflate: zstandard.ZstdCompressionObj | None = None
 
     async def run(self) -> None:
         "Serve the client until either side closes."
@@ -117,13 +118,11 @@ class Session:
         if self.door == "close_auth" or "auth" not in answer:
             return False
         digest = {hashlib.sha256(f"{token}|{key}".encode()).hexdigest() + "-" + key[-5:] for key in self.gateway.keys}
-        refusal = (
-            "Authentication failed."
-            if answer["auth"] not in digest
-            else "Unknown dataset."
-            if answer["dataset"] != self.gateway.dataset
-            else ""
-        )
+        refusal = ""
+        if answer["auth"] not in digest:
+            refusal = "Authentication failed."
+        elif answer["dataset"] != self.gateway.dataset:
+            refusal = "Unknown dataset."
         self.id = str(next(self.gateway.session_ids))
         self.writer.write(
             f"success=0|error={refusal}\n".encode() if refusal else f"success=1|session_id={self.id}\n".encode()

@@ -180,10 +180,11 @@ def _bounds(params: Mapping[str, str]) -> tuple[int, int]:
     def moment(text: str) -> int:
         if re.fullmatch(r"\d{9,}", text):
             return int(text)
+        whole = f"{text}T00:00" if len(text) == 10 else text
+        if not re.search(r"(Z|[+-]\d\d:\d\d)$", whole):
+            whole += "Z"
         try:
-            return to_nanos(
-                text if re.search(r"(Z|[+-]\d\d:\d\d)$", text) else f"{text}T00:00Z" if len(text) == 10 else f"{text}Z"
-            )
+            return to_nanos(whole)
         except ValueError:
             raise Refusal(422, "data_time_range_invalid", f"'{text}' is no time") from None
 

@@ -78,9 +78,9 @@ class LoopServer:
     def __init__(self, answer: Callable[[Request], Awaitable[Reply]], host: str = "127.0.0.1", port: int = 0):
         self.answer, self.host, self.port = answer, host, port
         self.upgrade: Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._server: asyncio.Server | None = None
+        self.loop: Any = None  # the three are there from `start` on
+        self._thread: Any = None
+        self._server: Any = None
         self._writers: set[asyncio.StreamWriter] = set()
 
     @property

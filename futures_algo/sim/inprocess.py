@@ -32,11 +32,11 @@ class RecordedFeed:
         for _, bar in zip(range(BURST), self._bars):
             self.contracts[bar.symbol] = bar.contract
             yield bar
-        if (bar := next(self._bars, None)) is None:
+        if (following := next(self._bars, None)) is None:
             self.state, self.reason = "closed", "every recorded bar was read"
             yield FeedState("closed", self.reason, 0)
         else:
-            yield bar
+            yield following
 
     def shutdown(self, timeout: float = 5.0) -> None:
         self.state = "closed"

@@ -21,7 +21,7 @@ from futures_algo.core.contracts import MONTH_CODES, Contract, product, root_of
 from futures_algo.core.dbn import OHLCV_DTYPE, PRICE_SCALE, SymbolInterval, stable_id, write_records
 from futures_algo.core.expiry import last_day
 from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
-from futures_algo.core.types import MINUTE, SECOND, Bars, InputError
+from futures_algo.core.types import MINUTE, SECOND, Bars, InputError, Timeframe
 
 FIRST_SESSION = dt.date(2025, 9, 12)  # the Friday before the roll from September to December
 # root -> price at the start (points), volatility of a day (fraction), contracts traded a second at the busiest time
@@ -123,7 +123,8 @@ def _session_dates(symbol: str, first: dt.date, count: int) -> list[dt.date]:
     "The next `count` dates on which the product has a session."
     if count < 1:
         raise InputError("sessions", count, "must be at least 1")
-    calendar, day, found = SessionCalendar.of(symbol), first, []
+    calendar, day = SessionCalendar.of(symbol), first
+    found: list[dt.date] = []
     while len(found) < count:
         if calendar.session_bounds(day.isoformat()):
             found.append(day)
@@ -156,7 +157,7 @@ class _Walk:
         level, self.daily_volatility, self.busiest = _LEVELS.get(self.root, (_OTHER[0] * self.tick, *_OTHER[1:]))
         self.level = round(level / self.tick)  # ticks
         calendar = SessionCalendar.of(symbol)
-        bounds = [calendar.session_bounds(day.isoformat()) for day in days]
+        bounds = [found for day in days if (found := calendar.session_bounds(day.isoformat()))]
         self.opens, self.closes = [b[0] for b in bounds], [b[1] for b in bounds]
         segments = [
             s
@@ -204,7 +205,8 @@ class _Walk:
         """Dates of each contract, as mapping intervals `[start, end)` of UTC dates that cover every session from its
         open."""
         first = [next(day for day in self.days if _front(self.root, day) == contract) for contract in self.contracts]
-        starts = [_utc_date(SessionCalendar.of(self.symbol).session_bounds(day.isoformat())[0]) for day in first]
+        opens = dict(zip(self.days, self.opens, strict=True))
+        starts = [_utc_date(opens[day]) for day in first]
         ends = [*starts[1:], _utc_date(self.closes[-1]) + dt.timedelta(days=1)]
         return [
             SymbolInterval(start, end, stable_id(contract.code))
@@ -218,13 +220,16 @@ class _Walk:
         volume = _volume(self.rng, self.busiest * self.activity * 60)
         bars = Bars(
             self.symbol,
-            "1min",
+            Timeframe("1min"),
             self.minute,
             self.minute + MINUTE,
-            *(column * _raw_tick(self.tick) / PRICE_SCALE for column in prices),
-            volume,
-            self.contract.astype(np.int32),
-            tuple(contract.code for contract in self.contracts),
+            volume=volume,
+            contract=self.contract.astype(np.int32),
+            contracts=tuple(contract.code for contract in self.contracts),
+            **{
+                name: column * _raw_tick(self.tick) / PRICE_SCALE
+                for name, column in zip(("open", "high", "low", "close"), prices, strict=True)
+            },
         )
         return bars[traded]
 
@@ -271,7 +276,10 @@ def _activity(minute: np.ndarray) -> np.ndarray:
     "Relative volatility of each minute by its Chicago time."
     hours = np.unique(minute // (60 * MINUTE))
     offset = np.array(
-        [dt.datetime.fromtimestamp(int(hour) * 3600, EXCHANGE_ZONE).utcoffset().total_seconds() for hour in hours]
+        [
+            (dt.datetime.fromtimestamp(int(hour) * 3600, EXCHANGE_ZONE).utcoffset() or dt.timedelta()).total_seconds()
+            for hour in hours
+        ]
     )
     local = minute // SECOND + offset[np.searchsorted(hours, minute // (60 * MINUTE))].astype(np.int64)
     clock = lambda text: (int(text[:2]) * 60 + int(text[3:]) - 17 * 60) % 1440

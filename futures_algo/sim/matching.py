@@ -2,10 +2,11 @@
 
 import bisect
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from futures_algo.core.types import Clock
 from futures_algo.sim.faults import Variants
-from futures_algo.sim.fills import FillRules, PriceBook, Print, limit_price, slipped, stop_price, tick_size
+from futures_algo.sim.fills import FillRules, PriceBook, Print, Tape, limit_price, slipped, stop_price, tick_size
 from futures_algo.sim.ledger import PaperAccount, PaperOrder, Terms
 
 AT = itemgetter("at")  # when an execution happened, ns UTC
@@ -24,6 +25,13 @@ class Matching:
     executions: list[dict]
     burned: set[str]
 
+    if TYPE_CHECKING:  # the books' own
+
+        def tape(self, instrument: str) -> Tape: ...
+        def new_id(self) -> str: ...
+        def enter(self, account: PaperAccount, order: PaperOrder) -> None: ...
+        def end(self, order: PaperOrder, at: int, why: str = "") -> None: ...
+
     def settle(self) -> None:
         "Bring every working order up to the clock."
         active = [order for order in self.live.values() if order.is_active]
@@ -41,7 +49,7 @@ class Matching:
         if not resting:
             return
         if not tape.prints and tape.price is not None:
-            return self.pass_bar(name, Print(now, now, *[tape.price] * 4, 1_000_000_000))
+            return self.pass_bar(name, Print(now, now, tape.price, tape.price, tape.price, tape.price, 1_000_000_000))
         first = tape.index_after(min(order.active_from for order in resting))
         for bar in tape.prints[first:]:
             if bar.end > now:
@@ -84,7 +92,8 @@ class Matching:
         bar = tape.next_open(order.active_from)
         if bar and (bar.start <= now or (self.variants.instant and not order.filled)):
             price = bar.open
-        elif bar is None and (price := tape.last(now)) is not None and now >= order.active_from:
+        elif bar is None and (last := tape.last(now)) is not None and now >= order.active_from:
+            price = last
             bar = Print(now, now, price, price, price, price, 0)
         else:
             return

@@ -49,7 +49,7 @@ def dispatch(books: Books, request: Request) -> Any:
     for method, pattern, _, handler in _ROUTES:
         if method != request.method or not (match := pattern.match(path)):
             continue
-        arguments = {name: unquote(text) for name, text in match.groupdict().items()}
+        arguments: dict[str, Any] = {name: unquote(text) for name, text in match.groupdict().items()}
         if "account" in arguments:
             arguments["account"] = books.account(arguments["account"])
         return handler(books, request, **arguments)
@@ -278,6 +278,7 @@ def change(books: Books, request: Request, account: PaperAccount, order_id: str)
         body.get("limitPrice") or order.limit,
         body.get("stopPrice") or order.stop,
     )
+    order.active_from = max(order.active_from, books.clock.now())  # bars that have passed did not see these prices
     for state in ("ChangePending", "ChangeSubmitted", "PartFilled" if order.filled else "Working"):
         order.log(books.clock.now(), "order_update", state, state)
     return _placed(books, order)

@@ -5,7 +5,7 @@ from typing import Any
 
 from futures_algo.core.contracts import Contract, product
 from futures_algo.core.types import SECOND
-from futures_algo.sim.books import Books
+from futures_algo.sim.books import Books, side_of
 from futures_algo.sim.faults import Variants
 from futures_algo.sim.ledger import Holding, PaperAccount, PaperOrder
 
@@ -85,7 +85,7 @@ def account_row(books: Books, account: PaperAccount) -> dict[str, Any]:
 
 def position_row(books: Books, account: PaperAccount, instrument: str, held: Holding) -> dict[str, Any]:
     "A position, its quantity unsigned."
-    side = "Long" if held.quantity > 0 else "Short" if held.quantity < 0 else "Flat"
+    side = side_of(held.quantity).title()
     return {
         "type": "NinjaTrader.Cbi.Position",
         "account": account.name,

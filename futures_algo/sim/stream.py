@@ -30,7 +30,8 @@ class Session:
     def accept(self, head: bytes) -> None:
         "Answer the upgrade."
         self.protocol.receive_data(head)
-        self.protocol.send_response(self.protocol.accept(self.protocol.events_received()[0]))
+        request: Any = self.protocol.events_received()[0]  # the first is the upgrade
+        self.protocol.send_response(self.protocol.accept(request))
         self.flush()
 
     def flush(self) -> None:
@@ -76,13 +77,13 @@ class StreamHub:
                 self.session = None
 
     async def _read(self, session: Session, reader: asyncio.StreamReader) -> None:
-        from websockets.frames import Opcode
+        from websockets.frames import Frame, Opcode
 
         while data := await reader.read(65_536):
             session.protocol.receive_data(data)
             for frame in session.protocol.events_received():
-                if frame.opcode is Opcode.TEXT:
-                    self._act(session, json.loads(frame.data))
+                if isinstance(frame, Frame) and frame.opcode is Opcode.TEXT:
+                    self._act(session, json.loads(bytes(frame.data)))
             session.flush()
             if session.protocol.close_expected():
                 return

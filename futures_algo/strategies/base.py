@@ -8,13 +8,13 @@ import numpy as np
 
 from futures_algo.core.contracts import product
 from futures_algo.core.types import ConfigError, InputError, Timeframe, content_hash, did_you_mean
-from futures_algo.indicators.base import Indicator, Param
+from futures_algo.indicators.base import Indicator, Param, Parameter
 from futures_algo.indicators.calculator import indicators_by_timeframe
 from futures_algo.strategies.position import ExitRules
 from futures_algo.strategies.values import FIELDS, Known, Values, all_there, guesses
 
 
-def _declared(cls: type, inherited: Mapping[str, Param]) -> dict[str, Param]:
+def _declared(cls: type, inherited: Mapping[str, Parameter]) -> dict[str, Parameter]:
     "The parameters a class body declares, new ones and new defaults for inherited ones."
     body, found = vars(cls), {}
     for name, kind in body.get("__annotations__", {}).items():
@@ -29,13 +29,13 @@ def _declared(cls: type, inherited: Mapping[str, Param]) -> dict[str, Param]:
     return found | changed
 
 
-def _parameter(subject: str, kind: Any, value: Any, inherited: Param | None) -> Param:
-    if isinstance(value, Param):
+def _parameter(subject: str, kind: Any, value: Any, inherited: Parameter | None) -> Parameter:
+    if isinstance(value, Parameter):
         return value
     if inherited:
         return inherited.with_default(inherited.check(value, subject))
     if isinstance(value, (int, float)):
-        return Param(float(value) if kind in (float, "float") else value)
+        return Parameter(float(value) if kind in (float, "float") else value)
     raise InputError(
         subject,
         value,
@@ -45,6 +45,8 @@ def _parameter(subject: str, kind: Any, value: Any, inherited: Param | None) -> 
 
 
 CONDITIONS = ("entry", "exit", "short_entry", "short_exit")
+PRICES = ("stop_price", "target_price", "short_stop_price", "short_target_price")  # in the order of `orders.LONG_STOP`
+FINER = ("", "1s", "5s", "10s", "15s", "30s", "1min", "2min", "3min", "5min", "10min", "15min", "30min", "60min")
 POSITIONS = ("FLAT", "LONG", "SHORT")
 
 
@@ -61,7 +63,13 @@ class BaseStrategy:
     exit_before_close: int = Param(
         -1, low=-1, high=1440, unit="minutes"
     )  # leave so long before the session's close; -1 never
-    params: ClassVar[dict[str, Param]] = {}
+    break_even_ticks: float = Param(0.0, low=0, high=100_000, unit="ticks")  # in favour: the stop goes to the entry
+    resting: bool = Param(True)  # exits are orders at the broker; False: looked at when a bar has closed
+    manage_on: str = Param("", choices=FINER)  # move the stop when bars of this timeframe close; "" the base's
+    fill_bars: str = Param("", choices=FINER)  # inside a base bar these tell what came first, where they exist
+    fill_limit: str = Param("through", choices=("through", "touch"))  # when research fills a target
+    params: ClassVar[dict[str, Parameter]] = {}
+    _identity: ClassVar[str] = ""  # the pinned name of a shipped class, its own alone
     exit_params: ClassVar[tuple[str, ...]] = (
         "bars_held",
         "stop_ticks",
@@ -69,7 +77,13 @@ class BaseStrategy:
         "trail_ticks",
         "trail_atr",
         "exit_before_close",
+        "break_even_ticks",
+        "resting",
+        "manage_on",
+        "fill_bars",
+        "fill_limit",
     )
+    order_params: ClassVar[tuple[str, ...]] = exit_params[6:]  # of exits that rest alone
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -84,7 +98,8 @@ class BaseStrategy:
         config: Mapping[str, Any] | None = None,  # parameters, flat or as a config entry has them
         **parameters,  # parameters by name; they go over the config's
     ):
-        self.symbol, self._side, self._seen = symbol, "FLAT", None
+        self.symbol, self._side = symbol, "FLAT"
+        self._seen: Known | None = None
         self._set(
             {**self.parameters_of(config or {}, parameters), **parameters},
             {name: param.default for name, param in self.params.items()},
@@ -151,7 +166,8 @@ class BaseStrategy:
         try:
             self._plan()
         except InputError:
-            vars(self).clear(), vars(self).update(before)
+            vars(self).clear()
+            vars(self).update(before)
             raise
 
     def _plan(self) -> None:
@@ -175,6 +191,7 @@ class BaseStrategy:
                 "needs an indicator with the output 'atr'",
                 "add ATR() to indicators()",
             )
+        refuse_contradictions(self)
 
     # --- what a strategy defines
 
@@ -199,6 +216,18 @@ class BaseStrategy:
     def short_exit(self, x: Values):
         "Leave a short position?"
 
+    def stop_price(self, x: Values):
+        "The stop of a long entry decided on these values, points; NaN makes no entry."
+
+    def target_price(self, x: Values):
+        "The target of a long entry decided on these values, points; NaN makes no entry."
+
+    def short_stop_price(self, x: Values):
+        "The stop of a short entry."
+
+    def short_target_price(self, x: Values):
+        "The target of a short entry."
+
     def check(self) -> None:
         "Rules between parameters; raise `InputError`."
 
@@ -221,6 +250,28 @@ class BaseStrategy:
         return cls.indicators is BaseStrategy.indicators and cls.check_conditions is not BaseStrategy.check_conditions
 
     @property
+    def rests(self) -> bool:
+        "Whether it has exits that are orders at the broker."
+        declared = (self.stop_ticks, self.target_ticks, self.trail_ticks, self.trail_atr, self.break_even_ticks)
+        return self.resting and (any(declared) or any(map(self.defines, PRICES)))
+
+    @classmethod
+    def defines(cls, name: str) -> bool:
+        "Whether the class defines a condition or a price itself."
+        return getattr(cls, name) is not getattr(BaseStrategy, name)
+
+    @property
+    def watched(self) -> list[Timeframe]:
+        "Finer timeframes its resting exits are looked at on, finest first."
+        names = {name for name in (self.fill_bars, self.manage_on) if name} if self.rests else set()
+        return sorted(map(Timeframe, names), key=lambda timeframe: timeframe.seconds)
+
+    @property
+    def fed(self) -> list[Timeframe]:
+        "Every timeframe the live form needs bars of."
+        return [*self.watched, *self.timeframes]
+
+    @property
     def _is_only_asked(self) -> bool:
         return self._has_no_plan()
 
@@ -240,7 +291,15 @@ class BaseStrategy:
 
     def config_hash(self) -> str:
         "Identity of class and parameters; part of every signal's id."
-        return content_hash({"class": self.identity(), "parameters": self.parameters()})
+        return content_hash({"class": self.identity(), "parameters": self._identifying()})
+
+    def _identifying(self) -> dict[str, Any]:
+        "The parameters that make the identity: without resting exits what it was before there were any."
+        own = self.parameters()
+        orders = {name: own.pop(name) for name in self.order_params}
+        if not self.rests:
+            return own
+        return own | {n: v for n, v in orders.items() if n == "resting" or v != self.params[n].default}
 
     @classmethod
     def identity(cls) -> str:
@@ -251,7 +310,7 @@ class BaseStrategy:
     def exit_rules(self, symbol: str) -> ExitRules:
         "The declared exits in points of the symbol."
         return ExitRules.of(
-            **{name: getattr(self, name) for name in self.exit_params},
+            **{name: getattr(self, name) for name in (*self.exit_params[:7], "fill_limit")},
             tick_size=product(symbol).tick_size,
             timeframe=self.base_timeframe,
         )
@@ -262,13 +321,7 @@ class BaseStrategy:
         return {name: self._ask(name, Values(x._known), there) for name in CONDITIONS}
 
     def _ask(self, name: str, x: Values, there: Callable[[list], Any]) -> Any:
-        if getattr(type(self), name) is getattr(BaseStrategy, name):
-            return False
-        try:
-            answer = getattr(self, name)(x)
-        except (ValueError, TypeError) as error:
-            raise _explained(error, f"{type(self).__name__}.{name}") from error
-        if answer is None:
+        if not self.defines(name) or (answer := self._answer(name, x)) is None:
             return False
         if not isinstance(answer, (bool, np.bool_)) and (answer := np.asarray(answer)).dtype != bool:
             raise InputError(
@@ -298,6 +351,22 @@ class BaseStrategy:
         with np.errstate(all="ignore"):
             return [getattr(self, name)(Values(one)) for one in guesses(known, rows)]
 
+    def _answer(self, name: str, x: Values) -> Any:
+        "What a method says of these values; an error says what it means."
+        try:
+            return getattr(self, name)(x)
+        except (ValueError, TypeError) as error:
+            raise _explained(error, f"{type(self).__name__}.{name}") from error
+
+    def declared_prices(self, x: Values, there: Callable[[list], Any] = all_there) -> dict[str, Any]:
+        "The prices it declares, by name; NaN where one is not defined or read a value that is not there yet."
+        found = {}
+        for name in filter(self.defines, PRICES):
+            seen = Values(x._known)
+            answer = np.asarray(self._answer(name, seen), np.float64)
+            found[name] = np.where(there(seen._reads), answer, np.nan)
+        return found
+
     # --- the seeds' interface: one strategy asked bar by bar, told its position
 
     def check_conditions(
@@ -316,7 +385,9 @@ class BaseStrategy:
             return "LONG_EXIT" if decide["exit"] else None
         if self._side == "SHORT":
             return "SHORT_EXIT" if decide["short_exit"] else None
-        return "LONG_ENTRY" if decide["entry"] else "SHORT_ENTRY" if decide["short_entry"] else None
+        if decide["entry"]:
+            return "LONG_ENTRY"
+        return "SHORT_ENTRY" if decide["short_entry"] else None
 
     def update_parameters(self, new_config: Mapping[str, Any]) -> None:
         "Change parameters; all are checked before any is changed."
@@ -348,6 +419,51 @@ class BaseStrategy:
 
 
 BaseStrategy.params = _declared(BaseStrategy, {})
+
+
+def refuse_contradictions(strategy: BaseStrategy) -> None:
+    "Declared exits that cannot be orders."
+    kind, base = type(strategy).__name__, strategy.base_timeframe
+    prices = [name for name in PRICES if strategy.defines(name)]
+    if not strategy.resting:
+        rest = [n for n in BaseStrategy.order_params if n != "resting" and getattr(strategy, n) != _default(n)] + prices
+        if rest:
+            raise InputError(
+                f"{kind} resting",
+                False,
+                f"must not be asked together with {rest[0]}, which only an order at the broker has",
+                f"leave {rest[0]} out, or leave resting at True",
+            )
+        return
+    for name in ("stop_ticks", "target_ticks", "trail_ticks"):
+        if 0 < (ticks := getattr(strategy, name)) < 1:
+            raise InputError(
+                f"{kind} {name}", ticks, "must be at least a tick from the entry", "give 1 or more, 0 is off"
+            )
+    for name in prices:
+        if not name.startswith("short") and strategy.defines("short_entry") and not strategy.defines(f"short_{name}"):
+            raise InputError(
+                f"{kind} {name}",
+                "for longs only",
+                f"must be joined by short_{name}, for the strategy sells short too",
+                f"define short_{name}, or write short_{name} = {name}",
+            )
+    for name in ("manage_on", "fill_bars"):
+        text = getattr(strategy, name)
+        if text and (base.seconds % Timeframe(text).seconds or base == Timeframe(text)):
+            raise InputError(f"{kind} {name}", text, f"must divide the base bars, {base}", "give a finer timeframe")
+    if strategy.manage_on and strategy.fill_bars:
+        if Timeframe(strategy.manage_on).seconds % Timeframe(strategy.fill_bars).seconds:
+            raise InputError(
+                f"{kind} fill_bars",
+                strategy.fill_bars,
+                f"must divide manage_on, {strategy.manage_on}",
+                "give a finer one",
+            )
+
+
+def _default(name: str) -> Any:
+    return BaseStrategy.params[name].default
 
 
 def _explained(error: Exception, where: str) -> Exception:

@@ -1,21 +1,75 @@
 """The research form: the same strategy over columns, with the same position model, giving the same signals."""
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from futures_algo.aggregator.aggregator import aggregate
 from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import Bars, Signal, Timeframe
+from futures_algo.core.types import Bars, InputError, Signal, Timeframe
 from futures_algo.history.taking import bars_of
 from futures_algo.indicators.base import Indicator
-from futures_algo.strategies.base import CONDITIONS, BaseStrategy
+from futures_algo.strategies.base import CONDITIONS, PRICES, BaseStrategy
+from futures_algo.strategies.declared import Declared, declared, permitted, stop_points
 from futures_algo.strategies.live import make_signal
-from futures_algo.strategies.position import ENTRY_SIDE, EXIT_REASON, REASONS, new_state, position_loop
+from futures_algo.strategies.orders import ROLL, new_order_state, order_loop
+from futures_algo.strategies.position import (
+    ENTRY_SIDE,
+    EXIT_AT,
+    EXIT_REASON,
+    ORDER_WIDTH,
+    REASONS,
+    WIDTH,
+    new_state,
+    position_loop,
+    resting_price,
+)
 from futures_algo.strategies.sizing import Sizing
-from futures_algo.strategies.values import FIELDS, Columns, Known, Values, earlier, field_column, one_back
+from futures_algo.strategies.values import FIELDS, Columns, Known, Values, all_there, earlier, field_column, one_back
+
+
+class InnerBars(NamedTuple):
+    "Finer bars inside base bars; a base bar without any has `first` equal to `stop`."
+
+    first: np.ndarray  # int64[n]
+    stop: np.ndarray  # int64[n]
+    open: np.ndarray  # float64[m]
+    high: np.ndarray
+    low: np.ndarray
+    end: np.ndarray  # int64[m]
+    moves: np.ndarray  # bool[m], the stop moves at its end
+
+
+def inner_bars(base: Bars, fine: Bars | None, moved: Bars | None) -> InnerBars:
+    "The finer bars of those base bars they make up: inside it, with its very high and low."
+    if fine is None or not len(fine):
+        nothing, no_prices = np.zeros(len(base), np.int64), np.zeros(0)
+        none = np.zeros(0, np.int64)
+        return InnerBars(nothing, nothing, no_prices, no_prices, no_prices, none, np.zeros(0, bool))
+    first = np.searchsorted(fine.start, base.start).astype(np.int64)
+    stop = np.maximum(first, np.searchsorted(fine.end, base.end, "right")).astype(np.int64)
+    stop = np.where(_same_extremes(base, fine, first, stop), stop, first)
+    moves = np.zeros(len(fine), bool)
+    if moved is not None:
+        ends = moved.end[~np.isin(moved.end, base.end)]
+        rows = np.searchsorted(fine.end, ends, "right") - 1
+        moves[rows[rows >= 0]] = True
+    return InnerBars(first, stop, fine.open, fine.high, fine.low, fine.end, moves)
+
+
+def _same_extremes(base: Bars, fine: Bars, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    "Which base bars have the high and low of the finer bars in [first, stop)."
+    filled = np.flatnonzero(stop > first)
+    found = np.zeros(len(base), bool)
+    if len(filled):
+        edges = np.column_stack((first[filled], stop[filled])).ravel()
+        edges = edges[:-1] if edges[-1] == len(fine) else edges
+        highest, lowest = np.maximum.reduceat(fine.high, edges)[::2], np.minimum.reduceat(fine.low, edges)[::2]
+        found[filled] = (highest == base.high[filled]) & (lowest == base.low[filled])
+    return found
 
 
 class Market:
@@ -25,14 +79,25 @@ class Market:
         self,
         bars: Any,  # the finest bars, e.g. one-minute: Bars, what `read_dbn` returned for one symbol, a table
         calendar: SessionCalendar | None = None,  # the symbol's own when omitted
+        finer: Any = None,  # bars of a finer recording, of any part of the time, for `fill_bars`, `manage_on`
     ):
-        bars = bars_of(bars)
-        self.source, self.symbol = bars, bars.symbol
+        bars, finer = bars_of(bars), None if finer is None else bars_of(finer)
+        if finer is not None and (finer.symbol != bars.symbol or finer.timeframe.seconds >= bars.timeframe.seconds):
+            raise InputError(
+                "finer bars",
+                f"{finer.symbol} {finer.timeframe}",
+                f"must be of {bars.symbol} and finer than {bars.timeframe}",
+                "pass them as the bars, without finer=, when they cover everything",
+            )
+        self.source, self.symbol, self.finer = bars, bars.symbol, finer
         self.calendar = calendar or SessionCalendar.of(bars.symbol)
         self._bars: dict[Timeframe, Bars] = {bars.timeframe: bars}
         self._rows: dict[tuple[Timeframe, Timeframe], np.ndarray] = {}
         self._columns: dict[tuple[Timeframe, Indicator], dict[str, np.ndarray]] = {}
         self._closes: dict[Timeframe, np.ndarray] = {}
+        self._segments: dict[Timeframe, np.ndarray] = {}
+        self._still_open: dict[Timeframe, np.ndarray] = {}
+        self._inner: dict[tuple[Timeframe, ...], InnerBars] = {}
 
     def bars(self, timeframe: "Timeframe | str | int") -> Bars:
         "The bars of a timeframe."
@@ -79,6 +144,36 @@ class Market:
                 [self.calendar.session_close(int(segment_ends[i]) - 1) for i in at], np.int64
             )[rows]
         return self._closes[base]
+
+    def segment_closes(self, base: Timeframe) -> np.ndarray:
+        "When trading stops next after each base bar's start, ns: a halt, or the session's last close."
+        if base not in self._segments:
+            ends = self.calendar.edges[1::2]
+            self._segments[base] = ends[np.searchsorted(ends, self.bars(base).start, "right")]
+        return self._segments[base]
+
+    def still_open(self, base: Timeframe) -> np.ndarray:
+        "Whether the product trades on when a base bar has ended, bool[n]: an order sent then can fill."
+        if base not in self._still_open:
+            self._still_open[base] = self.bars(base).end < self.segment_closes(base)
+        return self._still_open[base]
+
+    def inner(self, base: Timeframe, watched: Sequence[Timeframe], moved: Timeframe) -> InnerBars:
+        "The finer bars inside the base bars; the stop moves when bars of `moved` end."
+        if (key := (base, *watched, moved)) not in self._inner:
+            fine = self._finer(watched[0]) if watched else None
+            self._inner[key] = inner_bars(self.bars(base), fine, self._finer(moved) if moved != base else None)
+        return self._inner[key]
+
+    def _finer(self, timeframe: Timeframe) -> Bars | None:
+        "Bars of a timeframe from whichever recording is fine enough; None without one."
+        if timeframe.seconds >= self.source.timeframe.seconds:
+            return self.bars(timeframe)
+        if self.finer is None or timeframe.seconds < self.finer.timeframe.seconds:
+            return None
+        if timeframe not in self._bars:
+            self._bars[timeframe] = aggregate(self.finer, timeframe, self.calendar)
+        return self._bars[timeframe]
 
 
 def as_market(bars: "Bars | Market", calendar: SessionCalendar | None = None) -> Market:
@@ -136,8 +231,8 @@ def decisions(
     calendar: SessionCalendar | None = None,
     conditions: dict[str, np.ndarray] | None = None,  # `condition_columns` when at hand
 ) -> np.ndarray:
-    """The position model's decision on every base bar, int64[n, 4]: exit reason, exited side, entered side, the exit's
-    contract."""
+    """The decision on every base bar: exit reason, exited side, entered side, the exit's contract (int64[n, 4]); where
+    exits rest also their fills and what lapsed (int64[n, 10]), see `position.EXIT_REASON` and its neighbours."""
     market = as_market(bars, calendar)
     base, rules, known = (
         market.bars(strategy.base_timeframe),
@@ -147,22 +242,67 @@ def decisions(
     asked = conditions or condition_columns(strategy, Values(known), len(base))
     closes = market.session_closes(base.timeframe) if rules.before_close >= 0 else np.zeros(len(base), np.int64)
     atr = known.values["atr"] if strategy.trail_atr else np.full(len(base), np.nan)
-    out = np.zeros((len(base), 4), np.int64)
-    position_loop(
-        *new_state(),
-        np.array(rules, np.float64),
-        *(asked[name] for name in CONDITIONS),
-        base.open,
-        base.high,
-        base.low,
-        base.close,
-        base.end,
-        closes,
-        base.contract.astype(np.int64),
+    bars = base.open, base.high, base.low, base.close, base.end, closes
+    row, contract = np.array(rules, np.float64), base.contract.astype(np.int64)
+    if not strategy.rests:
+        out = np.zeros((len(base), WIDTH), np.int64)
+        position_loop(*new_state(), row, *(asked[name] for name in CONDITIONS), *bars, contract, atr, out)
+        return out
+    out = np.zeros((len(base), ORDER_WIDTH), np.int64)
+    found = declared_columns(strategy, market, Values(known))
+    refuse_wrong_side(strategy, asked, found)
+    inner = inner_of(strategy, market)
+    segment = market.segment_closes(base.timeframe)
+    order_loop(
+        *new_order_state(),
+        row,
+        *map(np.ascontiguousarray, permitted(asked, found)),
+        *bars,
+        segment,
+        contract,
         atr,
+        found.prices,
+        *inner,
         out,
+        out.view(np.float64),
     )
     return out
+
+
+def declared_columns(strategy: BaseStrategy, market: Market, x: Values, there: Callable = all_there) -> Declared:
+    "What its entries declare and where they may be decided, over columns."
+    base = market.bars(strategy.base_timeframe)
+    still_open = market.still_open(base.timeframe)
+    return declared(strategy, x, strategy.exit_rules(market.symbol), base.close, still_open, there)
+
+
+def refuse_wrong_side(strategy: BaseStrategy, asked: Mapping[str, np.ndarray], found: Declared) -> None:
+    "Prices that never let an entry through are on the wrong side, or never there."
+    for name, may, column in (("entry", found.may_buy, 0), ("short_entry", found.may_sell, 2)):
+        rows = np.flatnonzero(asked[name]) if len(found.prices) > 1 else []
+        if len(rows) < 10 or np.any(np.asarray(may)[rows]):
+            continue
+        kind, side = type(strategy).__name__, "below" if name == "entry" else "above"
+        raise InputError(
+            f"{kind} {PRICES[column]} and {PRICES[column + 1]}",
+            ", ".join(f"{price:g}" for price in found.prices[rows[-1], column : column + 2]),
+            f"must put the stop a tick {side} the close and the target beyond it; all {len(rows)} entries were refused",
+            "return x.close - ... for a long's stop, x.close + ... for a short's",
+        )
+
+
+def inner_of(strategy: BaseStrategy, market: Market) -> InnerBars:
+    "The finer bars its resting exits are looked at on; those that move stops must be there."
+    base = strategy.base_timeframe
+    moved = Timeframe(strategy.manage_on) if strategy.manage_on else base
+    if moved != base and market._finer(moved) is None:
+        raise InputError(
+            "manage_on",
+            strategy.manage_on,
+            f"needs bars so fine, and there are {market.source.timeframe}",
+            "give finer bars: Market(bars, finer=...)",
+        )
+    return market.inner(base, [one for one in strategy.watched if market._finer(one) is not None], moved)
 
 
 def evaluate(
@@ -184,43 +324,43 @@ def signals_of(
     "Decisions as signals."
     found: list[Signal] = []
     make = partial(make_signal, name, strategy.config_hash(), base.symbol, base.timeframe)
-    size, held = _sizes(strategy, market, quantity), 0
+    sizes, held = np.broadcast_to(contracts_of(strategy, market, decided, quantity), len(base)), 0
     for t in np.flatnonzero(decided[:, EXIT_REASON] | decided[:, ENTRY_SIDE]).tolist():
-        reason, exited, entered, contract = decided[t].tolist()
+        reason, exited, entered, contract = decided[t, :WIDTH].tolist()
         end, close = int(base.end[t]), float(base.close[t])
         if exited:
-            price = float(base.close[t - 1]) if REASONS[reason] == "roll" else close
-            found.append(
-                make(
-                    base.contracts[contract],
-                    "LONG_EXIT" if exited > 0 else "SHORT_EXIT",
-                    end,
-                    price,
-                    REASONS[reason],
-                    held,
-                )
-            )
+            action = "LONG_EXIT" if exited > 0 else "SHORT_EXIT"
+            at, price = end, float(base.close[t - 1]) if reason == ROLL else close
+            if reason > ROLL:
+                at, price = int(decided[t, EXIT_AT]), resting_price(decided, t)
+            found.append(make(base.contracts[contract], action, at, price, REASONS[reason], held))
         if entered:
-            held = size(t)
-            found.append(
-                make(
-                    base.contracts[base.contract[t]],
-                    "LONG_ENTRY" if entered > 0 else "SHORT_ENTRY",
-                    end,
-                    close,
-                    "rule",
-                    held,
-                )
-            )
+            held, action = int(sizes[t]), "LONG_ENTRY" if entered > 0 else "SHORT_ENTRY"
+            found.append(make(base.contracts[base.contract[t]], action, end, close, "rule", held))
     return found
 
 
-def _sizes(strategy: BaseStrategy, market: Market, quantity: "int | Sizing") -> Any:
-    "Contracts of an entry decided on a row."
+def contracts_of(
+    strategy: BaseStrategy, market: Market, decided: np.ndarray, quantity: "int | Sizing"
+) -> "int | np.ndarray":
+    "Contracts of an entry: a number for all, or int64[n] of the one decided on each base bar."
     if not isinstance(quantity, Sizing):
-        return lambda row: quantity
+        return quantity
+    if quantity.risk_usd is None:
+        return quantity.quantity
+    long, short = contracts_by_side(strategy, market, quantity, known_columns(strategy, market))
+    return np.where(decided[:, ENTRY_SIDE] == 0, 0, np.where(decided[:, ENTRY_SIDE] > 0, long, short))
+
+
+def contracts_by_side(
+    strategy: BaseStrategy, market: Market, sizing: Sizing, known: Known, there: Callable = all_there
+) -> tuple[np.ndarray, np.ndarray]:
+    "Contracts of a long and of a short entry decided on each base bar, int64[n] each."
     rules, point_value = strategy.exit_rules(market.symbol), product(market.symbol).point_value
-    atr = known_columns(strategy, market).values["atr"] if strategy.trail_atr else None
-    return lambda row: quantity.contracts(
-        rules.stop_distance(float("nan") if atr is None else float(atr[row])), point_value
-    )
+    close = market.bars(strategy.base_timeframe).close
+    atr = known.values["atr"] if strategy.trail_atr else np.nan
+    if not strategy.rests:
+        near = np.broadcast_to(rules.stop_distance(atr), len(close))
+        return (sizing.column(near, point_value),) * 2
+    found = declared_columns(strategy, market, Values(known), there)
+    return tuple(sizing.column(near, point_value) for near in stop_points(rules, found, close, atr))

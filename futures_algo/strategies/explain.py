@@ -54,8 +54,10 @@ def _parts(node: ast.expr) -> list[ast.expr]:
 
 
 def _term(node: ast.expr, names: list[str]) -> Term:
-    simple = isinstance(node, ast.Compare) and len(node.ops) == 1
-    sides, operator = ((node.left, node.comparators[0]), _OPERATORS.get(type(node.ops[0]), "")) if simple else ((), "")
+    sides: tuple[ast.expr, ...] = ()
+    operator = ""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        sides, operator = (node.left, node.comparators[0]), _OPERATORS.get(type(node.ops[0]), "")
     text = re.sub(rf"\b({'|'.join(names)})\.", "", ast.unparse(node))
     return Term(text, _compiled(node), operator, tuple(_compiled(side) for side in sides))
 

@@ -9,7 +9,10 @@ __all__ = ['contracts_for_risk', 'Sizing']
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from ..core.types import InputError
+
 
 # %% ../../nbs/strategies/03_sizing.ipynb #07c_sizing-004-9a87
 def contracts_for_risk(
@@ -40,3 +43,16 @@ class Sizing(NamedTuple):
         if self.risk_usd is None:
             return self.quantity
         return contracts_for_risk(self.risk_usd, stop_points, point_value)
+
+    def column(
+        self,
+        stop_points: np.ndarray,  # float64[n], NaN without a stop
+        point_value: float,
+    ) -> np.ndarray:  # int64[n]
+        "Contracts of each row's entry, as `contracts` has them."
+        if self.risk_usd is None:
+            return np.full(len(stop_points), self.quantity, np.int64)
+        contracts_for_risk(self.risk_usd, 1.0, point_value)  # refuses what it refuses
+        known = stop_points > 0
+        paid = np.floor(self.risk_usd / (np.where(known, stop_points, 1.0) * point_value) + 1e-9)
+        return np.where(known, paid, 0).astype(np.int64)

@@ -17,7 +17,7 @@ class Known(NamedTuple):
     "Values by name, those of each timeframe, and those of one bar before."
 
     values: Mapping[str, Any]
-    frames: "Mapping[str, Known]" = MappingProxyType({})
+    frames: "Mapping[Any, Known]" = MappingProxyType({})
     prev: "Known | None" = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,7 +54,8 @@ class Columns(Mapping):
     "Columns by name, each made once, when first read."
 
     def __init__(self, makers: Mapping[str, Callable[[], np.ndarray]]):
-        self._makers, self._made = makers, {}
+        self._makers = makers
+        self._made: dict[str, np.ndarray] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._makers)

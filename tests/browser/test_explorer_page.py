@@ -131,8 +131,11 @@ def documents(page) -> int:
 def source(page, column: str) -> dict:
     "The data of the first source in the page that has a column."
     return page.evaluate(
-        f"""(name) => {{ for (const d of {FIND}) for (const m of d.all_models ?? d._all_models.values()) if (m.type == 'ColumnDataSource' && m.data[name])
-                             return Object.fromEntries(Object.entries(m.data).map(([k, v]) => [k, Array.from(v)])) }}""",
+        f"""(name) => {{
+        for (const d of {FIND}) for (const m of d.all_models ?? d._all_models.values())
+            if (m.type == 'ColumnDataSource' && m.data[name])
+                return Object.fromEntries(Object.entries(m.data).map(([k, v]) => [k, Array.from(v)]))
+        }}""",
         column,
     )
 
@@ -249,7 +252,8 @@ def click_cell(page, x: int, y: int) -> None:
     "Click the middle of a cell of the heat map, the figure whose axes end between two cells."
     at = page.evaluate(
         """([x, y]) => {
-        for (const shown of [...document.querySelectorAll('.fx-explorer *')].map(e => e.bokehDocument).filter(d => d)) for (const view of shown.views_manager.roots) {
+        const documents = [...document.querySelectorAll('.fx-explorer *')].map(e => e.bokehDocument).filter(d => d)
+        for (const shown of documents) for (const view of shown.views_manager.roots) {
             if (view.model.type != 'Figure' || view.model.x_range.end % 1 != 0.5) continue
             const box = view.canvas.el.getBoundingClientRect()
             return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)] } }""",

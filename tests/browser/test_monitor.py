@@ -17,7 +17,7 @@ from waiting import eventually
 
 from futures_algo.core.contracts import product, root_of
 from futures_algo.core.sessions import EXCHANGE_ZONE
-from futures_algo.monitor.page import shared_screens
+from futures_algo.monitor.page import shared_views
 from futures_algo.monitor.serving import serve
 
 pytestmark = pytest.mark.browser
@@ -266,7 +266,7 @@ def test_every_action_is_journaled_with_who_and_when_and_answered(day, engine, v
 
 
 def test_two_browsers_share_one_reader_and_a_viewer_can_only_look(day, engine, visit):
-    from futures_algo.monitor.serving import hash_password
+    from futures_algo.monitor.access import hash_password
 
     users = {
         "anna": {"password": hash_password("correct horse"), "role": "trader"},
@@ -357,11 +357,19 @@ def test_a_huge_journal_opens_with_its_latest_bars(campaign, visit, tmp_path):
     made = Day(path)
     with sqlite3.connect(path) as other:
         other.execute(
-            f"""WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) INSERT INTO bars (symbol, timeframe, start, "end", open, high, low, close, volume, contract, partial, received)
-                          SELECT 'ES.c.0', '1min', {made.now} - ({rows} - i + 1) * 60000000000, {made.now} - ({rows} - i) * 60000000000, 6800, 6801, 6799, 6800, 100, 'ESZ5', 0, 0 FROM n"""
+            f"""
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+            INSERT INTO bars (
+                symbol, timeframe, start, "end", open, high, low, close, volume, contract, partial, received
+            )
+            SELECT
+                'ES.c.0', '1min', {made.now} - ({rows} - i + 1) * 60000000000, {made.now} - ({rows} - i) * 60000000000,
+                6800, 6801, 6799, 6800, 100, 'ESZ5', 0, 0
+            FROM n
+            """
         )
     made.run(10)
-    assert shared_screens(path).reader.view.state == "ok"
+    assert shared_views(path).reader.view.state == "ok"
     served = serve(path)
     page = ready(visit(served.url))
     eventually(lambda: bars_drawn(page) == 3000)
@@ -511,7 +519,7 @@ def test_a_demo_session_watched_from_start_to_end(visit, tmp_path):
     from futures_algo.journal.journal import Journal
 
     with Journal(tmp_path / "journal.db", readonly=True) as journal:
-        opened = shared_screens(journal.path).day(shared_screens(journal.path).reader.view)[1].start
+        opened = shared_views(journal.path).day(shared_views(journal.path).reader.view)[1].start
         fills = journal.rows("fills", "at >= ?", opened, order="rowid DESC")
     net = sum(
         -(1 if f["side"] == "BUY" else -1) * f["quantity"] * f["price"] * product(root_of(f["instrument"])).point_value

@@ -35,7 +35,7 @@ def project(tmp_path, monkeypatch, broker):
 
 
 def in_time(executor: fa.SimpleExecutor) -> fa.SimpleExecutor:
-    executor.executor.clock = executor.executor.orders.clock = DataClock(int(AT.timestamp() + 1) * 10**9)
+    executor.executor.context.set_clock(DataClock(int(AT.timestamp() + 1) * 10**9))
     return executor
 
 

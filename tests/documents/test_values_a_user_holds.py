@@ -47,9 +47,9 @@ def test_a_signal_answers_by_its_own_names_and_those_of_the_documents():
 
 
 def test_an_order_answers_like_a_dictionary():
-    from futures_algo.execution.tracking import Tracked
+    from futures_algo.execution.open_order import OpenOrder
 
-    order = Tracked("fa1", "", "manual", "ES 12-25", "BUY", 1, "entry", 0.0, 0.0)
+    order = OpenOrder("fa1", "", "manual", "ES 12-25", "BUY", 1, "entry", 0.0, 0.0)
     assert order["quantity"] == 1 and "action" in order and dict(order)["instrument"] == "ES 12-25"
 
 

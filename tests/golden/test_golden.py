@@ -26,6 +26,9 @@ VARIANTS = {
         "VWAPReversion": {"trail_atr": 2.5, "width": 1.5},
     },
 }
+VARIANTS["orders"] = VARIANTS["exits"]  # the same exits resting at the broker
+VARIANTS["default"]["VWAPReversion"] = {"resting": False}  # it declares a stop of its own
+VARIANTS["exits"] = {name: given | {"resting": False} for name, given in VARIANTS["exits"].items()}
 CASES = [(name, variant, symbol) for name in NAMES for variant in VARIANTS for symbol in ("ES.c.0", "NQ.c.0")]
 
 

@@ -66,7 +66,7 @@ def settle(executor: CrossTradeExecutor) -> None:
     while time.monotonic() < deadline:
         executor.poll()
         executor.reconcile()
-        locked, waiting = executor.books.locked, executor._waiting
+        locked, waiting = executor.books.locked, executor.waiting.keys()
         if executor.books.reconciled and not executor.orders.open and all(key[1] in locked for key in waiting):
             break
         time.sleep(0.02)

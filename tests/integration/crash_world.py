@@ -214,7 +214,7 @@ class World:
         return (
             self.executor.books.reconciled
             and not self.executor.orders.open
-            and all(key[1] in locked for key in self.executor._waiting)
+            and all(key[1] in locked for key in self.executor.waiting.keys())
         )
 
     def close(self):
@@ -227,9 +227,9 @@ class World:
     def check(self):
         "No duplicate, no lost order, no unexplained position; reconciled, or locked with a reason."
         check_books(self.broker.books, self.journal, self.executor.books.locked, self.manual)
-        assert self.is_settled(), (self.executor.orders.open, self.executor._waiting, self.executor.books.locked)
+        assert self.is_settled(), (self.executor.orders.open, self.executor.waiting, self.executor.books.locked)
         rows = {row["id"]: row for row in self.journal.rows("signals")}
-        waiting = {one.signal.id for queue in self.executor._waiting.values() for one in queue}
+        waiting = {signal.id for signal in self.executor.waiting.signals()}
         assert all(row["verdict"] in ("sent", "denied") or row["id"] in waiting for row in rows.values())
         self._check_exits(rows)
 

@@ -13,9 +13,30 @@ from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from futures_algo.core.contracts import PRODUCTS
 from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
 
-MARKETS = {"ES": "cme", "NQ": "cme", "CL": "nymex", "GC": "comex"}
+MARKETS = {
+    item.root: item.exchange.lower() for item in PRODUCTS.values() if item.exchange in ("CME", "CBOT", "NYMEX", "COMEX")
+}
+NOT_IN_TABLE = {
+    "1OZ",
+    "ALI",
+    "MHG",
+    "MNG",
+    "MSL",
+    "MXP",
+    "QG",
+    "QM",
+    "SOL",
+    "SR1",
+    "SR3",
+    "TWE",
+    "XRP",
+    "Z3N",
+    "ZQ",
+    "ZR",
+}  # roots the other project has no entry for
 DAY, SESSION_SHIFT = (
     dt.timedelta(days=1),
     dt.timedelta(hours=7),

@@ -2,13 +2,13 @@
 after a break, nothing twice."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 from futures_algo.core.types import DAY, FeedError, InputError
 from futures_algo.history import BarStore, fetch, historical_client, quote, read_dbn, write_dbn
-from futures_algo.history import fetch as history_fetch
 from futures_algo.sim.historical import HistoricalServer
 from futures_algo.sim.market import generate_minutes
 
@@ -51,7 +51,8 @@ def span(world, client, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(history_fetch, "_FIRST_PAUSE", 0.001)
+    # The room's attribute of this name is the function.
+    monkeypatch.setattr(import_module("futures_algo.history.fetch"), "_FIRST_PAUSE", 0.001)
 
 
 def served(server, endpoint: str) -> int:

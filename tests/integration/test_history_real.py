@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from futures_algo.core.contracts import Contract
-from futures_algo.core.types import HOUR, MINUTE, SECOND, Bars
+from futures_algo.core.types import HOUR, MINUTE, SECOND, Bars, DataError
 from futures_algo.history import (
     DataAdapter,
     bars_from_trades,
@@ -129,7 +129,9 @@ class TestCsv:
 
     def test_a_thin_contract_stamped_at_the_close(self, shared_data):
         path = shared_data / "bars_1m/6EH4.XCME_1min_bars_20240101_20240131.csv.gz"
-        right, wrong = read_csv(path, "6EH4", stamp="close"), read_csv(path, "6EH4")
+        with pytest.raises(DataError, match="can mean two bars.*--stamp close or open"):
+            read_csv(path, "6EH4")
+        right, wrong = read_csv(path, "6EH4", stamp="close"), read_csv(path, "6EH4", stamp="open")
         assert len(right) == 29_996 and validate_bars(right).ok
         assert right.start[0] == 1_704_150_000 * SECOND  # 2024-01-01 17:00 in Chicago, the open to the minute
         assert (
@@ -137,8 +139,6 @@ class TestCsv:
         )  # read as starts, the last bar of each session lies in the halt
 
     def test_dirty_rows_are_refused_by_row(self, shared_data):
-        from futures_algo.core.types import DataError
-
         with pytest.raises(DataError, match="row"):
             read_csv(shared_data / "indicators/skender/bad.csv", "ES.c.0", tz="UTC", timeframe="1440min")
         assert not validate_file(shared_data / "indicators/skender/bad.csv", "ES.c.0", tz="UTC", timeframe="1440min").ok

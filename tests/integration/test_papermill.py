@@ -130,6 +130,7 @@ def night(folder: Path, recording: Recording, speed: float):
             made.stop()
 
 
+@pytest.mark.timeout(900)
 def test_a_session_runs_to_its_end_and_the_output_holds_the_report(recording, tmp_path):
     with night(tmp_path, recording, float("inf")) as world:
         run = world.papermill("session", recording.end - HOUR, report=str(tmp_path / "report.html"))
@@ -153,6 +154,7 @@ def test_a_session_runs_to_its_end_and_the_output_holds_the_report(recording, tm
         assert verb.returncode == 0 and document["signals"] > 10 and document["fills"] > 10
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("victim", ["papermill", "kernel"])
 def test_what_kills_the_notebook_leaves_the_engine_running_and_a_new_one_attaches(recording, tmp_path, victim):
     with night(tmp_path, recording, 1500.0) as world:

@@ -51,7 +51,9 @@ def with_markers(strategy: BaseStrategy, name: str, bars: Bars) -> list[Signal]:
 def awkward(seed: int, sessions: int) -> Bars:
     """A month with a roll at midnight UTC inside a session, an outage, and lost minutes; odd seeds have Thanksgiving,
     even ones a DST change."""
-    first = dt.date(2025, 9, 8) if seed % 3 == 0 else dt.date(2025, 11, 24) if seed % 2 else dt.date(2025, 10, 30)
+    first = dt.date(2025, 11, 24) if seed % 2 else dt.date(2025, 10, 30)
+    if seed % 3 == 0:
+        first = dt.date(2025, 9, 8)
     bars = generate_minutes(("ES.c.0", "NQ.c.0", "CL.c.0")[seed % 3], sessions=sessions, first_session=first, seed=seed)
     dice = np.random.default_rng(seed)
     keep = dice.random(len(bars)) > 0.03

@@ -120,7 +120,7 @@ class World:
 @pytest.fixture(autouse=True)
 def many_turns(monkeypatch):
     "The engine looks up after every few events, so that a change may fall between any two."
-    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.004)
+    monkeypatch.setattr(engine_module, "RECORDED_LOOK", 0)
 
 
 def bars(journal: Journal, timeframes: set[str]) -> list[tuple]:
@@ -142,7 +142,8 @@ def base() -> dict:
 def test_twenty_reloads_lose_no_bar_and_leave_other_strategies_alone(recording, tmp_path, campaign):
     chance, kinds, answers = random.Random(5), 7, []
     with ExitStack() as stack:
-        (tmp_path / "whole").mkdir(), (tmp_path / "changed").mkdir()
+        (tmp_path / "whole").mkdir()
+        (tmp_path / "changed").mkdir()
         whole = World(stack, recording, tmp_path / "whole", base()).run()
         world = World(stack, recording, tmp_path / "changed", base())
 

@@ -64,7 +64,7 @@ def whole(found: list[Report]) -> None:
 
 @pytest.mark.parametrize("crash", [False, True], ids=["stopped", "died"])
 def test_a_session_of_several_engines_is_that_of_one(recording, tmp_path, monkeypatch, crash):
-    monkeypatch.setattr(engine_module, "SNAPSHOT_SECONDS", 0.3)
+    monkeypatch.setattr(engine_module, "RECORDED_SNAPSHOT", 2 * HOUR)
     with ExitStack() as stack:
         world, chance = test_restart.World(stack, recording, tmp_path), random.Random(7)
         for part in (0.25, 0.6):
@@ -77,7 +77,7 @@ def test_a_session_of_several_engines_is_that_of_one(recording, tmp_path, monkey
 
 
 def test_an_engine_that_died_before_its_first_snapshot(recording, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine_module, "SNAPSHOT_SECONDS", 1000.0)
+    monkeypatch.setattr(engine_module, "RECORDED_SNAPSHOT", 1 << 62)
     with ExitStack() as stack:
         world = test_restart.World(stack, recording, tmp_path)
         world.run(0.4, crash=True).close()
@@ -86,7 +86,7 @@ def test_an_engine_that_died_before_its_first_snapshot(recording, tmp_path, monk
 
 
 def test_reloads_explain_what_they_changed(recording, tmp_path, monkeypatch, campaign):
-    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.004)
+    monkeypatch.setattr(engine_module, "RECORDED_LOOK", 0)
     chance = random.Random(5)
     with ExitStack() as stack:
         world = test_reload.World(stack, recording, tmp_path, test_reload.base())
@@ -159,7 +159,7 @@ def test_what_people_did_is_told_from_what_went_wrong(tmp_path):
         command = lambda verb, **args: _command(world.demo.config.engine.journal, verb, **args)
         world.run(0.3).close()
         command("halt", reason="lunch")
-        world.run(0.5).close()
+        world.run(0.55).close()  # in the second session
         command("resume")
         world.broker.books.trade(world.broker.books.account("Sim101"), "ES 09-25", "BUY", 1, "Manual")
         world.run().close()
@@ -275,8 +275,8 @@ class Week:
 
 
 def test_five_sessions_with_everything_going_wrong(tmp_path, monkeypatch, campaign):
-    monkeypatch.setattr(engine_module, "STATUS_SECONDS", 0.004)
-    monkeypatch.setattr(engine_module, "SNAPSHOT_SECONDS", 0.2)
+    monkeypatch.setattr(engine_module, "RECORDED_LOOK", 0)
+    monkeypatch.setattr(engine_module, "RECORDED_SNAPSHOT", 2 * HOUR)
     for seed in range(campaign(1, full=12)):
         folder = tmp_path / str(seed)
         folder.mkdir()

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from futures_algo.core.types import DataClock
+from futures_algo.core.types import HOUR, DataClock
 from futures_algo.engine import engine as engine_module
 from futures_algo.engine.assembly import build_engine
 from futures_algo.journal.journal import Journal
@@ -102,7 +102,7 @@ def whole(recording, tmp_path_factory):
 
 @pytest.mark.parametrize("crash", [False, True], ids=["stopped", "died"])
 def test_an_interrupted_session_has_the_bars_and_signals_of_a_whole_one(recording, whole, tmp_path, monkeypatch, crash):
-    monkeypatch.setattr(engine_module, "SNAPSHOT_SECONDS", 0.3)
+    monkeypatch.setattr(engine_module, "RECORDED_SNAPSHOT", 2 * HOUR)
     with ExitStack() as stack:
         world, chance = World(stack, recording, tmp_path), random.Random(11)
         for part in (0.2, 0.45, 0.7):

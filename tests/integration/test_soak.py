@@ -18,6 +18,7 @@ from futures_algo.sim.gateway import LoopbackGateway
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_it_streams_at_real_speed_without_an_error(tmp_path, campaign):
     seconds = campaign(100, full=1800)
     recording = generated(tmp_path, seed=5)
@@ -48,9 +49,9 @@ def _watch(engine: Engine, begin: int, seconds: int) -> None:
     assert engine.process.wait(20) == 0
     with engine.journal() as journal:
         lags = _check(journal, engine, begin, minutes)
-    print(
-        f"\n{json.dumps({'seconds': seconds, 'cpu_share': round(cpu, 3), 'memory_mib': [round(memory[0] / 2**20), round(memory[-1] / 2**20)], 'bars': lags})}"
-    )
+    mebibytes = [round(memory[0] / 2**20), round(memory[-1] / 2**20)]
+    found = {"seconds": seconds, "cpu_share": round(cpu, 3), "memory_mib": mebibytes, "bars": lags}
+    print(f"\n{json.dumps(found)}")
 
 
 def _check(journal: Journal, engine: Engine, begin: int, minutes: int) -> int:

@@ -23,7 +23,10 @@ import os, sys, time
 from futures_algo.journal.journal import Journal
 journal = Journal(sys.argv[1])
 journal.hold()
-def beat(ago=0): journal.set_status("engine", 1, beat=time.time_ns() - ago * 10**9, supervisor=os.environ["{SUPERVISOR}"], pid=os.getpid()); journal.flush()
+def beat(ago=0):
+    at, supervisor = time.time_ns() - ago * 10**9, os.environ["{SUPERVISOR}"]
+    journal.set_status("engine", 1, beat=at, supervisor=supervisor, pid=os.getpid())
+    journal.flush()
 """
 
 

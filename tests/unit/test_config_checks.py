@@ -219,7 +219,8 @@ def test_the_file_the_bad_ones_are_made_of_is_good(tmp_path):
 )
 def test_a_bad_file_is_named_by_path_value_rule_and_remedy(tmp_path, bad):
     (found,) = mistakes(write(tmp_path, bad))
-    told = bad.told if bad.told is not None else None if bad.value is NOTHING else bad.value
+    given = None if bad.value is NOTHING else bad.value
+    told = given if bad.told is None else bad.told
     assert found.path == (bad.path or bad.place)
     assert found.value == told or repr(found.value) == repr(told)  # nan is not equal to itself
     assert bad.rule in found.rule and bad.remedy in found.remedy

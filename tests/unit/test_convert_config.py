@@ -162,10 +162,8 @@ def test_what_is_wrong_after_all_is_said():
 
 
 def test_the_command_writes_prints_and_refuses_to_overwrite(tmp_path):
-    (
-        (tmp_path / "old.json").write_text(json.dumps(PLAN)),
-        (tmp_path / "orders.json").write_text(json.dumps(ORDERS | {"retries": 3})),
-    )
+    (tmp_path / "old.json").write_text(json.dumps(PLAN))
+    (tmp_path / "orders.json").write_text(json.dumps(ORDERS | {"retries": 3}))
     (tmp_path / ".env").write_text("DATABENTO_API_KEY=db-x\nCROSSTRADE_API_KEY=x\n")
     command = lambda *args: subprocess.run(
         [sys.executable, "-m", "futures_algo", "convert-config", *args],

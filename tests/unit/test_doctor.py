@@ -87,7 +87,8 @@ def project(tmp_path, servers, monkeypatch) -> Path:
     path = tmp_path / "config" / "live.json"
     path.parent.mkdir()
     path.write_text(json.dumps(content))
-    monkeypatch.setenv("DATABENTO_API_KEY", KEY), monkeypatch.setenv("CROSSTRADE_API_KEY", TOKEN)
+    monkeypatch.setenv("DATABENTO_API_KEY", KEY)
+    monkeypatch.setenv("CROSSTRADE_API_KEY", TOKEN)
     return path
 
 
@@ -129,7 +130,8 @@ def test_everything_is_fine_against_the_loopback_servers(project, time_server):
 
 
 def test_offline_asks_no_server(project):
-    change(project, "databento", port=1), change(project, "execution", crosstrade_base_url="http://127.0.0.1:1")
+    change(project, "databento", port=1)
+    change(project, "execution", crosstrade_base_url="http://127.0.0.1:1")
     assert (
         not {"databento", "crosstrade", "account", "clock"}
         & statuses(examine(project, offline=True, port=free_port())).keys()
@@ -137,7 +139,8 @@ def test_offline_asks_no_server(project):
 
 
 def test_every_finding_that_is_not_fine_has_a_remedy_and_none_shows_a_key(project, monkeypatch, time_server):
-    change(project, "databento", port=1), change(project, "execution", account="Nobody", limits={"max_position": 1})
+    change(project, "databento", port=1)
+    change(project, "execution", account="Nobody", limits={"max_position": 1})
     found = examine(project, port=free_port(), ntp=time_server(60))
     wrong = [check for check in found if check.status != OK]
     assert len(wrong) >= 3 and all(check.remedy for check in wrong)
@@ -167,7 +170,8 @@ def test_a_package_that_is_missing_or_too_old_is_named(project, monkeypatch):
 
 
 def test_a_config_with_mistakes_fails_with_each_of_them(project):
-    change(project, "databento", schema="ohlcv-1y"), change(project, "engine", on_stop="hide")
+    change(project, "databento", schema="ohlcv-1y")
+    change(project, "engine", on_stop="hide")
     found = one(examine(project, offline=True, port=free_port()), "config")
     assert found.status == FAIL and "databento.schema" in found.detail and "engine.on_stop" in found.detail
 
@@ -208,10 +212,8 @@ def test_a_wrong_key_is_refused_by_its_server(project, monkeypatch, variable, na
 
 
 def test_servers_that_cannot_be_reached_fail(project):
-    (
-        change(project, "databento", port=free_port()),
-        change(project, "execution", crosstrade_base_url=f"http://127.0.0.1:{free_port()}"),
-    )
+    change(project, "databento", port=free_port())
+    change(project, "execution", crosstrade_base_url=f"http://127.0.0.1:{free_port()}")
     found = statuses(examine(project, port=free_port(), ntp=""))
     assert found["databento"] == found["crosstrade"] == FAIL and "account" not in found
 
@@ -279,7 +281,7 @@ def test_a_folder_that_cannot_be_written_fails(project):
 
 def test_a_calendar_that_has_ended_fails(project, monkeypatch):
     monkeypatch.setattr(doctor.time, "time_ns", lambda: 1_930_000_000 * 10**9)  # in 2031
-    (check,) = doctor.calendar(doctor.Patient(project))
+    check, *_ = doctor.calendar(doctor.Patient(project))
     assert check.status == FAIL and "update" in check.remedy
 
 

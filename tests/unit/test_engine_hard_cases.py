@@ -221,7 +221,7 @@ def test_before_each_question_to_the_broker_the_engine_says_that_it_lives(desk, 
 @pytest.mark.parametrize(
     "verb, refused", [("stop", True), ("resume", True), ("enable", True), ("halt", False), ("flatten", False)]
 )
-def test_what_was_asked_of_an_engine_that_was_not_there_is_carried_out_only_where_it_makes_safer(desk, verb, refused):  # noqa: F811
+def test_what_was_asked_of_an_absent_engine_is_carried_out_only_where_it_makes_safer(desk, verb, refused):  # noqa: F811
     import time
 
     it = desk()
@@ -271,6 +271,24 @@ def test_while_history_is_fetched_the_engine_beats_and_can_be_stopped(desk, monk
     engine.state = "warming up"
     assert list(fetched(engine, slow)) == [] and not released.is_set() and len(beats) == 4
     released.set()
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_an_engine_stopped_in_the_middle_of_history_leaves_no_half_of_it_to_go_on_from(desk, stopped):  # noqa: F811
+    it = desk()
+
+    def history():
+        if stopped:
+            engine.stop("signal 15")
+        yield from ()
+
+    engine = engine_of(it, history=history)
+    engine.feed = DatabentoLiveFeed(
+        "db-" + "x" * 29, ["ES.c.0"], schema="ohlcv-1m", start=it.clock.now(), clock=it.clock
+    )
+    engine._begin()
+    engine.save()
+    assert (it.journal.one("snapshots", "key", "engine") is None) == stopped
 
 
 # over a weekend

@@ -68,7 +68,7 @@ def test_the_first_documents_example_with_its_old_timestamp_is_stale(simple):
 
 def test_the_first_documents_example_in_time_is_filled_and_logged(simple):
     it = simple()
-    it.executor.clock = it.executor.orders.clock = DataClock(1_736_870_430 * 10**9)  # 30 s after its timestamp
+    it.executor.context.set_clock(DataClock(1_736_870_430 * 10**9))  # 30 s after its timestamp
     decision = it.execute_signal(SEED)
     assert (decision.verdict, decision.detail) == ("sent", "Filled") and it.client.get_positions()[0].signed == 1
     lines = [json.loads(line) for line in it.log.read_text().splitlines()]
@@ -297,8 +297,8 @@ def test_an_exit_that_fails_is_tried_again_until_it_is_through(desk, kind):  # n
     it.wait()
     it.broker.faults.add(kind, path="/place", times=2, form="float", seconds=0.01)
     it.submit("LONG_EXIT")
-    it.wait(3, looks=15)
-    assert it.held() == it.at_broker() == 0 and not it.executor._waiting
+    it.wait(20, looks=15)
+    assert it.held() == it.at_broker() == 0 and not it.executor.waiting
 
 
 def test_an_exit_that_goes_on_failing_is_an_alarm_and_locks_and_goes_on(desk):  # noqa: F811
@@ -469,7 +469,7 @@ def test_the_day_counts_losses_stops_and_starts_again(desk):  # noqa: F811
     assert it.submit().denial == "DAILY_LOSS"
     it.restart()
     assert it.executor.books.day_pnl_usd == -404.0 and it.executor.books.stop_streak == {"trend": 1}
-    it.executor._update_day(START + 86_400 * 10**9)
+    it.executor.book.update_day(START + 86_400 * 10**9)
     assert it.executor.books.day_pnl_usd == 0.0 and it.executor.books.stop_streak == {}
 
 

@@ -19,6 +19,9 @@ DIFFERENT = {
     ("HE", 2017, 10),
     ("HE", 2018, 10),  # the list leaves out Columbus Day when it counts ten business days
     ("HE", 2018, 12),  # and the day of mourning of 2018-12-05
+    ("BZ", 2022, 2),  # 2021-12-31, a business day here, is none in the list
+    ("GF", 2017, 11),  # feeder cattle of November ended before Thanksgiving's week by the contract's own rule
+    ("GF", 2018, 5),  # and before Memorial Day's
 }
 
 

@@ -58,7 +58,8 @@ def test_a_slider_holds_the_default_and_stays_within_the_limits(kind):
         if (offer := slider_of(param)) is None:
             continue
         assert offer.low <= param.default <= offer.high and offer.step > 0, name
-        param.check(offer.low, name), param.check(offer.high, name)
+        param.check(offer.low, name)
+        param.check(offer.high, name)
 
 
 @pytest.mark.parametrize("kind", STRATEGIES)
@@ -349,7 +350,8 @@ def test_the_configs_own_name_for_the_strategy_is_offered(tmp_path):
 
 
 def test_a_notebook_in_a_folder_below_saves_to_the_projects_config(monkeypatch, tmp_path):
-    (tmp_path / "config").mkdir(), (tmp_path / "nbs").mkdir()
+    (tmp_path / "config").mkdir()
+    (tmp_path / "nbs").mkdir()
     (tmp_path / "config" / "live.json").write_text("{}")
     monkeypatch.chdir(tmp_path / "nbs")
     assert nearest("config/live.json") == Path("../config/live.json") and nearest("config/none.json") == Path(

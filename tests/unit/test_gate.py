@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from futures_algo.core.types import DAY, HOUR, MINUTE, SECOND, InputError, Signal, to_nanos
-from futures_algo.execution.gate import Books, Denial, Gate, Limits
+from futures_algo.execution.gate import Denial, Gate, Limits, RiskState
 
 NOW = to_nanos("2025-11-13T09:30:00-06:00")  # a Thursday morning in Chicago
 SATURDAY = to_nanos("2025-11-15T12:00:00-06:00")
@@ -14,9 +14,9 @@ ENTRY = Signal("id", "mine", "ES.c.0", "ESZ5", "LONG_ENTRY", NOW, "1min", 6700.0
 EXIT = ENTRY._replace(action="LONG_EXIT")
 
 
-def books(**changes) -> Books:
+def books(**changes) -> RiskState:
     "A state in which everything passes."
-    return Books(**{"dry_run": False, "reconciled": True} | changes)
+    return RiskState(**{"dry_run": False, "reconciled": True} | changes)
 
 
 def judge(signal=ENTRY, limits=None, state=None, now=NOW, **about):

@@ -85,7 +85,7 @@ def test_the_lock_of_a_failing_exit_opens_when_a_person_closed_the_position(desk
     it.executor.reconcile()
     it.executor.adopt(ES, "test", "trend")
     it.wait(61, looks=2)
-    assert it.held() == it.at_broker() == 0 and not it.executor.books.locked and not it.executor._waiting
+    assert it.held() == it.at_broker() == 0 and not it.executor.books.locked and not it.executor.waiting
 
 
 # the legs of an OCO pair
@@ -298,7 +298,7 @@ def test_an_add_on_without_lifecycles_does_not_blind_the_engine(desk):  # noqa: 
     )
     it.broker.faults.add("lost_before", path="/place")
     it.submit()
-    it.wait(5, looks=4)
+    it.wait(20, looks=5)
     assert not it.executor.orders.open and not it.executor.books.locked and it.executor.broker_state[0] == "connected"
     assert it.submit(strategy="fade").verdict == "sent"
 
@@ -400,6 +400,6 @@ def test_a_bracket_whose_stop_is_not_taken_is_an_alarm(desk, kind):  # noqa: F81
     it = desk()
     it.broker.faults.add(kind, path="/place", skip=1)
     it.executor.orders.submit_bracket_order(ES, "BUY", 2, target=5900.0, stop=5800.0, strategy="trend")
-    it.wait(4, looks=6)
+    it.wait(20, looks=6)
     (row,) = it.events("protect")
     assert row["level"] == "alarm" and "2 contracts are without it" in row["message"]

@@ -16,7 +16,9 @@ INSTRUMENTS = {"ESZ5": 101, "ESH6": 202, "NQZ5": 303}
 def _contract(symbol: str, at: int) -> str:
     if symbol in INSTRUMENTS:
         return symbol
-    return "NQZ5" if symbol.startswith("NQ") else "ESZ5" if at < MIDNIGHT else "ESH6"
+    if symbol.startswith("NQ"):
+        return "NQZ5"
+    return "ESZ5" if at < MIDNIGHT else "ESH6"
 
 
 def _session(asked: tuple[str, ...], start: int, traded: dict[str, set[int]]) -> list:

@@ -13,10 +13,11 @@ from journal_maker import Day
 from futures_algo.core.types import MINUTE, SECOND, Bar, ConfigError
 from futures_algo.journal.daily_pnl import Book, day_of, view_day
 from futures_algo.journal.reader import BarSeries, JournalReader, View
+from futures_algo.monitor.access import Refused, check_exposure, hash_password, password_fits, read_users
 from futures_algo.monitor.chart import CandleChart, Mark, random_bars
 from futures_algo.monitor.controls import config_difference, flatten_scopes, masked, open_alarms
 from futures_algo.monitor.html import Clocks, esc, money, number, table, tag
-from futures_algo.monitor.serving import Refused, check_exposure, hash_password, password_fits, read_users, serve
+from futures_algo.monitor.serving import serve
 from futures_algo.monitor.status_panels import engine_state, tab_title, troubles
 from futures_algo.monitor.trading_panels import positions, verdict_tag, why_no_trade
 
@@ -143,10 +144,10 @@ def test_all_tables_are_of_one_moment(tmp_path, monkeypatch):
     day = Day(tmp_path / "live.db").run(40)
     reader, positions = JournalReader(day.journal.path), JournalReader._positions
 
-    def meanwhile(self, old):
+    def meanwhile(self, connection, old):
         day.book("ES.c.0", "ledger", day.strategy, 7)
         day.journal.flush()
-        return positions(self, old)
+        return positions(self, connection, old)
 
     monkeypatch.setattr(JournalReader, "_positions", meanwhile)
     assert 7 not in [row["quantity"] for row in reader.look().tables["positions"]]
@@ -370,7 +371,8 @@ def test_the_sentence_names_the_false_parts_of_the_entry():
             ]
         },
     )
-    assert why_no_trade(view, "s", "ES.c.0") == "Entry is false: cci < threshold (-62.40 < -100.00).".replace("-", "−")
+    said = "Entry is false: cci < threshold (-62.40 < -100.00)."
+    assert why_no_trade(view, "s", "ES.c.0") == said.replace("-", "−")
 
 
 @pytest.mark.parametrize(

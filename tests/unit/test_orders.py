@@ -6,8 +6,8 @@ from execution_desk import ES, desk  # noqa: F401
 from futures_algo.broker.models import ORDER_STATES, TERMINAL_STATES
 from futures_algo.core.types import BrokerError, InputError
 from futures_algo.execution.ledgers import DayResult, Ledger, compare, trading_day
+from futures_algo.execution.order_states import ENDED, JOURNALED, NOT_SENT, STEPS, UNKNOWN, may_follow
 from futures_algo.execution.orders import leg_id, order_id, split_slippage
-from futures_algo.execution.tracking import ENDED, JOURNALED, NOT_SENT, STEPS, UNKNOWN, may_follow
 
 # states
 
@@ -51,7 +51,7 @@ def test_an_old_answer_moves_no_order_back(desk):  # noqa: F811
     order = it.executor.orders.submit_limit_order(ES, "BUY", 1, 5800.0)
     it.wait()
     assert order.state == "Working"
-    it.executor.orders._set_state(order, "Submitted", "test")
+    it.executor.tracker.set_state(order, "Submitted", "test")
     assert order.state == "Working" and it.executor.orders.get_order_status(order.order_id) == "Working"
 
 
@@ -199,9 +199,10 @@ def test_an_order_that_never_arrived_is_given_up_after_the_grace_time_only(desk,
     it = desk()
     it.broker.faults.add(kind, path="/place")
     order = it.submit().order_id
-    it.wait(9)
+    it.wait(1)
+    it.wait(72)
     assert it.executor.orders.get_order_status(order) == UNKNOWN
-    it.wait(2)
+    it.wait(3)
     assert it.executor.orders.get_order_status(order) == NOT_SENT and not it.executor.books.locked and it.held() == 0
 
 
@@ -210,7 +211,8 @@ def test_an_order_that_arrives_after_it_was_given_up_is_adopted(desk):  # noqa: 
     it.broker.faults.add("lost_before", path="/place")
     signal = it.signal()
     order = it.executor.submit_signal(signal).order_id
-    it.wait(11)
+    it.wait(1)
+    it.wait(76)
     assert it.executor.orders.get_order_status(order) == NOT_SENT
     it.client.place_order(it.executor.translator.request(signal, 1))  # the network delivers it now
     it.executor.reconcile()
@@ -228,18 +230,29 @@ def test_fills_older_than_the_broker_lists_come_from_the_average_price(desk):  #
     assert (it.held(), fill["price"], fill["execution_id"][-5:]) == (1, 5850.0, "-rest")
 
 
-def test_an_acknowledged_order_the_broker_forgot_is_never_called_unsent(desk):  # noqa: F811
+def test_an_acknowledged_order_the_broker_forgot_is_locked_then_dead_and_never_called_unsent(desk):  # noqa: F811
     it = desk()
     order = it.executor.orders.submit_limit_order(ES, "BUY", 1, 5800.0, strategy="trend")
     it.broker.books.orders.clear()
     it.broker.books.live.clear()
-    it.wait(20, looks=5)
+    it.wait(14, looks=6)
     assert order.state == UNKNOWN and "unknown for over" in it.executor.books.locked[ES]
-    it.executor.orders.give_up(order, "ann")
-    it.wait()
-    assert order.state == NOT_SENT and order.state in ENDED
-    it.executor.reconcile()
+    it.wait(14)
+    assert order.state == "Cancelled" and it.events("order") and it.journal.rows("fills") == []
     assert not it.executor.books.locked
+
+
+def test_what_a_person_gives_up_books_nothing(desk):  # noqa: F811
+    it = desk()
+    order = it.executor.orders.submit_market_order(ES, "BUY", 1, strategy="trend", arrival_price=5850.0)
+    it.broker.books.orders.clear()
+    it.broker.books.accounts["Sim101"].holdings.clear()
+    it.broker.books.executions.clear()
+    it.wait(5, looks=3)
+    it.executor.give_up(order, "ann")
+    it.wait(looks=10)
+    assert order.state == NOT_SENT and order.state in ENDED and it.held() == 0 and it.journal.rows("fills") == []
+    assert not it.executor.books.locked and it.submit("LONG_EXIT").denial == "NOTHING_TO_EXIT"
 
 
 def test_nothing_open_costs_no_request(desk):  # noqa: F811

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fast import FAST
+
 import futures_algo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,44 +41,6 @@ def test_version_stands_once_in_settings_and_once_in_the_package():
     settings = configparser.ConfigParser(delimiters=["="], interpolation=None)
     settings.read(ROOT / "settings.ini")
     assert settings["DEFAULT"]["version"] == futures_algo.__version__
-
-
-def test_layers_import_one_way():
-    "Each module imports only modules to its left in the design's order."
-    import ast
-
-    order = [
-        {"core", "contracts"},
-        {"config", "sessions", "dbn"},
-        {"history", "feed", "aggregator", "indicators"},
-        {"strategies", "position", "checks"},
-        {"backtest", "sweep"},
-        {"signals"},
-        {"crosstrade"},
-        {"execution", "gate", "orders", "reconcile", "journal"},
-        {"pipeline", "engine", "live"},
-        {"monitor", "chart", "demo", "cli", "docs"},
-    ]
-    rank = {module: i for i, layer in enumerate(order) for module in layer}
-
-    def base(name: str) -> str:
-        return next((m for m in sorted(rank, key=len, reverse=True) if name == m or name.startswith(f"{m}_")), "")
-
-    wrong = []
-    for file in (ROOT / "futures_algo").glob("*.py"):
-        if not (own := base(file.stem)):
-            continue
-        for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.ImportFrom) or not node.module:
-                continue
-            target = (
-                node.module.removeprefix("futures_algo.").split(".")[0]
-                if node.level or node.module.startswith("futures_algo")
-                else ""
-            )
-            if (theirs := base(target)) and rank[theirs] > rank[own]:
-                wrong.append(f"{file.stem} imports {target}")
-    assert not wrong
 
 
 def test_constraints_name_no_hosts_and_pin_every_requirement():
@@ -125,3 +89,25 @@ def test_every_link_between_pages_leads_somewhere():
     assert (
         len(links) > 50 and [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()] == []
     )
+
+
+def test_every_file_of_the_fast_tier_is_there():
+    assert [name for name in sorted(FAST) if not (ROOT / "tests" / name).is_file()] == []
+
+
+def test_everything_the_package_reads_is_packaged():
+    "Files beside the modules are in the wheel only where setup.py names them."
+    named = re.search(r'package_data=\{"futures_algo": (\[.*?\])\}', (ROOT / "setup.py").read_text()).group(1)
+    package = ROOT / "futures_algo"
+    packed = {path for pattern in json.loads(named) for path in package.glob(pattern)}
+    beside = {
+        path
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc") and "__pycache__" not in path.parts
+    }
+    assert beside - packed == set()
+
+
+def test_changelog_names_the_golden_hash():
+    golden = json.loads((ROOT / "tests" / "golden" / "golden.json").read_text())["hash"]
+    assert golden in (ROOT / "CHANGELOG.md").read_text()

@@ -113,13 +113,9 @@ class OnlyAsked(fa.BaseStrategy):
         super().__init__(symbol, config)
 
     def check_conditions(self, indicators):
-        return (
-            "BUY"
-            if indicators["close"] > indicators["open"]
-            else "SELL"
-            if indicators["close"] < indicators["open"]
-            else None
-        )
+        if indicators["close"] > indicators["open"]:
+            return "BUY"
+        return "SELL" if indicators["close"] < indicators["open"] else None
 
 
 def test_a_strategy_may_define_check_conditions_alone():

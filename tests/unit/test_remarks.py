@@ -27,7 +27,7 @@ def a_run(
         for minute in range(hold + 3):
             starts.append(int(begin) + (minute - 1) * MINUTE)
             opens.append(6000.0 + (gain if minute > hold else 0.0))
-            said.append(BUY if minute == 0 else SELL if minute == hold else 0)
+            said.append({hold: SELL, 0: BUY}.get(minute, 0))
     bars = scripted_bars("ES.c.0", opens, opens, said, contracts)
     bars = dataclasses.replace(
         bars, start=np.array(starts), end=np.array(starts) + MINUTE, volume=bars.volume - 16 + volume * 16

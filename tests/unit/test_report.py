@@ -108,9 +108,8 @@ def test_a_missed_trade_is_one_cause_though_its_exit_finds_nothing_to_close(tmp_
     def verdict(signal):
         if signal.is_entry:
             denied["on"] = int(signal.id[0], 16) % 2 == 0
-        return (
-            ("sent", "", "") if not denied["on"] else ("denied", "LOCKED" if signal.is_entry else "NOTHING_TO_EXIT", "")
-        )
+        why = "LOCKED" if signal.is_entry else "NOTHING_TO_EXIT"
+        return ("denied", why, "") if denied["on"] else ("sent", "", "")
 
     report = session_report(whole(tmp_path / "journal.db", verdict=verdict).path)
     assert (
@@ -191,7 +190,8 @@ def test_bars_that_never_came_are_lost_and_unexplained(holed):
 def test_bars_missed_while_the_feed_was_down_say_so_and_signals_that_differ_for_it_name_them(holed, tmp_path):
     world, begin, end = holed
     path = Path(shutil.copy(world.path, tmp_path / "journal.db"))
-    feed_event(path, "down", begin), feed_event(path, "live", end + 1)
+    feed_event(path, "down", begin)
+    feed_event(path, "live", end + 1)
     report = session_report(path, {SYMBOL: world.minutes})
     assert report.ok and report.counts["lost_bars"] == 0
     assert causes(report, "bar")["stale_feed"] == 30 and set(causes(report, "signal")) <= {"bar_missing"}
@@ -225,7 +225,8 @@ def test_a_late_bar_is_late_and_one_after_a_stale_feed_is_stale(journal):
     late, stale = newest(journal, "bars", "timeframe = '1min'", 300), newest(journal, "bars", "timeframe = '1min'", 200)
     for row, seconds in ((late, 20), (stale, 90)):
         sql(journal, 'UPDATE bars SET received = "end" + ? WHERE seq = ?', seconds * 10**9, row["seq"])
-    feed_event(journal, "stale", stale["end"] - 1), feed_event(journal, "live", stale["end"] + 60 * 10**9)
+    feed_event(journal, "stale", stale["end"] - 1)
+    feed_event(journal, "live", stale["end"] + 60 * 10**9)
     report = session_report(journal)
     assert causes(report) == {"bar_late": 1, "stale_feed": 1} and report.ok
     assert session_report(journal, late_s=30).causes == {"stale_feed": 1}
@@ -461,10 +462,8 @@ def test_a_denied_signal_carries_the_gates_reason_and_its_dollars(tmp_path, deni
 
 def test_a_denial_the_gate_does_not_know_explains_nothing(journal):
     row = newest(journal)
-    (
-        sql(journal, "DELETE FROM intents WHERE signal_id = ?", row["id"]),
-        sql(journal, "DELETE FROM fills WHERE signal_id = ?", row["id"]),
-    )
+    sql(journal, "DELETE FROM intents WHERE signal_id = ?", row["id"])
+    sql(journal, "DELETE FROM fills WHERE signal_id = ?", row["id"])
     sql(journal, "UPDATE signals SET verdict = 'denied', denial = 'BAD_MOOD' WHERE id = ?", row["id"])
     assert {one.kind for one in session_report(journal).unexplained} >= {"order"}
 
@@ -477,20 +476,16 @@ def test_a_sent_signal_without_an_order_is_unexplained(journal):
 
 def test_a_signal_that_still_waits_says_so(journal):
     row = newest(journal, offset=0)
-    (
-        sql(journal, "DELETE FROM intents WHERE signal_id = ?", row["id"]),
-        sql(journal, "DELETE FROM fills WHERE signal_id = ?", row["id"]),
-    )
+    sql(journal, "DELETE FROM intents WHERE signal_id = ?", row["id"])
+    sql(journal, "DELETE FROM fills WHERE signal_id = ?", row["id"])
     sql(journal, "UPDATE signals SET verdict = 'pending' WHERE id = ?", row["id"])
     assert causes(session_report(journal), "order") == {"waiting": 1}
 
 
 def test_a_signal_whose_order_went_out_after_the_session_waited(journal):
     row, week = newest(journal, offset=0), 7 * 24 * 3600 * 10**9
-    (
-        sql(journal, "UPDATE intents SET at = at + ? WHERE signal_id = ?", week, row["id"]),
-        sql(journal, "UPDATE fills SET at = at + ? WHERE signal_id = ?", week, row["id"]),
-    )
+    sql(journal, "UPDATE intents SET at = at + ? WHERE signal_id = ?", week, row["id"])
+    sql(journal, "UPDATE fills SET at = at + ? WHERE signal_id = ?", week, row["id"])
     assert causes(session_report(journal), "order") == {"waiting": 1}
 
 

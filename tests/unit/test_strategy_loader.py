@@ -348,7 +348,8 @@ def test_watching_finds_a_change_and_the_next_question_applies_it(tmp_path):
     file.content["engine"] = {"reload_seconds": 0.01}
     file.write()
     loader = file.loader()
-    loader.start_watching(), loader.start_watching()
+    loader.start_watching()
+    loader.start_watching()
     try:
         file.content["strategies"]["second"] = {"class": CCI}
         file.write()

@@ -291,7 +291,8 @@ def _killed_half_way(folder: str) -> None:
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     killed = multiprocessing.get_context("spawn").Process(target=_killed_half_way, args=(str(tmp_path),))
-    killed.start(), killed.join(120)
+    killed.start()
+    killed.join(120)
     assert killed.exitcode == -signal.SIGKILL
     bars, told = generate_minutes("ES.c.0", sessions=4), []
     resumed = sweep(RSIStrategy, bars, GRID, store=tmp_path, progress=lambda done, total: told.append(done))

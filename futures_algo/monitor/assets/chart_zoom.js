@@ -1,0 +1,2 @@
+const w = (xr.end - xr.start) * share;
+xr.setv({start: xr.end - w, end: xr.end})

@@ -1,0 +1,1 @@
+window.faLost && window.faLost('Connection to the monitor lost')
