@@ -5,7 +5,7 @@ from futures_algo._facade import facade
 __all__, __getattr__, __dir__ = facade(
     __name__,
     {
-        "aggregator": ("BarAggregator", "ByTimeframe", "SecondToMinuteAggregator", "aggregate", "as_bar"),
+        "aggregator": ("BarAggregator", "ByTimeframe", "SecondToMinuteAggregator", "aggregate"),
         "pipeline": ("BarPipeline", "by_instant", "replay"),
     },
 )

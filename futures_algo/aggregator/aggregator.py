@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from futures_algo.core.bars import as_bar
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import MINUTE, Bar, Bars, InputError, Timeframe, to_nanos
+from futures_algo.core.types import MINUTE, Bar, Bars, InputError, Minutes, Timeframe, by_minutes
 
 
 class _Period:
@@ -88,16 +89,17 @@ _by_end = lambda bar: (bar.end, bar.end - bar.start)
 
 
 class ByTimeframe(dict):
-    "Bars by timeframe; 27, '27min' and 'm27' find the same one."
+    """Bars by timeframe; 27, '27min' and 'm27' find the same one. Its keys are whole minutes, so that `dict(...)` and
+    `set(...)` of it hold 27 too."""
 
     def __getitem__(self, timeframe: int | str) -> Bar:
-        return super().__getitem__(Timeframe(timeframe))
+        return super().__getitem__(by_minutes(timeframe))
 
     def __contains__(self, timeframe: object) -> bool:
-        return super().__contains__(Timeframe(cast(str, timeframe)))
+        return super().__contains__(by_minutes(cast(str, timeframe)))
 
     def get(self, timeframe: int | str, default: Any = None) -> Any:
-        return super().get(Timeframe(timeframe), default)
+        return super().get(by_minutes(timeframe), default)
 
 
 class BarAggregator:
@@ -118,9 +120,14 @@ class BarAggregator:
         self.rejected: Counter = Counter()  # "late", "duplicate", "off_session" (aggregated, but counted)
         self.last_rejected: Bar | None = None
 
-    def get_available_timeframes(self) -> list[str]:
+    @property
+    def timeframes(self) -> list[Timeframe]:
         "The timeframes built, finest first."
         return list(self._timeframes)
+
+    def get_available_timeframes(self) -> "list[Minutes | Timeframe]":
+        "The timeframes built, finest first: whole minutes, which equal 27 and '27min' alike."
+        return list(map(by_minutes, self._timeframes))
 
     def add_timeframes(self, timeframes: Iterable[int | str]) -> None:
         """Build more timeframes from the next bar on; the first bar of each is flagged partial unless it begins with
@@ -183,7 +190,7 @@ class BarAggregator:
     def process_bar(self, symbol: str, bar: "Bar | Mapping[str, Any]") -> ByTimeframe:
         "The newest completed bar of each timeframe after this one; `push` gives all of them in order."
         bar = bar if isinstance(bar, Bar) else as_bar(symbol, bar, self._taken)
-        return ByTimeframe({done.timeframe: done for done in self.push(bar)})
+        return ByTimeframe({by_minutes(done.timeframe): done for done in self.push(bar)})
 
     def _new_state(self, bar: Bar) -> _SymbolState:
         base = Timeframe(bar.timeframe)
@@ -274,29 +281,6 @@ class BarAggregator:
         "Completed bars of an earlier run, oldest first, for `get_bars`."
         for bar in bars:
             self._kept.setdefault((bar.symbol, bar.timeframe), deque(maxlen=self._keep)).append(bar)
-
-
-def as_bar(symbol: str, fields: Mapping[str, Any], timeframe: str = "1min") -> Bar:
-    "A bar from a mapping with `start` (or `timestamp`) and open, high, low, close, volume."
-    start = fields.get("start", fields.get("timestamp"))
-    if start is None:
-        raise InputError("bar", dict(fields), "must carry 'start' or 'timestamp'", "add the bar's start with a zone")
-    if missing := [name for name in ("open", "high", "low", "close", "volume") if name not in fields]:
-        raise InputError("bar", dict(fields), f"must have {', '.join(missing)}", "add them")
-    start = to_nanos(start)
-    open, high, low, close = (float(fields[name]) for name in ("open", "high", "low", "close"))
-    return Bar(
-        symbol,
-        Timeframe(timeframe),
-        start,
-        start + Timeframe(timeframe).nanos,
-        open,
-        high,
-        low,
-        close,
-        volume=int(fields["volume"]),
-        contract=fields.get("contract", ""),
-    )
 
 
 class SecondToMinuteAggregator(BarAggregator):

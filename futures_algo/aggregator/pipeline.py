@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from futures_algo.aggregator.aggregator import BarAggregator, SecondToMinuteAggregator
-from futures_algo.core.types import MINUTE, Bar, Timeframe
+from futures_algo.core.types import MINUTE, Bar, InputError, Timeframe
 
 Instant = list[Bar]  # bars of one symbol that closed at the same moment, finest first
 
@@ -21,28 +21,55 @@ class BarPipeline:
         timeframes: Iterable[int | str],  # what strategies and charts need; 1min is always there
         schema: str = "ohlcv-1s",  # what the feed sends: ohlcv-1s or ohlcv-1m
     ):
-        self.minutes = BarAggregator({Timeframe(1), *map(Timeframe, timeframes)})
+        wanted = {Timeframe(1), *map(Timeframe, timeframes)}
+        self.schema = schema
+        self.minutes = BarAggregator(whole_minutes(wanted))
         self.seconds = SecondToMinuteAggregator() if schema == "ohlcv-1s" else None
+        self.fine: BarAggregator | None = None  # timeframes that are no whole minutes, from the feed's seconds
+        self.add_fine(wanted)
         self.symbols: dict[str, None] = {}  # in order of first bar
+
+    def add_fine(self, timeframes: Iterable[int | str]) -> None:
+        "Build more of those that are no whole minutes, from the next bar on."
+        if not (fine := {Timeframe(t) for t in timeframes} - set(whole_minutes(timeframes))):
+            return
+        if not self.seconds:
+            raise InputError(
+                "timeframe", ", ".join(sorted(fine)), f"needs bars of a second, not {self.schema}", "use ohlcv-1s"
+            )
+        if self.fine is None:
+            self.fine = BarAggregator(())
+        self.fine.add_timeframes(fine)
 
     def push(self, bar: Bar) -> Iterator[Instant]:
         "What closes when this feed bar arrives."
         self.symbols.setdefault(bar.symbol)
         minutes = self.seconds.push(bar) if self.seconds else (bar,)
+        if self.fine is not None:
+            yield from by_instant(self._with_fine(bar, minutes))
+            return
         for minute in minutes:
             yield from by_instant(self.minutes.push(minute))
+
+    def _with_fine(self, bar: Bar, minutes: Iterable[Bar]) -> list[Bar]:
+        "What closes of both kinds: a second that has come says that every minute before its own is over."
+        closed = self.fine.push(bar) + [done for minute in minutes for done in self.minutes.push(minute)]
+        closed += self.minutes.advance(bar.symbol, bar.start - bar.start % MINUTE)
+        return sorted(closed, key=lambda done: (done.end, done.end - done.start))
 
     def advance(self, now: int) -> Iterator[Instant]:
         """What closes because every bar that ends by `now` (ns UTC) has been sent: an end-of-interval marker or the
         clock."""
         for symbol in self.symbols:
+            closed = self.fine.advance(symbol, now) if self.fine is not None else []
             if self.seconds:
                 for minute in self.seconds.advance(symbol, now):
-                    yield from by_instant(self.minutes.push(minute))
+                    closed += self.minutes.push(minute)
             known = (
                 now - now % MINUTE if self.seconds else now
             )  # a minute a roll cuts short ends before markers that have already passed
-            yield from by_instant(self.minutes.advance(symbol, known))
+            closed += self.minutes.advance(symbol, known)
+            yield from by_instant(sorted(closed, key=lambda done: (done.end, done.end - done.start)))
 
     def save(self) -> dict[str, Any]:
         "The state as JSON-able data."
@@ -50,6 +77,7 @@ class BarPipeline:
             "symbols": list(self.symbols),
             "minutes": self.minutes.save(),
             "seconds": self.seconds and self.seconds.save(),
+            "fine": self.fine and self.fine.save(),
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -58,6 +86,13 @@ class BarPipeline:
         self.minutes.restore(saved["minutes"])
         if self.seconds and saved["seconds"]:
             self.seconds.restore(saved["seconds"])
+        if self.fine and saved.get("fine"):
+            self.fine.restore(saved["fine"])
+
+
+def whole_minutes(timeframes: Iterable[int | str]) -> list[Timeframe]:
+    "Those that are made of whole minutes."
+    return [timeframe for timeframe in map(Timeframe, timeframes) if timeframe.seconds % 60 == 0]
 
 
 def by_instant(closed: list[Bar]) -> Iterator[Instant]:

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, NamedTuple, Self, cast
 
 from ..core.contracts import Contract
+from ..core.named import ByName
 from ..core.types import BrokerError
 
 # %% ../../nbs/broker/00_models.ipynb #9ef17ac4
@@ -133,7 +134,7 @@ def _wire_fields(model: Any) -> tuple[list[Field[Any]], frozenset[str]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(ByName):
     "Base of everything the broker sends; `extra` keeps the fields this version does not know."
 
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

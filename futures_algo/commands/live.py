@@ -79,14 +79,12 @@ def validate_config(
     config: Path = typer.Argument(Path("config/live_trading_config.json"), help="The live config."), json: bool = Json
 ) -> None:
     "Name every mistake in a config: path, value, rule and remedy."
-    from futures_algo.config.loading import load_config
     from futures_algo.config.mistakes import ConfigErrors
     from futures_algo.core.types import ConfigError
-    from futures_algo.engine.build import check_config
+    from futures_algo.engine.build import mistakes_in
 
-    errors: list[ConfigError] = []
     try:
-        check_config(load_config(config))
+        errors = mistakes_in(config)
     except ConfigErrors as found:
         errors = found.errors
     except ConfigError as found:

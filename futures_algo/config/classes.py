@@ -66,10 +66,12 @@ def import_class(
     path: str,  # "package.module.Class", "path/to/file.py:Class" or "path/to/notebook.ipynb:Class"
 ) -> type:
     "The class behind a path."
+    forms = "write 'futures_algo.strategies.MACDCCIStrategy' or 'my/file.py:MyStrategy'"
+    if not isinstance(path, str):
+        raise ConfigError("class", path, "must be a text", forms)
     file, _, name = path.rpartition(":") if ":" in path else path.rpartition(".")
     if name in _MODULE_OF_SEEDS and file.startswith("strategies."):
         file = "futures_algo.strategies"
-    forms = "write 'futures_algo.strategies.MACDCCIStrategy' or 'my/file.py:MyStrategy'"
     if not file or path.endswith((".py", ".ipynb")):
         raise ConfigError(
             "class",

@@ -39,7 +39,9 @@ def read_json(path: "str | Path") -> dict:
     if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
         raise ConfigError("config file", path.name, "must be a file", "name the JSON file itself")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: _object(pairs, repeated))
+        content = json.loads(
+            path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: _object(pairs, repeated)
+        )
     except FileNotFoundError:
         raise ConfigError(
             "config file", str(path), "must exist", "check the path, or name another (--config)"
@@ -81,21 +83,29 @@ def environment(folder: Path) -> dict[str, str]:
     return read(folder.resolve().parent / ".env") | read(folder / ".env") | dict(os.environ)
 
 
-def resolve_variables(content: Any, variables: Mapping[str, str], path: str = "") -> Any:
+def resolve_variables(
+    content: Any,
+    variables: Mapping[str, str],
+    path: str = "",
+    mistakes: list[ConfigError] | None = None,  # takes the variables that are not set; the first is raised when omitted
+) -> Any:
     "The same content with every ${VARIABLE} replaced."
     if isinstance(content, dict):
-        return {k: resolve_variables(v, variables, f"{path}.{k}".lstrip(".")) for k, v in content.items()}
+        return {k: resolve_variables(v, variables, f"{path}.{k}".lstrip("."), mistakes) for k, v in content.items()}
     if isinstance(content, list):
-        return [resolve_variables(v, variables, f"{path}.{i}") for i, v in enumerate(content)]
+        return [resolve_variables(v, variables, f"{path}.{i}", mistakes) for i, v in enumerate(content)]
     if not isinstance(content, str):
         return content
 
     def value(match: re.Match) -> str:
         if found := variables.get(match[1], "").strip():
             return found
-        raise ConfigError(
-            "variable", match[0], "must be set and not empty", f"export {match[1]}=... or write it into .env", path
-        )
+        remedy = f"export {match[1]}=... or write it into .env"
+        mistake = ConfigError("variable", match[0], "must be set and not empty", remedy, path)
+        if mistakes is None:
+            raise mistake
+        mistakes.append(mistake)
+        return match[0]
 
     return VARIABLE.sub(value, content)
 

@@ -39,9 +39,8 @@ _RULES = {
 }
 
 
-def _field_names(path: tuple) -> list[str]:
+def _field_names(path: tuple, model: Any) -> list[str]:
     "Names allowed where an unknown key was found."
-    model: Any = LiveConfig
     for step in path[:-1]:
         fields = getattr(model, "model_fields", {})
         known = {(f.alias or name): f for name, f in fields.items()}
@@ -52,9 +51,8 @@ def _field_names(path: tuple) -> list[str]:
     return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
 
 
-def _field(path: tuple) -> Any:
+def _field(path: tuple, model: Any) -> Any:
     "The field a path leads to, None inside what is not modelled."
-    model: Any = LiveConfig
     field: Any = None
     for step in path:
         if model is StrategyConfig and field is None:
@@ -70,13 +68,13 @@ def _field(path: tuple) -> Any:
     return field
 
 
-def _remedy(path: tuple) -> str:
+def _remedy(path: tuple, model: Any) -> str:
     "What a field is, from its own description and default."
-    field = _field(path)
+    field = _field(path, model)
     if path[:1] == ("strategies",) and len(path) < 3:
         return 'write { "my_strategy": { "class": "futures_algo.strategies.MACDCCIStrategy" } }'
     if field is None:
-        field = _field(path[:3])  # inside what is described as a whole
+        field = _field(path[:3], model)  # inside what is described as a whole
     if field is None or isinstance(field, type):
         return "see the guide to the config"
     default = (
@@ -89,23 +87,27 @@ def _remedy(path: tuple) -> str:
     )
 
 
-def explained(detail: dict) -> ConfigError:
+def explained(detail: dict, model: Any = LiveConfig) -> ConfigError:
     "One pydantic finding in the house's form."
-    detail["loc"] = tuple("class" if step == "class_" else step for step in detail["loc"])
+    if detail["type"] != "extra_forbidden":
+        detail["loc"] = tuple("class" if step == "class_" else step for step in detail["loc"])
     path, value = ".".join(map(str, detail["loc"])), detail.get("input")
     if detail["loc"] and str(detail["loc"][-1]).endswith("api_key"):
         value = "(hidden)"
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
-        return ConfigError(cause.subject, cause.value, cause.rule, cause.remedy, cause.path or path)
+        place = ".".join(part for part in (path, cause.path) if part)
+        return ConfigError(cause.subject, cause.value, cause.rule, cause.remedy, place)
     name = str(detail["loc"][-1]) if detail["loc"] else "config"
     if detail["type"] == "missing":
         return ConfigError(name, None, "is required", "add it", path)
     if detail["type"] == "extra_forbidden":
-        return ConfigError(name, value, "is not a known setting", did_you_mean(name, _field_names(detail["loc"])), path)
+        return ConfigError(
+            name, value, "is not a known setting", did_you_mean(name, _field_names(detail["loc"], model)), path
+        )
     rule = (
         _RULES[detail["type"]].format(**detail.get("ctx", {}))
         if detail["type"] in _RULES
         else (detail["msg"][0].lower() + detail["msg"][1:]).replace("input should", "must")
     )
-    return ConfigError(name, value, rule, _remedy(detail["loc"]), path)
+    return ConfigError(name, value, rule, _remedy(detail["loc"], model), path)

@@ -1,5 +1,6 @@
 """What a config may hold: every key with its type, its default and what it is for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from futures_algo.core.types import ConfigError, InputError, Timeframe, did_you_
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     def __getitem__(self, name: str) -> Any:
         "A setting by the name it has in the file: config['databento']['symbols']."
@@ -18,6 +19,43 @@ class _Section(BaseModel):
         if name not in known:
             raise KeyError(f"{name!r} is not a setting; {did_you_mean(name, known)}")
         return getattr(self, known[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()  # noqa: SIM118 (it has no other way to be iterated)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        "A setting by its name in the file, or the default."
+        return self[name] if name in self else default
+
+    def keys(self) -> list[str]:
+        "The names of the settings, as the file has them."
+        return [field.alias or key for key, field in type(self).model_fields.items()]
+
+    def values(self) -> list[Any]:
+        return [self[name] for name in self.keys()]  # noqa: SIM118
+
+    def items(self) -> list[tuple[str, Any]]:
+        "Names and values of the settings."
+        return [(name, self[name]) for name in self.keys()]  # noqa: SIM118
+
+
+def _timeframes(given: Any) -> Any:
+    "Every one in its canonical form."
+    if not isinstance(given, list):
+        return given
+    return list(map(Timeframe, given))
+
+
+def _one_spelling(given: Any, names: Mapping[str, str], at: str = "") -> Any:
+    "The content with each further spelling under its documented name; both at once are refused."
+    if not isinstance(given, dict):
+        return given
+    for other, name in names.items():
+        if other in given and name in given:
+            raise ConfigError(
+                other, given[other], f"must not stand beside {name}, which is the same", "keep one", other
+            )
+    return {names.get(name, name): value for name, value in given.items()}
 
 
 class DatabentoConfig(_Section):
@@ -38,7 +76,7 @@ class DatabentoConfig(_Section):
     max_cost_usd: float = Field(
         1.0, ge=0, description="history that costs more is not fetched, and the engine does not start"
     )
-    store: Path = Field(Path("data"), description="folder of the history that was fetched")
+    store: Path = Field(Path("data"), strict=False, description="folder of the history that was fetched")
     historical_url: str | None = Field(None, description="another historical server; null is Databento's")
     gateway: str | None = Field(None, description="host of another gateway; null is Databento's")
     port: int = Field(13000, gt=0, lt=65536, strict=True, description="of the gateway")
@@ -94,7 +132,7 @@ class StrategyConfig(_Section):
     @field_validator("timeframes", mode="before")
     @classmethod
     def _readable(cls, timeframes: Any) -> Any:
-        return [Timeframe(t) for t in timeframes] if isinstance(timeframes, list) else timeframes
+        return _timeframes(timeframes)
 
     @field_validator("symbols")
     @classmethod
@@ -103,33 +141,20 @@ class StrategyConfig(_Section):
             raise InputError("symbols", symbols, "must not repeat", "name each symbol once")
         return symbols
 
-    @field_validator("indicators_by_timeframe")
-    @classmethod
-    def _well_formed(cls, found: dict) -> dict:
-        for timeframe, indicators in found.items():
-            Timeframe(timeframe)
-            for indicator, spec in indicators.items():
-                if not isinstance(given := spec.get("parameters", {}), dict):
-                    raise InputError(
-                        "parameters", given, f"must be an object, at {timeframe} {indicator}", 'write {"length": 35}'
-                    )
-        return found
+    def content(self) -> dict[str, Any]:
+        "What the entry says of class, parameters and indicators, as the file has it."
+        return {
+            "class": self.class_,
+            "parameters": self.parameters,
+            "timeframes": self.timeframes,
+            "indicators_by_timeframe": self.indicators_by_timeframe,
+        }
 
     def all_parameters(self) -> dict[str, Any]:
-        "Parameters from both places, flat; the same name given twice with different values is an error of the config."
-        flat = dict(self.parameters)
-        for timeframe, indicators in self.indicators_by_timeframe.items():
-            for indicator, spec in indicators.items():
-                for name, value in spec.get("parameters", {}).items():
-                    if flat.setdefault(name, value) != value:
-                        raise ConfigError(
-                            name,
-                            value,
-                            f"must not contradict {flat[name]!r} given elsewhere",
-                            "give it once",
-                            f"indicators_by_timeframe.{timeframe}.{indicator}.parameters.{name}",
-                        )
-        return flat
+        "The parameters of the class that the entry means; a mistake is a `ConfigError` with its path in the entry."
+        from futures_algo.config.classes import import_class
+
+        return import_class(self.class_).parameters_of(self.content())
 
 
 class ExecutionConfig(_Section):
@@ -148,6 +173,33 @@ class ExecutionConfig(_Section):
     reconcile_seconds: float = Field(60.0, gt=0, description="how often both books are compared")
     limits: dict[str, Any] = Field({}, description="the gate's limits; see the table of denials")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled(cls, given: Any) -> Any:
+        return _one_spelling(given, {"nt8_account": "account", "crosstrade_url": "crosstrade_base_url"})
+
+
+class SimpleConfig(_Section):
+    "config/execution_config.json: where `SimpleExecutor` sends the signals of a script."
+
+    crosstrade_url: str = Field("https://app.crosstrade.io/v1/api", min_length=1, description="of the REST interface")
+    crosstrade_api_key: SecretStr | None = Field(
+        None, description="a ${VARIABLE}, never the key itself; null is CROSSTRADE_API_KEY or XTRADE_TOKEN"
+    )
+    nt8_account: str = Field(min_length=1, description="NinjaTrader account Name, not its display name")
+    default_quantity: int = Field(1, ge=1, description="contracts of a signal that names none")
+    use_market_orders: bool = Field(True, description="false enters with limits at the signal's price")
+    limit_seconds: float = Field(60.0, gt=0, description="a limit that has not filled by then is cancelled")
+    dry_run: bool = Field(True, description="true sends nothing")
+    broker: str = Field("crosstrade", min_length=1, description="crosstrade, or a broker of your own")
+    max_signal_age_s: float | None = Field(90.0, ge=0, description="an older entry is refused; null takes any age")
+    limits: dict[str, Any] = Field({}, description="the gate's limits; see the table of denials")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled(cls, given: Any) -> Any:
+        return _one_spelling(given, {"account": "nt8_account", "crosstrade_base_url": "crosstrade_url"})
+
 
 class EngineConfig(_Section):
     "The process that trades."
@@ -156,7 +208,9 @@ class EngineConfig(_Section):
         "databento", min_length=1, description="databento, or a feed of your own: my/file.py:open_my_feed"
     )
     journal: Path = Field(
-        Path("journal/live.db"), description="everything the engine saw, decided and sent; one engine a journal"
+        Path("journal/live.db"),
+        strict=False,
+        description="everything the engine saw, decided and sent; one engine a journal",
     )
     on_start: Literal["flat", "adopt", "align"] = Field(
         "flat",
@@ -186,11 +240,11 @@ class EngineConfig(_Section):
     @field_validator("timeframes", mode="before")
     @classmethod
     def _readable(cls, timeframes: Any) -> Any:
-        return [Timeframe(t) for t in timeframes] if isinstance(timeframes, list) else timeframes
+        return _timeframes(timeframes)
 
 
 class LoggingConfig(_Section):
-    folder: Path = Field(Path("logs"), description="of signals.log and executions.log")
+    folder: Path = Field(Path("logs"), strict=False, description="of signals.log and executions.log")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of what is printed")
 
 
@@ -238,22 +292,8 @@ class LiveConfig(_Section):
     def _known_from_here_on(cls, products: dict[str, ProductConfig]) -> dict[str, ProductConfig]:
         "Products come first in the file's order of checks, so that symbols may be of them."
         for root, one in products.items():
-            add_product(product_of({"root": root} | one.model_dump(), f"products.{root}"))
+            add_product(product_of({"root": root} | one.model_dump(), root))
         return products
-
-    @model_validator(mode="after")
-    def _symbols_within_feed(self):
-        for name, entry in self.strategies.items():
-            for symbol in entry.symbols or ():
-                if symbol not in self.databento.symbols:
-                    raise ConfigError(
-                        "symbol",
-                        symbol,
-                        "must be one of the feed's",
-                        did_you_mean(symbol, self.databento.symbols),
-                        f"strategies.{name}.symbols",
-                    )
-        return self
 
     def symbols_of(self, strategy: str) -> list[str]:
         "Feed symbols a strategy trades."

@@ -484,7 +484,7 @@ def _refuse_contradiction(scenario: Scenario, entry: Mapping[str, Any], where: s
                 "leave them away, or the scenario",
                 f"{where}.{key}",
             )
-    for symbol in entry.get("symbols") or ():
+    for symbol in entry["symbols"] if isinstance(entry.get("symbols"), list) else ():
         if symbol not in scenario.symbols:
             raise ConfigError(
                 "symbol",

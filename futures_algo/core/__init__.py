@@ -6,6 +6,7 @@ from futures_algo._facade import facade
 __all__, __getattr__, __dir__ = facade(
     __name__,
     {
+        "bars": ("as_bar",),
         "types": (
             "ACTIONS",
             "Bar",
@@ -20,11 +21,13 @@ __all__, __getattr__, __dir__ = facade(
             "FuturesAlgoError",
             "HOUR",
             "InputError",
+            "Minutes",
             "MINUTE",
             "SECOND",
             "Signal",
             "Timeframe",
             "WallClock",
+            "by_minutes",
             "content_hash",
             "did_you_mean",
             "signal_id",

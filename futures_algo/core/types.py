@@ -4,11 +4,13 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
+
+from futures_algo.core.named import answers_by_name, did_you_mean  # noqa: F401 (spoken here)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,6 +147,30 @@ class Timeframe(str):
         return Timeframe, (str(self),)
 
 
+class Minutes(int):
+    """A timeframe as a whole number of minutes: in a dictionary or a set it is 27, and it equals '27min' and 'm27'."""
+
+    def __eq__(self, other: object) -> bool:
+        return int(self) * 60 == _timeframe_seconds(other) if isinstance(other, str) else int.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = int.__hash__
+
+    def __str__(self) -> str:
+        return f"{int(self)}min"
+
+    __repr__ = int.__repr__
+
+
+def by_minutes(timeframe: "int | str") -> "Minutes | Timeframe":
+    "The timeframe as a key that 27 finds; one of seconds stays its text."
+    timeframe = Timeframe(timeframe)
+    return timeframe if timeframe.seconds % 60 else Minutes(timeframe.seconds // 60)
+
+
+@answers_by_name(timestamp=lambda bar: to_timestamp(bar.start), ts_event=lambda bar: bar.start)
 class Bar(NamedTuple):
     "One OHLCV bar over `[start, end)`; prices in points, volume in contracts."
 
@@ -268,6 +294,11 @@ def content_hash(content: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+@answers_by_name(
+    signal_type=lambda signal: signal.action,
+    instrument=lambda signal: signal.contract,
+    timestamp=lambda signal: to_timestamp(signal.bar_end),
+)
 class Signal(NamedTuple):
     "A strategy's decision on one closed bar."
 
@@ -319,12 +350,3 @@ class DataClock:
         "Move forward to `to`; moving back is ignored, so late bars do not turn time round."
         if to > self._now:
             self._now = to
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    "A hint naming the closest known name, or the known ones when none is close."
-    import difflib
-
-    known = [str(k) for k in known]
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"

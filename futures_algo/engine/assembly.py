@@ -77,7 +77,8 @@ def build_engine(
         attach_log(signal_log, config.logging.folder / "signals.log"),
         attach_log(execution_log, config.logging.folder / "executions.log"),
     ]
-    engine = OwnedEngine(
+    engine = _owned(
+        handlers,
         feed,
         pipeline,
         runners,
@@ -91,7 +92,6 @@ def build_engine(
         poll_seconds=execution.poll_seconds,
         reconcile_seconds=execution.reconcile_seconds,
         on_turn=on_turn,
-        handlers=handlers,
         saved=saved,
         history=None if saved or not data.warmup_days else lambda: warmup_bars(data, cast(int, start)),
         on_start=config.engine.on_start,
@@ -113,6 +113,21 @@ def _reloader(path: Path, runners: list[StrategyRunner]) -> Any:
     return Reloader(StrategyLoader(path, runners=runners))
 
 
+def _owned(handlers: list, *parts: Any, **settings: Any) -> "OwnedEngine":
+    "The engine; one that cannot be made leaves no log open."
+    try:
+        return OwnedEngine(*parts, handlers=handlers, **settings)
+    except BaseException:
+        detach_logs(handlers)
+        raise
+
+
+def detach_logs(handlers: list) -> None:
+    for logger, handler in zip((signal_log, execution_log), handlers, strict=True):
+        logger.removeHandler(handler)
+        handler.close()
+
+
 class OwnedEngine(Engine):
     "An engine that closes the client and the logs it was built with."
 
@@ -122,6 +137,4 @@ class OwnedEngine(Engine):
 
     def close(self) -> None:
         self.executor.client.close()
-        for logger, handler in zip((signal_log, execution_log), self._handlers_of_logs):
-            logger.removeHandler(handler)
-            handler.close()
+        detach_logs(self._handlers_of_logs)

@@ -4,17 +4,22 @@ Every mistake is named by its path before anything is connected.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from futures_algo.config.classes import import_class
-from futures_algo.config.model import LiveConfig, StrategyConfig
-from futures_algo.core.contracts import product
-from futures_algo.core.types import (
-    ConfigError,
-    InputError,
-    Timeframe,
-    did_you_mean,
+from futures_algo.config.files import environment, read_json
+from futures_algo.config.loading import (
+    entry_mistakes,
+    inspect_config,
+    read_simple_config,
+    scenario_mistakes,
+    with_scenarios,
 )
+from futures_algo.config.mistakes import ConfigErrors
+from futures_algo.config.model import LiveConfig, SimpleConfig, StrategyConfig
+from futures_algo.core.contracts import product
+from futures_algo.core.types import ConfigError, InputError, Timeframe
 from futures_algo.execution.gate import Limits
 from futures_algo.execution.translator import SignalTranslator
 from futures_algo.journal.journal import Journal
@@ -35,33 +40,17 @@ def build_strategy(name: str, entry: StrategyConfig) -> BaseStrategy:
         )
     if isinstance(entry.scenario, dict):
         _refuse_changed_code(name, entry)
+    if mistakes := strategy_class.mistakes_of(entry.content()):
+        raise _at(path, mistakes[0])
     try:
-        strategy = strategy_class(**entry.all_parameters())
+        return strategy_class(**entry.all_parameters())
     except InputError as error:
-        raise ConfigError(
-            error.subject, error.value, error.rule, error.remedy, _parameter_path(path, strategy_class, error)
-        ) from None
-    for place in ("timeframes", "indicators_by_timeframe"):
-        for timeframe in map(Timeframe, getattr(entry, place)):
-            if timeframe not in strategy.timeframes:
-                raise ConfigError(
-                    "timeframe",
-                    str(timeframe),
-                    "must be one the strategy's indicators use",
-                    did_you_mean(timeframe, strategy.timeframes),
-                    f"{path}.{place}",
-                )
-    return strategy
+        raise _at(path, error) from None
 
 
-def _parameter_path(path: str, strategy_class: type[BaseStrategy], error: InputError) -> str:
-    "Where in a strategy's entry the mistake stands."
-    if error.path:
-        return f"{path}.{error.path}"
-    name = error.subject.rpartition(" ")[2]
-    if name == "parameter":
-        return f"{path}.parameters.{error.value}"
-    return f"{path}.parameters.{name}" if name in strategy_class.params else f"{path}.parameters"
+def _at(path: str, error: InputError) -> ConfigError:
+    "The same mistake with its path in the file."
+    return ConfigError(error.subject, error.value, error.rule, error.remedy, f"{path}.{error.path or 'parameters'}")
 
 
 def _refuse_changed_code(name: str, entry: StrategyConfig) -> None:
@@ -91,27 +80,82 @@ def sizing_of(strategy: BaseStrategy, entry: StrategyConfig) -> int | Sizing:
 
 def check_config(config: LiveConfig) -> None:
     """Everything about a config that does not need a connection: strategies importable, parameters in range, limits
-    known."""
-    runners = build_runners(config)
-    if not runners:
-        raise ConfigError(
-            "strategies", list(config.strategies), "must have at least one enabled", "set enabled to true", "strategies"
-        )
-    _refuse_seconds(config, runners)
-    translator_of(config, runners)
-    refuse_stops_beyond(Limits.of(config.execution.limits).max_daily_loss_usd, runners, config)
+    known. A mistake is a `ConfigError`, several are `ConfigErrors`."""
+    enabled = {name: entry for name, entry in config.strategies.items() if entry.enabled}
+    mistakes = entry_mistakes(enabled) + limit_mistakes(config.execution.limits)
+    if not mistakes:
+        mistakes = _whole_mistakes(config)
+    if mistakes:
+        raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes)
+
+
+def mistakes_in(path: "str | Path") -> list[ConfigError]:
+    "Every mistake of a config file, of strategies that are switched off too."
+    path = Path(path)
+    content = read_json(path)
+    if is_simple(content):
+        return _simple_mistakes(path)
+    config, mistakes = inspect_config(content, environment(path.parent), path.parent)
+    mistakes += scenario_mistakes(content)
+    execution = content.get("execution")
+    limits = execution.get("limits") if isinstance(execution, dict) else None
+    seen: list[ConfigError] = []
+    entries = with_scenarios(content, path.parent, seen).get("strategies")
+    mistakes += entry_mistakes(entries) + limit_mistakes(limits if isinstance(limits, dict) else {})
+    if not mistakes and config is not None:
+        mistakes += _whole_mistakes(config)
+    return mistakes
+
+
+def is_simple(content: dict) -> bool:
+    "Whether the content is that of `SimpleExecutor`'s file."
+    return not {"databento", "strategies"} & set(content) and bool(set(SimpleConfig.model_fields) & set(content))
+
+
+def _simple_mistakes(path: Path) -> list[ConfigError]:
+    try:
+        return limit_mistakes(read_simple_config(path).limits, "limits")
+    except ConfigErrors as found:
+        return found.errors
+
+
+def limit_mistakes(limits: Mapping[str, Any], path: str = "execution.limits") -> list[ConfigError]:
+    "What is wrong with each of the gate's limits."
+    found = []
+    for name, value in limits.items():
+        try:
+            Limits.of({name: value}, path)
+        except InputError as error:
+            found.append(ConfigError(error.subject, error.value, error.rule, error.remedy, error.path or path))
+    return found
+
+
+def _whole_mistakes(config: LiveConfig) -> list[ConfigError]:
+    "What only the whole config shows, once its parts are right."
+    try:
+        runners = build_runners(config)
+        if not runners:
+            names, rule = list(config.strategies), "must have at least one enabled"
+            return [ConfigError("strategies", names, rule, "set enabled to true", "strategies")]
+        _refuse_seconds(config, runners)
+        translator_of(config, runners)
+        refuse_stops_beyond(Limits.of(config.execution.limits).max_daily_loss_usd, runners, config)
+    except ConfigError as error:
+        return [error]
+    return []
 
 
 def _refuse_seconds(config: LiveConfig, runners: list[StrategyRunner]) -> None:
-    "The engine builds its timeframes from whole minutes."
+    "Timeframes that are no whole minutes are built from seconds."
+    if config.databento.schema_ == "ohlcv-1s":
+        return
     wanted = [("engine.timeframes", timeframe) for timeframe in config.engine.timeframes] + [
         (f"strategies.{r.name}", timeframe) for r in runners for timeframe in r.timeframes
     ]
     for path, timeframe in wanted:
         if Timeframe(timeframe).seconds % 60:
-            raise ConfigError(
-                "timeframe", str(timeframe), "must be whole minutes in a live session", "write 1, 5 or '27min'", path
-            )
+            rule = "must be whole minutes where the feed sends minutes"
+            raise ConfigError("timeframe", str(timeframe), rule, "set databento.schema to ohlcv-1s", path)
 
 
 def translator_of(config: LiveConfig, runners: list[StrategyRunner]) -> SignalTranslator:

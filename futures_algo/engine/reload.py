@@ -12,6 +12,7 @@ import time
 from concurrent.futures import Future
 from typing import Any, cast
 
+from futures_algo.aggregator.pipeline import whole_minutes
 from futures_algo.config.loading import config_hash
 from futures_algo.config.mistakes import ConfigErrors
 from futures_algo.core.types import MINUTE, SECOND, Bar, ConfigError, FuturesAlgoError, InputError, Timeframe
@@ -159,7 +160,8 @@ class _Past:
         """Build more timeframes; what has closed of them goes into the journal, where strategies are warmed from and
         charts are drawn from."""
         journal, now, known = self.engine.journal, self.engine.clock.now(), {}
-        for bar in extend(self.engine.pipeline.minutes, timeframes, self.minutes):
+        self.engine.pipeline.add_fine(timeframes)
+        for bar in extend(self.engine.pipeline.minutes, whole_minutes(timeframes), self.minutes):
             key = bar.symbol, bar.timeframe
             if key not in known:
                 known[key] = {row["end"] for row in journal.rows("bars", "symbol = ? AND timeframe = ?", *key)}

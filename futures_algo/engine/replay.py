@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from futures_algo.aggregator.aggregator import BarAggregator
-from futures_algo.aggregator.pipeline import by_instant
+from futures_algo.aggregator.pipeline import by_instant, whole_minutes
 from futures_algo.core.types import Bar, Timeframe
 from futures_algo.strategies.live import StrategyRunner
 
@@ -20,8 +20,8 @@ def closed(
     timeframes: Iterable[str],
     clock: int = 0,  # ns UTC: everything that ends by then has been sent
 ) -> Iterator[list[Bar]]:
-    "What closes, one moment at a time, when these minutes are aggregated."
-    aggregator, symbol = BarAggregator(timeframes, keep=0), ""
+    "What closes, one moment at a time, when these minutes are aggregated; of timeframes of seconds minutes say nothing."
+    aggregator, symbol = BarAggregator(whole_minutes(timeframes), keep=0), ""
     for bar in minutes:
         symbol = bar.symbol
         yield from by_instant(aggregator.push(bar))
@@ -46,9 +46,7 @@ def grow(
 
 def extend(aggregator: BarAggregator, timeframes: Iterable[str], minutes: Callable[[str], list[Bar]]) -> list[Bar]:
     "Build more timeframes, with their past and the period that is under way; returns what has closed of them."
-    new = sorted(
-        {Timeframe(t) for t in timeframes} - set(aggregator.get_available_timeframes()), key=lambda t: t.seconds
-    )
+    new = sorted({Timeframe(t) for t in timeframes} - set(aggregator.timeframes), key=lambda t: t.seconds)
     if not new:
         return []
     state = aggregator.save()

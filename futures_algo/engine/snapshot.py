@@ -82,7 +82,7 @@ def restore(engine: Any, saved: dict[str, Any]) -> None:
     minutes = {
         symbol: engine.journal.bars(symbol, "1min", through, PAST_MINUTES) for symbol in saved["pipeline"]["symbols"]
     }
-    grow(saved["pipeline"]["minutes"], aggregator.get_available_timeframes(), lambda symbol: minutes.get(symbol, []))
+    grow(saved["pipeline"]["minutes"], aggregator.timeframes, lambda symbol: minutes.get(symbol, []))
     engine.pipeline.restore(saved["pipeline"])
     engine.generator.last_actions.update(
         {(strategy, symbol, action): at for strategy, symbol, action, at in saved["cooldowns"]}
@@ -93,7 +93,7 @@ def restore(engine: Any, saved: dict[str, Any]) -> None:
         return [bar for moment in closed(minutes.get(symbol, []), timeframes, clock) for bar in moment]
 
     for symbol in minutes:
-        aggregator.remember(past(symbol, aggregator.get_available_timeframes()))
+        aggregator.remember(past(symbol, aggregator.timeframes))
     for one in engine.generator.strategies:
         try:
             with user_code(one.name, FIRST_SECONDS):  # which is warmed here

@@ -476,7 +476,7 @@ class StrategyLoader:
         if self.aggregator is None:
             return
         aggregator = self.aggregator
-        wanted, have = needed_timeframes(loaded), aggregator.get_available_timeframes()
+        wanted, have = needed_timeframes(loaded), aggregator.timeframes
         finest = have[0] if have else None
         extend(aggregator, wanted, lambda symbol: aggregator.get_bars(symbol, finest, _ALL) if finest else [])
 

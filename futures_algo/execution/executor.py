@@ -58,7 +58,7 @@ class CrossTradeExecutor:
         self.translator = translator or SignalTranslator(account_value=lambda: self.account_value)
         self.book, self.locks, self.waiting = LedgerBook(context), Locks(context), WaitingQueue()
         self.tracker = OrderTracker(context, grace_s)
-        self.orders = OrderManager(context, self.tracker)
+        self.orders = OrderManager(tracker=self.tracker)
         self.reconciler = Reconciler(context, self.orders, self.book, self.locks)
         self.verdicts = Verdicts(context)
         self.exits = ExitDesk(

@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from futures_algo.core.named import ByName, answers_by_name
 from futures_algo.execution.order_states import AT_REST, ENDED, JOURNALED, UNKNOWN
 
 PROTECTIVE = ("stop", "target")
 
 
+@answers_by_name()
 class Fill(NamedTuple):
     "Contracts that changed hands."
 
@@ -24,7 +26,7 @@ class Fill(NamedTuple):
 
 
 @dataclass
-class OpenOrder:
+class OpenOrder(ByName):
     "An order that has not ended, as we know it."
 
     order_id: str  # ours

@@ -8,13 +8,17 @@ from typing import Any
 
 from futures_algo.broker.models import Position
 from futures_algo.broker.outcomes import Ambiguous, Answered, NotSent, Outcome, Refused
+from futures_algo.broker.protocol import Broker
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract
-from futures_algo.core.types import SECOND, BrokerError, InputError, Signal
+from futures_algo.core.types import SECOND, BrokerError, Clock, InputError, Signal
 from futures_algo.execution.context import Context
-from futures_algo.execution.open_order import OpenOrder
+from futures_algo.execution.gate import RiskState
+from futures_algo.execution.open_order import Fill, OpenOrder
+from futures_algo.execution.opening import opened
 from futures_algo.execution.order_states import ENDED, JOURNALED, NOT_SENT, UNKNOWN
-from futures_algo.execution.tracking import OrderTracker
+from futures_algo.execution.tracking import GRACE_S, OrderTracker
+from futures_algo.journal.journal import Journal
 
 OURS = "fa"  # how every id we give begins
 
@@ -63,13 +67,48 @@ class OrderManager:
     """Submits orders once, changes and cancels them; its `tracker` follows them to their end. In a dry run nothing
     leads to the broker."""
 
-    def __init__(self, context: Context, tracker: OrderTracker):
-        self.context, self.tracker = context, tracker
+    def __init__(
+        self,
+        client: Any = None,  # CrossTradeClient; one with the key of the environment when omitted
+        journal: Any = "journal/orders.db",  # Journal, writable; a path is opened
+        clock: Clock | None = None,
+        account: str | None = None,  # NT8 account Name; the client's, or its only one, when omitted
+        grace_s: float = GRACE_S,  # how long an order may stay invisible before it counts as lost
+        *,
+        tracker: OrderTracker | None = None,  # an executor's, with all it knows; the others are not looked at then
+    ):
+        self.tracker = tracker or self._own_tracker(client, journal, clock, account, grace_s)
+        self.context = self.tracker.context
+
+    def _own_tracker(
+        self, client: Any, journal: Any, clock: Clock | None, account: str | None, grace_s: float
+    ) -> OrderTracker:
+        "Of a manager that works by itself: a person sends its orders, so no gate and no dry run stand before them."
+        broker, opened_journal, its_clock, name = opened(client, journal, clock, account)
+        tracker = OrderTracker(Context(broker, opened_journal, name, its_clock, RiskState(dry_run=False)), grace_s)
+        tracker.is_lost = self.cancel_lost
+        return tracker
+
+    @property
+    def client(self) -> Broker:
+        return self.context.broker
+
+    @property
+    def journal(self) -> Journal:
+        return self.context.journal
+
+    @property
+    def account(self) -> str:
+        return self.context.account
 
     @property
     def open(self) -> dict[str, OpenOrder]:
         "Orders that have not ended, by our id."
         return self.tracker.open
+
+    def poll(self) -> list[Fill]:
+        "Look at every open order; the fills that are new."
+        return self.tracker.poll()
 
     def of(self, key: tuple[str, str]) -> list[OpenOrder]:
         "Those of one ledger."

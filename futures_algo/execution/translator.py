@@ -35,7 +35,8 @@ class SignalTranslator:
 
     def __init__(
         self,
-        risk_usd: Mapping[str, float] | None = None,  # strategy -> dollars one trade may lose
+        # strategy -> dollars one trade may lose; a client standing here is taken as `client`
+        risk_usd: Any = None,
         stop_points: (
             Mapping[tuple[str, str], float] | None
         ) = None,  # (strategy, symbol) -> distance of its stop, points
@@ -47,29 +48,39 @@ class SignalTranslator:
             None
         ),  # net liquidation, USD; None while the broker has not said
         client: Any = None,  # CrossTradeClient, for `check_existing_position`
+        limit_entries: bool = False,  # enter with limits at the signal's price; exits stay market orders
     ):
-        self.client = client
+        if hasattr(risk_usd, "get_positions"):
+            risk_usd, client = None, risk_usd
+        self.client, self.limit_entries = client, limit_entries
         self.risk_usd, self.risk_percent, self.account_value = risk_usd or {}, risk_percent or {}, account_value
         self.stop_points = stop_points or {}
 
     def validate(self, signal: "Signal | Mapping[str, Any]") -> Signal:
         "A `Signal` from either form; what is missing or wrong is named."
         if isinstance(signal, Signal):
-            return signal
+            return self._priced(signal)
         action = signal.get("signal_type", signal.get("action"))
+        instrument = signal.get("instrument") or signal.get("contract")
         if action not in SIDES:
             raise InputError("signal_type", action, "must be an action", did_you_mean(str(action), SIDES))
-        if not signal.get("instrument"):
-            raise InputError(
-                "instrument", signal.get("instrument"), "must name the dated contract", "add it, as 'ES 12-25'"
-            )
-        when, price = _moment(signal.get("timestamp")), _price(signal.get("price"))
-        contract = Contract.parse(signal["instrument"], near=dt.datetime.fromtimestamp(when // SECOND, dt.UTC).date())
+        if not instrument:
+            raise InputError("instrument", instrument, "must name the dated contract", "add it, as 'ES 12-25'")
+        when, price = _moment(signal.get("timestamp", signal.get("bar_end"))), _price(signal.get("price"))
+        contract = Contract.parse(instrument, near=dt.datetime.fromtimestamp(when // SECOND, dt.UTC).date())
         name, quantity = str(signal.get("strategy", "manual")), checked_quantity(signal.get("quantity", 1))
         identity = signal_id(name, content_hash({"price": price}), contract.code, when, action)
-        return Signal(
-            identity, name, f"{contract.root}.c.0", contract.long_code, action, when, "", price, "", "manual", quantity
-        )
+        symbol, code = f"{contract.root}.c.0", contract.long_code
+        return self._priced(Signal(identity, name, symbol, code, action, when, "", price, "", "manual", quantity))
+
+    def _priced(self, signal: Signal) -> Signal:
+        "The signal, if it can be ordered as it should: a limit needs a price on the product's grid."
+        if self.limit_entries and signal.is_entry:
+            if not signal.price > 0:
+                remedy = "give the price, or set use_market_orders to true"
+                raise InputError("price", signal.price, "must be given to enter with a limit", remedy)
+            product(signal.symbol).to_ticks(signal.price)
+        return signal
 
     def budget(self, strategy: str) -> float | None:
         """Dollars one trade of a strategy may lose; None when it trades a fixed number of contracts, 0 while the
@@ -102,15 +113,18 @@ class SignalTranslator:
         attempt: int = 0,  # of an exit
         net: int = 0,  # signed contracts all strategies hold together; an exit of their side must find it so
     ) -> OrderRequest:
-        """The market order of a signal. Its OCO id is a second mark by which a lost order is recognised. An
-        exit asks the broker to refuse it once the
-        position is gone, so that one that was lost and arrives late cannot open a position."""
+        """The order of a signal: at the market, or an entry's limit at its price. Its OCO id is a second mark by which
+        a lost order is recognised. An exit asks the broker to refuse it once the position is gone, so that one that was
+        lost and arrives late cannot open a position."""
         identity, closes = order_id(signal.id, attempt), not signal.is_entry and net * (1 if signal.is_long else -1) > 0
+        limit = self.limit_entries and signal.is_entry
         held = "long" if signal.is_long else "short"
         return OrderRequest(
             instrument_of(signal.contract, signal.bar_end),
             SIDES[signal.action],
             quantity,
+            "LIMIT" if limit else "MARKET",
+            limit_price=signal.price if limit else None,
             order_id=identity,
             oco_id=f"oco-{identity}",
             require_market_position=(held,) if closes else (),

@@ -1,7 +1,7 @@
 """What is wrong with some bars, fault by fault and row by row."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from futures_algo.core.contracts import Product, product
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import DAY, HOUR, Bars, DataError, InputError, Timeframe, did_you_mean
 from futures_algo.history.plausible import IMPOSSIBLE, implausible
+from futures_algo.history.taking import bars_of, is_table, table_bars
 from futures_algo.history.vendor_rolls import vendor_rolls
 
 
@@ -219,20 +220,26 @@ def _trading_time(when: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 
 def validate_bars(
-    bars: Bars,
+    bars: Any,  # Bars; a table with the usual column names; several by symbol, as `read_dbn` returns them
     *,
+    symbol: str = "",  # of a table without a column `symbol`; without it sessions, gaps and ticks are not looked at
     tick_size: float | None = None,  # points; the product's by default, 0 looks at no grid
     calendar: SessionCalendar | None = None,  # the symbol's own by default
     max_gap: "str | int" = "60min",  # a longer hole inside sessions is a fault
     path: str = "",  # named in the report
-) -> Report:
-    "Look at every row by every rule."
-    item = product(bars.symbol)
-    tick_size = item.tick_size if tick_size is None else tick_size
-    checks: dict[str, _Found] = dict(_structural(bars, tick_size, item)) | {"no_volume": _no_volume(bars)}
-    checks |= vendor_rolls(bars, item)
+) -> "Report | dict[str, Report]":
+    "Look at every row by every rule; of several symbols a report each."
+    several = table_bars(bars, symbol, check=False) if is_table(bars) else bars
+    how: dict[str, Any] = {"tick_size": tick_size, "calendar": calendar, "max_gap": max_gap, "path": path}
+    if isinstance(several, Mapping) and len(several) != 1:
+        return {name: validate_bars(one, **how) for name, one in several.items()}
+    bars = bars_of(several)
+    item = product(bars.symbol) if bars.symbol else None
+    checks: dict[str, _Found] = dict(_structural(bars, _grid(item, tick_size), item)) | {"no_volume": _no_volume(bars)}
+    if item:
+        checks |= vendor_rolls(bars, item)
     gaps: list[Gap] = []
-    if bars.timeframe.nanos < DAY:
+    if bars.timeframe.nanos < DAY and (calendar or bars.symbol):
         calendar = calendar or SessionCalendar.of(bars.symbol)
         checks |= {"alignment": _misaligned(bars), "session": _outside_sessions(bars, np.array(calendar.bounds))}
         gaps = find_gaps(bars, calendar)
@@ -258,12 +265,19 @@ def validate_bars(
     )
 
 
+def _grid(item: Product | None, tick_size: float | None) -> float:
+    "The tick size to look at, points; 0 looks at none."
+    if tick_size is None:
+        return item.tick_size if item else 0.0
+    return tick_size
+
+
 def _no_volume(bars: Bars) -> _Found:
     rows = np.zeros(int(len(bars) > 1 and not bars.volume.any()), int)
     return rows, lambda row: f"volume 0 in all {len(bars):,} bars"
 
 
-def _structural(bars: Bars, tick_size: float, item: Product) -> Iterator[tuple[str, _Found]]:
+def _structural(bars: Bars, tick_size: float, item: Product | None) -> Iterator[tuple[str, _Found]]:
     "The rules that need no calendar: a series that breaks one cannot be computed with."
     yield "order", _disorder(bars)
     yield "duplicate", _duplicates(bars)
@@ -272,7 +286,7 @@ def _structural(bars: Bars, tick_size: float, item: Product) -> Iterator[tuple[s
     yield "volume", _negative_volume(bars)
     if tick_size:
         yield "tick", _off_grid(bars, tick_size)
-    for kind, rows in implausible(bars, item).items():
+    for kind, rows in implausible(bars, item).items() if item else ():
         yield kind, (rows, _with_volume(bars))
 
 

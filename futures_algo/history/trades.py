@@ -1,13 +1,15 @@
 """Databento's records and trades as standard bars."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from futures_algo.core.dbn import PRICE_SCALE, SCHEMA_RTYPE, SCHEMA_STEP, Header, symbol_intervals
+from futures_algo.core.bars import as_bar
 from futures_algo.core.types import SECOND, Bar, Bars, DataError, InputError, Timeframe
+from futures_algo.history.taking import is_table
 from futures_algo.history.csv_parquet import bars_from_frame
 from futures_algo.history.dbn_files import bars_from_records
 
@@ -148,8 +150,15 @@ class DataAdapter:
             record.stype_out_symbol,
         )
 
-    def bar(self, record: Any) -> Bar:
-        "One `OHLCVMsg` as a bar."
+    def bar(
+        self,
+        record: Any,  # `OHLCVMsg`, or a dictionary with the usual names
+        symbol: str = "",  # of a dictionary that names none
+        timeframe: "str | int" = "1min",  # of a dictionary
+    ) -> Bar:
+        "One record as a bar."
+        if hasattr(record, "keys"):  # a dictionary, a `Bar`, a table's row
+            return as_bar(symbol, record, timeframe)
         if record.instrument_id not in self.symbols:
             raise DataError(
                 "instrument id",
@@ -172,15 +181,18 @@ class DataAdapter:
             contract=self.contracts.get(record.instrument_id, ""),
         )
 
-    def bars(self, records: Iterable[Any]) -> dict[str, Bars]:
-        "Many records by symbol; mapping records among them are learned from, others passed over."
+    def bars(self, records: Any) -> dict[str, Bars]:
+        "Many records, or a table, by symbol; mapping records among them are learned from, others passed over."
         import databento
+
+        if is_table(records):
+            return self.frame(records)
 
         found: dict[str, list[Bar]] = {}
         for record in records:
             if isinstance(record, databento.SymbolMappingMsg):
                 self.map(record)
-            elif isinstance(record, databento.OHLCVMsg):
+            elif isinstance(record, databento.OHLCVMsg) or hasattr(record, "keys"):
                 found.setdefault((bar := self.bar(record)).symbol, []).append(bar)
         return {symbol: Bars.from_bars(bars) for symbol, bars in found.items()}
 

@@ -6,11 +6,14 @@ import json
 import math
 import re
 from base64 import b64decode, b64encode
+from copy import copy
+from importlib import import_module
+from operator import attrgetter
 from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
-from futures_algo.core.types import Bar, Bars, DataError, InputError, did_you_mean
+from futures_algo.core.types import Bar, Bars, DataError, InputError, Timeframe, did_you_mean
 from futures_algo.indicators.kernel import (
     LARGEST_PRICE,
     Step,
@@ -35,6 +38,12 @@ class Parameter:
         choices: tuple[str, ...] = (),  # the texts allowed, for a text
     ):
         self.default, self.low, self.high, self.unit, self.choices = default, low, high, unit, choices
+
+    def with_default(self, value: "int | float | bool | str") -> "Parameter":
+        "The same parameter with another default."
+        changed = copy(self)
+        changed.default = value
+        return changed
 
     def check(self, value: Any, subject: str) -> "int | float | bool | str":
         "The value in the parameter's own type, or `InputError`."
@@ -77,6 +86,22 @@ class Parameter:
         return f"Param({self.default!r}, low={self.low}, high={self.high}, unit={self.unit!r})"
 
 
+class TimeframeParameter(Parameter):
+    "A timeframe: any whole number of minutes or seconds, in any spelling; `choices` are only the usual ones."
+
+    def __init__(self, default: "int | str", choices: tuple[str, ...] = ()):
+        super().__init__(str(Timeframe(default)), choices=choices)
+
+    def check(self, value: Any, subject: str) -> str:
+        "The timeframe as '27min' or '30s'."
+        try:
+            return str(Timeframe(value))
+        except InputError as error:
+            raise InputError(subject, value, error.rule, error.remedy) from None
+
+
+# what a step is given of a bar
+bar_numbers = attrgetter("start", "end", "open", "high", "low", "close", "volume")
 INDICATORS: dict[str, type["Indicator"]] = {}  # snake-case name -> class, for configs: "bollinger_bands"
 
 
@@ -95,7 +120,15 @@ def Param(
     return Parameter(default, low, high, unit, choices)
 
 
-@dataclass_transform(field_specifiers=(Param,))
+def TimeframeParam(
+    default: "int | str",
+    choices: tuple[str, ...] = (),  # the usual ones, for forms; others pass too
+) -> Any:  # a `TimeframeParameter`
+    "Declare a parameter that is a timeframe."
+    return TimeframeParameter(default, choices)
+
+
+@dataclass_transform(field_specifiers=(Param, TimeframeParam))
 class Indicator:
     "Base of all indicators: subclass it with `Param`s, `outputs`, `state` and a `step`."
 
@@ -331,7 +364,7 @@ class LiveIndicator:
 
     def step(self, bar: Bar) -> tuple[float, ...]:
         "The outputs after this closed bar; NaN before the first value."
-        if not self._run(self.table, *bar[2:9], *self._locate(bar)):
+        if not self._run(self.table, *bar_numbers(bar), *self._locate(bar)):
             refuse_bad_bar(bar)
         return tuple(self.out.tolist())
 
@@ -396,12 +429,17 @@ def nowhere(bar: Bar) -> tuple[int, int]:
     return 0, 0
 
 
+_FAMILIES = ("averages", "oscillators", "session", "volatility")  # a name is known wherever it is defined
+
+
 def indicator(
     name: str,  # "macd", "bollinger_bands"; classes made in a notebook are known too
     /,
     **parameters,  # as the class takes them
 ) -> Indicator:
     "The indicator of that name, as configs spell it."
+    for family in _FAMILIES:
+        import_module(f"futures_algo.indicators.{family}")
     if (key := snake_case(name)) not in INDICATORS:
         raise InputError("indicator", name, "must be a known one", did_you_mean(key, INDICATORS))
     return INDICATORS[key](**parameters)

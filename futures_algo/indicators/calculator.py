@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from futures_algo.core.bars import as_bar
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import Bar, ConfigError, DataError, InputError, Timeframe, did_you_mean
-from futures_algo.indicators.base import Indicator, LiveIndicator, indicator, refuse_bad_bar
+from futures_algo.indicators.base import Indicator, LiveIndicator, bar_numbers, indicator, refuse_bad_bar
 from futures_algo.indicators.kernel import BANK_COLUMNS, bank_runner
 
 CONDITION_PARAMETERS = (
@@ -23,7 +24,10 @@ def indicators_by_timeframe(
     strategy_config: Mapping,  # either shape
     conditions: Iterable[str] = CONDITION_PARAMETERS,  # names that are the rule's, not the indicator's
 ) -> dict[Timeframe, tuple[Indicator, ...]]:
-    "The indicators of each timeframe; every mistake is named with its path."
+    """The indicators of each timeframe; every mistake is named with its path. Where the config names its strategy's
+    class, its parameters may have the strategy's names, and its plan must be the strategy's."""
+    if (named := _of_class(strategy_config)) is not None:
+        return named
     content = strategy_config.get("indicators_by_timeframe", strategy_config)
     root = "indicators_by_timeframe." if content is not strategy_config else ""
     plan: dict[Timeframe, tuple[Indicator, ...]] = {}
@@ -33,6 +37,17 @@ def indicators_by_timeframe(
     for timeframe, found in plan.items():
         _refuse_collisions(found, f"{root}{timeframe}")
     return plan
+
+
+def _of_class(strategy_config: Mapping) -> dict[Timeframe, tuple[Indicator, ...]] | None:
+    "What an entry with a class names, as the class has it."
+    path = strategy_config.get("class")
+    if not isinstance(path, str) or "indicators_by_timeframe" not in strategy_config:
+        return None
+    from futures_algo.config.classes import import_class
+
+    kind = import_class(path)
+    return kind.indicators_of(strategy_config) if hasattr(kind, "indicators_of") else None
 
 
 def _wanted(wanted: Any, path: str, conditions: tuple[str, ...]) -> Iterable[Indicator]:
@@ -59,7 +74,8 @@ def _from_config(key: str, spec: Mapping, path: str, conditions: tuple[str, ...]
     try:
         return indicator(kind, **given, **({} if kind == key else {"name": key}))
     except InputError as error:
-        where = f"{path}.parameters.{error.subject.split()[-1]}" if error.subject != "indicator" else path
+        name = error.value if error.subject.endswith(" parameter") else error.subject.split()[-1]
+        where = f"{path}.parameters.{name}" if error.subject != "indicator" else path
         raise ConfigError(error.subject, error.value, error.rule, error.remedy, where) from None
 
 
@@ -78,24 +94,14 @@ def _refuse_collisions(indicators: tuple[Indicator, ...], path: str) -> None:
             taken[output] = one
 
 
-def _as_bar(symbol: str, timeframe: Any, bar: Mapping) -> Bar:
-    "A `Bar` from a mapping with at least open, high, low and close."
-    missing = [name for name in ("open", "high", "low", "close") if name not in bar]
-    if missing:
-        raise DataError("bar", dict(bar), f"must have {', '.join(missing)}", path=f"{symbol} {timeframe}")
-    start, end = int(bar.get("start", 0)), int(bar.get("end", 0))
-    open, high, low, close = (float(bar[name]) for name in ("open", "high", "low", "close"))
-    return Bar(
-        symbol,
-        timeframe,
-        start,
-        end,
-        open,
-        high,
-        low,
-        close,
-        volume=int(bar.get("volume", 0)),
-    )
+class BarValues(dict):
+    "Indicator values by output name, and the bar they belong to."
+
+    __slots__ = ("bar",)
+
+    def __init__(self, values: Iterable[tuple[str, float]], bar: Bar | None):
+        super().__init__(values)
+        self.bar = bar
 
 
 class _Bank:
@@ -113,20 +119,22 @@ class _Bank:
             or [np.empty((0, BANK_COLUMNS), np.int64)]
         )
         self.anchored = tuple(live for live in self.live if live.definition.anchored)
-        self.run, self.last_end = bank_runner(), 0
+        self.run, self.last_end, self.bar = bank_runner(), 0, None
 
     def step(self, bar: Bar) -> dict[str, float]:
         if bar.end <= self.last_end != 0:
             raise _not_after(bar, self.last_end)
-        if not self.run(self.plain, *bar[2:9], 0, 0):
+        if self.anchored and not bar.end:
+            raise DataError("bar", bar, "must carry its time", "an indicator here depends on the session", bar.symbol)
+        if not self.run(self.plain, *bar_numbers(bar), 0, 0):
             refuse_bad_bar(bar)
         for live in self.anchored:
             live.step(bar)
-        self.last_end = bar.end
+        self.last_end, self.bar = bar.end, bar
         return self.values()
 
-    def values(self) -> dict[str, float]:
-        return dict(zip(self.names, self.out.tolist()))
+    def values(self) -> BarValues:
+        return BarValues(zip(self.names, self.out.tolist()), self.bar)
 
 
 def _not_after(bar: Bar, last_end: int) -> DataError:
@@ -166,9 +174,9 @@ class VBTIndicatorCalculator:
         timeframe: "Timeframe | int | str",  # 27, "27min"
         bar: "Bar | Mapping",  # the closed bar
     ) -> dict[str, float]:  # by output name; NaN until there is a value
-        "Take in one closed bar and return the timeframe's latest values."
+        "Take in one closed bar and return the timeframe's latest values, which know their bar."
         bank = self._banks.get(cast(Timeframe, timeframe)) or self._bank(timeframe)
-        return bank.step(bar if isinstance(bar, Bar) else _as_bar(self.symbol, timeframe, bar))
+        return bank.step(bar if isinstance(bar, Bar) else as_bar(self.symbol, bar, timeframe, timed=False))
 
     def get_indicators(self, timeframe: "Timeframe | int | str") -> dict[str, float]:
         "The timeframe's latest values, as `update_bar` returned them."

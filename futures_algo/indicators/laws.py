@@ -16,7 +16,7 @@ import numpy as np
 from numba.core.runtime import _nrt_python, rtsys
 
 from ..core.types import MINUTE, Bars, DataError, Timeframe, to_nanos
-from .base import Indicator
+from .base import Indicator, bar_numbers
 
 # %% ../../nbs/indicators/08_laws.ipynb #06h_indicato-005-c375
 class Broken(NamedTuple):
@@ -101,7 +101,7 @@ def allocates_nothing(indicator: Indicator, bars: Bars) -> str:
     "A step takes no memory."
     live, steps = (
         indicator.live(),
-        [(bar[2:9], indicator.session_locator()(bar) if indicator.anchored else (0, 0)) for bar in bars[:200]],
+        [(bar_numbers(bar), indicator.session_locator()(bar) if indicator.anchored else (0, 0)) for bar in bars[:200]],
     )
     _nrt_python.memsys_enable_stats()
 

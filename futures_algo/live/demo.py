@@ -162,12 +162,14 @@ class Demo:
     ) -> dict[str, Any]:
         "Play the recording to its end and return the summary."
         from futures_algo.journal.journal import Journal
+        from futures_algo.live.logs import daily_log
         from futures_algo.sim.broker import PaperBroker
         from futures_algo.sim.gateway import LoopbackGateway
 
         began = time.perf_counter()
         clock = DataClock(self.recording.start)
         with ExitStack() as stack:
+            stack.enter_context(daily_log(self.config.logging))
             gateway = stack.enter_context(
                 LoopbackGateway({self.recording.schema: [self.recording.path]}, [DEMO_KEY], speed=self.speed)
             )

@@ -417,6 +417,18 @@ def crosstrade(patient: Patient) -> Iterator[Check]:
             yield Check("account", FAIL, str(error), "write the account's Name into execution.account")
 
 
+def vectorbt(patient: Patient) -> Iterator[Check]:
+    "The adapter with whichever vectorbt is here, against the model on the sample bars."
+    from futures_algo.live.vectorbt_check import compare, installed
+
+    if not installed():
+        yield Check("vectorbt", OK, "neither vectorbtpro nor vectorbt is here; engine='model' needs neither")
+        return
+    same, detail = compare()
+    remedy = "use engine='model', which needs neither, and report the version" if not same else ""
+    yield Check("vectorbt", OK if same else WARN, detail, remedy)
+
+
 def _has_key(patient: Patient, name: str) -> bool:
     return bool(patient.secrets.get(name))
 
@@ -434,6 +446,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Check]], ...] = (
     clock,
     databento,
     crosstrade,
+    vectorbt,
 )
 
 

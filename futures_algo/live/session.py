@@ -16,7 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..journal.daily_pnl import view_day
+from ..journal.daily_pnl import minute_bars, session_start, view_day
+from ..journal.journal import Journal
 from ..config.files import read_json
 from ..core.paths import PROJECT
 from ..core.types import SECOND, ConfigError, FuturesAlgoError, to_nanos, to_timestamp
@@ -201,12 +202,15 @@ def engine_time(view: View) -> int:
 def session_summary(
     journal_path: "str | Path",
 ) -> dict[str, Any]:
-    "The day in numbers, from the journal alone."
+    "The session's day in numbers, from the journal alone: every row since the session began."
     view = look(journal_path)
     if view.state != "ok":
         return {"journal": view.problem, "remedy": view.remedy}
     day = view_day(view)
-    verdicts = Counter(signal["verdict"] for signal in view.tables["signals"])
+    since = session_start(minute_bars(view))
+    with Journal(journal_path, readonly=True) as journal:
+        verdicts = Counter(row["verdict"] for row in journal.rows("signals", "at >= ?", since))
+        told = journal.rows("events", "at >= ? AND lower(level) IN ('error', 'critical', 'alarm')", since)
     lines = [
         {
             "strategy": line.strategy,
@@ -217,17 +221,12 @@ def session_summary(
         }
         for line in day.lines
     ]
-    alarms = [
-        event["message"]
-        for event in view.tables["events"]
-        if str(event["level"]).lower() in ("error", "critical", "alarm")
-    ]
     return {
         "net_usd": round(day.net, 2),
         "deepest_drawdown_usd": round(day.worst_drawdown, 2),
         "lines": lines,
         "signals": dict(verdicts),
-        "alarms": alarms,
+        "alarms": [event["message"] for event in told],
         "trading": view.document("trading").get("state"),
         "mode": view.document("engine").get("mode"),
     }

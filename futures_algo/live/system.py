@@ -1,18 +1,16 @@
 """One config becomes one running engine."""
 
-import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pandas as pd
 
 from futures_algo.config.loading import load_config, read_config
-from futures_algo.config.model import LoggingConfig, WatchConfig
+from futures_algo.config.model import WatchConfig
 from futures_algo.core.types import (
     HOUR,
     MINUTE,
@@ -25,34 +23,9 @@ from futures_algo.engine.assembly import OwnedEngine, build_engine
 from futures_algo.engine.build import check_config
 from futures_algo.journal.journal import Journal
 from futures_algo.live.alerts import Watch
+from futures_algo.live.logs import daily_log
 from futures_algo.live.shutdown import on_console_close, on_signals, when_alone
 from futures_algo.live.supervisor import RESTARTS
-
-
-@contextmanager
-def daily_log(config: LoggingConfig) -> Iterator[None]:
-    """What the library logs goes to live_trading_DATE.log (UTC), and what the feed and the strategies do to scanner.log
-    as well."""
-    config.folder.mkdir(parents=True, exist_ok=True)
-    handlers = {
-        "futures_algo": _file(config.folder / f"live_trading_{pd.Timestamp.now('UTC'):%Y-%m-%d}.log"),
-        "futures_algo.scanner": _file(config.folder / "scanner.log"),
-    }
-    for name, handler in handlers.items():
-        logging.getLogger(name).addHandler(handler)
-        logging.getLogger(name).setLevel(config.level)
-    try:
-        yield
-    finally:
-        for name, handler in handlers.items():
-            logging.getLogger(name).removeHandler(handler)
-            handler.close()
-
-
-def _file(path: Path) -> logging.Handler:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler
 
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -145,7 +118,7 @@ class LiveTradingSystem:
 
     def on_bar(self, symbol: str, bar: Mapping[str, Any]) -> None:
         "Feed one bar by hand, as the seeds' orchestrator did; the running feed does this itself."
-        from futures_algo.aggregator.aggregator import as_bar
+        from futures_algo.core.bars import as_bar
 
         if self._engine is None:
             raise FuturesAlgoError("The system is not running; call start() first")

@@ -29,7 +29,7 @@ from futures_algo.config.scenario import (
     read_scenario,
     write_scenario,
 )
-from ..strategies.base import BaseStrategy, flat_parameters
+from ..strategies.base import BaseStrategy
 from ..strategies.batch import Market
 from .sweep import checked_grid, sweep
 from .trades import Costs
@@ -97,8 +97,8 @@ def plan_of(
 ) -> Plan:
     "The plan for a strategy of the live config; a scenario it has is where the search starts."
     path = entry.get("class") or class_in_file(folder / str(entry.get("scenario")), name)
-    given = flat_parameters({"parameters": {}, **entry}) or _former(name, entry, folder)
     kind: Any = import_class(path)
+    given = kind.parameters_of({"parameters": {}, **entry}) or _former(name, entry, folder)
     strategy = kind.from_config(name, {"parameters": given})
     fixed = {parameter: [value] for parameter, value in given.items() if value != strategy.params[parameter].default}
     chosen = {**fixed, **checked_grid(type(strategy), grid)} if grid else default_grid(strategy)

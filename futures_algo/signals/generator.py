@@ -3,22 +3,14 @@ signals.log."""
 
 import json
 import logging
-import math
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from futures_algo.core.types import (
-    ACTIONS,
-    SECOND,
-    Bar,
-    InputError,
-    Signal,
-    Timeframe,
-    did_you_mean,
-    signal_id,
-    to_timestamp,
-)
+from futures_algo.core.bars import as_bar
+from futures_algo.core.types import SECOND, Bar, InputError, Signal, Timeframe, to_timestamp
+from futures_algo.signals.asking import Asked, as_action
+
+__all__ = ["Executor", "Runner", "SignalGenerator", "as_action", "log_line", "signal_log"]
 
 
 class Runner(Protocol):
@@ -45,31 +37,17 @@ def log_line(signal: Signal) -> str:
     return json.dumps({"time": to_timestamp(signal.bar_end).isoformat(), **signal._asdict()})
 
 
-_ALLOWED = {"FLAT": ("LONG_ENTRY", "SHORT_ENTRY"), "LONG": ("LONG_EXIT",), "SHORT": ("SHORT_EXIT",)}
-_MEANING = {
-    ("BUY", "FLAT"): "LONG_ENTRY",
-    ("SELL", "LONG"): "LONG_EXIT",
-    ("SELL", "FLAT"): "SHORT_ENTRY",
-    ("BUY", "SHORT"): "SHORT_EXIT",
-}
-
-
-def as_action(
-    answer: str | None,  # one of core.ACTIONS, "BUY", "SELL" or None
-    position: str,  # FLAT, LONG or SHORT
-) -> str | None:
-    "The action an answer means in a position; None where there is none."
-    if answer is None:
-        return None
-    if answer not in (*ACTIONS, "BUY", "SELL"):
+def _refuse_no_strategy(strategy: Any) -> None:
+    "What can be asked neither way would stay silent for ever."
+    asked = all(hasattr(strategy, name) for name in ("check_conditions", "get_position", "symbol", "timeframes"))
+    fed = all(hasattr(strategy, name) for name in ("on_bars", "symbol"))
+    if isinstance(strategy, type) or not (asked or fed):
         raise InputError(
-            "answer of check_conditions",
-            answer,
-            "must be an action, BUY, SELL or None",
-            did_you_mean(str(answer), ACTIONS),
+            "strategy",
+            strategy,
+            "must be a strategy or a runner",
+            "give MACDCCIStrategy(symbol, entry), or what StrategyLoader.get_active_strategies() returns",
         )
-    action = _MEANING.get((answer, position)) if answer in ("BUY", "SELL") else answer
-    return action if action in _ALLOWED[position] else None
 
 
 class SignalGenerator:
@@ -77,18 +55,20 @@ class SignalGenerator:
 
     def __init__(
         self,
-        strategies: Iterable[Runner] = (),  # runners, one per strategy and symbol
+        strategies: Iterable[Any] = (),  # strategies, or runners, one per strategy and symbol
         executor: Executor | None = None,  # None only collects
         cooldown_s: float = 0.0,  # seconds between equal actions of one strategy on one symbol
         priority: dict[str, int] | None = None,  # strategy name -> rank among entries; smaller first
         remember: int = 100_000,  # ids kept to recognise a repeat
     ):
         self.strategies = list(strategies)
+        for strategy in self.strategies:
+            _refuse_no_strategy(strategy)
         self.executor, self.priority = executor, priority or {}
         self.cooldown = int(cooldown_s * SECOND)
         self.dropped: list[tuple[Signal, str]] = []  # the latest repeats and their reason
         self._seen: dict[str, None] = {}
-        self._known: dict[int, dict[str, float]] = {}  # the latest values of each strategy that is asked
+        self._known: dict[int, Asked] = {}  # by identity of the strategy
         self.last_actions: dict[tuple[str, str, str], int] = {}  # (strategy, symbol, action) -> ns UTC
         self._remember = remember
 
@@ -97,53 +77,30 @@ class SignalGenerator:
         timeframe: "int | str",  # whose bar completed: 27, "27min"
         indicators: Mapping[str, float],  # its values by name; those of other timeframes are remembered
         *,
-        bar: Bar | None = None,  # the bar itself: prices, contract and moment; without it the moment is now
+        bar: "Bar | Mapping[str, Any] | None" = None,  # the bar; the one `update_bar` took when omitted
         symbol: str = "",  # whose bar; every strategy's when neither this nor the bar says
     ) -> list[Signal]:
-        """What strategies that are asked through `check_conditions` answer. Each is asked when a bar of its
-        finest timeframe completes, and a condition that
-        reads a value which is not there yet is false; so hand in the longer timeframes of the same moment first."""
-        prices = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")} if bar else {}
+        """Signals of the strategies on this bar. The timeframes of one moment may come in any order: a strategy decides
+        when the last one that closes with its base bar is in. A missing value makes an entry false. Values
+        without a bar are judged as they come, and their moment is now."""
+        timeframe, bar = Timeframe(timeframe), bar if bar is not None else getattr(indicators, "bar", None)
+        if bar is not None:
+            bar = as_bar(symbol, bar, timeframe)
+        if bar is not None and not bar.end:
+            bar = None  # a bar without its time is as good as its values
         symbol, found = bar.symbol if bar else symbol, []
-        for strategy in self.strategies:
-            if not hasattr(strategy, "check_conditions") or symbol not in ("", strategy.symbol):
-                continue
-            known = self._known.setdefault(id(strategy), {})
-            known |= (
-                {**prices, **indicators}
-                if Timeframe(timeframe) in strategy.timeframes[:1] or not strategy.timeframes
-                else indicators
-            )
-            found += self._asked(strategy, Timeframe(timeframe), known, bar)
+        for asked in self._asked():
+            if symbol in ("", asked.strategy.symbol) or not asked.strategy.symbol:
+                found += asked.take(timeframe, indicators, bar)
         return self.process_signals(found)
 
-    def _asked(self, strategy: Any, timeframe: Timeframe, known: Mapping[str, float], bar: Bar | None) -> list[Signal]:
-        "A strategy's answer to what is known, as a signal; nothing where its position does not allow it."
-        if strategy.timeframes and timeframe != strategy.timeframes[0]:
-            return []
-        action = as_action(
-            strategy.check_conditions({**dict.fromkeys(strategy.outputs, math.nan), **known}), strategy.get_position()
-        )
-        if action is None:
-            return []
-        end = bar.end if bar else time.time_ns()
-        name, contract, price = type(strategy).__name__, bar.contract if bar else "", float(known.get("close", 0.0))
-        identity = signal_id(name, strategy.config_hash(), contract, end, action)
-        return [
-            Signal(
-                identity,
-                name,
-                strategy.symbol,
-                contract,
-                action,
-                end,
-                str(timeframe),
-                price,
-                strategy.config_hash(),
-                "rule",
-                1,
-            )
-        ]
+    def _asked(self) -> list[Asked]:
+        "What each strategy was told so far."
+        for strategy in self.strategies:
+            if id(strategy) not in self._known:
+                _refuse_no_strategy(strategy)
+                self._known[id(strategy)] = Asked(strategy)
+        return [self._known[id(strategy)] for strategy in self.strategies]
 
     def on_bars(self, completed: list[Bar]) -> list[Signal]:
         "Signals of the strategies that trade these bars' symbol, deduplicated and ordered."
@@ -166,10 +123,9 @@ class SignalGenerator:
     def _tell(self, signal: Signal) -> None:
         "A strategy that is asked learns the position its answer makes."
         for strategy in self.strategies:
-            if hasattr(strategy, "set_position") and (type(strategy).__name__, strategy.symbol) == (
-                signal.strategy,
-                signal.symbol,
-            ):
+            if not hasattr(strategy, "set_position") or strategy.symbol not in ("", signal.symbol):
+                continue
+            if (type(strategy).__name__, strategy.config_hash()) == (signal.strategy, signal.config_hash):
                 side = "LONG" if signal.is_long else "SHORT"
                 strategy.set_position(side if signal.is_entry else "FLAT")
 

@@ -7,7 +7,7 @@ __all__, __getattr__, __dir__ = facade(
     {
         "position": ("ExitRules", "ModelFill", "model_fills"),
         "sizing": ("Sizing", "contracts_for_risk"),
-        "base": ("BaseStrategy", "Param", "flat_parameters"),
+        "base": ("BaseStrategy", "Param"),
         "batch": ("Market", "columns", "condition_columns", "decisions", "evaluate", "known_columns", "signals_of"),
         "library": (
             "MACDCCIStrategy",
@@ -20,6 +20,7 @@ __all__, __getattr__, __dir__ = facade(
             "VWAPReversion",
         ),
         "live": ("StrategyRunner", "make_signal"),
+        "checks": ("lookahead", "parity"),
         "values": ("Known", "Values"),
         "shipped": ("strategy_class",),
     },

@@ -1,6 +1,7 @@
 """The base of all strategies: typed parameters, indicators by timeframe, four conditions and declared exits."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from futures_algo.core.types import ConfigError, InputError, Timeframe, content_
 from futures_algo.indicators.base import Indicator, Param, Parameter
 from futures_algo.indicators.calculator import indicators_by_timeframe
 from futures_algo.strategies.position import ExitRules
-from futures_algo.strategies.values import FIELDS, Known, Values, all_there
+from futures_algo.strategies.values import FIELDS, Known, Values, all_there, guesses
 
 
 def _declared(cls: type, inherited: Mapping[str, Parameter]) -> dict[str, Parameter]:
@@ -32,9 +33,7 @@ def _parameter(subject: str, kind: Any, value: Any, inherited: Parameter | None)
     if isinstance(value, Parameter):
         return value
     if inherited:
-        return Parameter(
-            inherited.check(value, subject), inherited.low, inherited.high, inherited.unit, inherited.choices
-        )
+        return inherited.with_default(inherited.check(value, subject))
     if isinstance(value, (int, float)):
         return Parameter(float(value) if kind in (float, "float") else value)
     raise InputError(
@@ -43,28 +42,6 @@ def _parameter(subject: str, kind: Any, value: Any, inherited: Parameter | None)
         "must have a number, True or False as its default",
         "for a text write Param('fast', choices=('fast', 'slow'))",
     )
-
-
-def flat_parameters(
-    config: Mapping[str, Any],  # parameters, or a config entry with `parameters` and `indicators_by_timeframe`
-) -> dict[str, Any]:
-    "All parameters of either shape by name; two values for one name are refused."
-    if "parameters" not in config and "indicators_by_timeframe" not in config:
-        return dict(config)
-    found = dict(config.get("parameters", {}))
-    for timeframe, indicators in config.get("indicators_by_timeframe", {}).items():
-        for key, spec in indicators.items():
-            for name, value in spec.get("parameters", {}).items():
-                if found.setdefault(name, value) == value:
-                    continue
-                raise ConfigError(
-                    name,
-                    value,
-                    f"must not contradict {found[name]!r} given elsewhere",
-                    "give it once",
-                    f"indicators_by_timeframe.{timeframe}.{key}.parameters.{name}",
-                )
-    return found
 
 
 CONDITIONS = ("entry", "exit", "short_entry", "short_exit")
@@ -124,9 +101,41 @@ class BaseStrategy:
         self.symbol, self._side = symbol, "FLAT"
         self._seen: Known | None = None
         self._set(
-            {**flat_parameters(config or {}), **parameters},
+            {**self.parameters_of(config or {}, parameters), **parameters},
             {name: param.default for name, param in self.params.items()},
         )
+
+    @classmethod
+    def parameters_of(
+        cls,
+        entry: Mapping[str, Any],  # parameters, or a config entry with `parameters` and `indicators_by_timeframe`
+        base: Mapping[str, Any] = MappingProxyType({}),  # parameters the entry goes over
+    ) -> dict[str, Any]:
+        """The parameters an entry means, by name. What it says of an indicator sets the parameter that feeds it; what
+        the strategy's plan does not have is refused by its path."""
+        if not {"parameters", "indicators_by_timeframe", "timeframes", "class"} & set(entry):
+            return dict(entry)
+        from futures_algo.strategies.entry import Placed
+
+        if (placed := Placed(cls, entry, base)).mistakes:
+            raise placed.mistakes[0]
+        return placed.parameters
+
+    @classmethod
+    def mistakes_of(cls, entry: Mapping[str, Any]) -> list[ConfigError]:
+        "Everything wrong with a config entry, each mistake with its path in the entry."
+        from futures_algo.strategies.entry import Placed
+
+        return Placed(cls, entry).mistakes
+
+    @classmethod
+    def indicators_of(cls, entry: Mapping[str, Any]) -> "dict[Timeframe, tuple[Indicator, ...]] | None":
+        "The indicators an entry names, as the strategy has them; None for a strategy without a plan of its own."
+        from futures_algo.strategies.entry import Placed
+
+        if (placed := Placed(cls, entry)).mistakes:
+            raise placed.mistakes[0]
+        return None if cls._has_no_plan() else {t: tuple(found) for t, found in placed.indicators.items()}
 
     @classmethod
     def from_config(
@@ -136,15 +145,12 @@ class BaseStrategy:
         symbol: str = "",
     ) -> "BaseStrategy":
         "The strategy with a config entry's parameters; a mistake is named with its path."
-        given = (
-            entry.all_parameters() if hasattr(entry, "all_parameters") else flat_parameters({"parameters": {}, **entry})
-        )
+        given = entry.content() if hasattr(entry, "content") else {"parameters": {}, **entry}
         try:
             return cls(symbol, given)
         except InputError as error:
-            raise ConfigError(
-                error.subject, error.value, error.rule, error.remedy, f"strategies.{name}.parameters"
-            ) from None
+            path = f"strategies.{name}.{error.path or 'parameters'}"
+            raise ConfigError(error.subject, error.value, error.rule, error.remedy, path) from None
 
     def _set(self, given: Mapping[str, Any], start: Mapping[str, Any]) -> None:
         "Check everything, then change everything."
@@ -238,6 +244,11 @@ class BaseStrategy:
             BaseStrategy.indicators(self)  # raises: it can be asked, but not swept, tested or run
         return self.timeframes[0]
 
+    @classmethod
+    def _has_no_plan(cls) -> bool:
+        "Whether the class defines `check_conditions` and no indicators."
+        return cls.indicators is BaseStrategy.indicators and cls.check_conditions is not BaseStrategy.check_conditions
+
     @property
     def rests(self) -> bool:
         "Whether it has exits that are orders at the broker."
@@ -262,11 +273,7 @@ class BaseStrategy:
 
     @property
     def _is_only_asked(self) -> bool:
-        "Whether the class defines `check_conditions` and no indicators."
-        return (
-            type(self).indicators is BaseStrategy.indicators
-            and type(self).check_conditions is not BaseStrategy.check_conditions
-        )
+        return self._has_no_plan()
 
     @property
     def outputs(self) -> dict[str, Timeframe]:
@@ -309,7 +316,8 @@ class BaseStrategy:
         )
 
     def conditions(self, x: Values, there: Callable[[list], Any] = all_there) -> dict[str, Any]:
-        "The four decisions on these values; False where one is not defined or read a value that is not there yet."
+        """The four decisions on these values; False where one is not defined. A value that is not there yet makes an
+        entry false, and an exit only where it could change the answer."""
         return {name: self._ask(name, Values(x._known), there) for name in CONDITIONS}
 
     def _ask(self, name: str, x: Values, there: Callable[[list], Any]) -> Any:
@@ -322,7 +330,26 @@ class BaseStrategy:
                 "must be made of comparisons",
                 "write x.cci > 0 rather than x.cci",
             )
-        return answer & there(x._reads)
+        whole = there(x._reads)
+        return answer & whole if name.endswith("entry") else self._surely(name, x._known, answer, whole)
+
+    def _surely(self, name: str, known: Known, answer: Any, whole: Any) -> Any:
+        "An exit's answer, true also where a value is missing and no value in its place could change it."
+        if not np.ndim(answer):
+            return answer if whole or not answer else np.bool_(all(map(bool, self._guessed(name, known, None))))
+        rows = np.flatnonzero(answer & np.logical_not(whole))
+        if not len(rows):
+            return answer
+        sure = answer.copy()
+        sure[rows] = np.logical_and.reduce(
+            [np.broadcast_to(held, len(rows)) for held in self._guessed(name, known, rows)]
+        )
+        return sure
+
+    def _guessed(self, name: str, known: Known, rows: np.ndarray | None) -> list[Any]:
+        "A condition's answers with far-off values in place of the missing ones."
+        with np.errstate(all="ignore"):
+            return [getattr(self, name)(Values(one)) for one in guesses(known, rows)]
 
     def _answer(self, name: str, x: Values) -> Any:
         "What a method says of these values; an error says what it means."
@@ -364,7 +391,7 @@ class BaseStrategy:
 
     def update_parameters(self, new_config: Mapping[str, Any]) -> None:
         "Change parameters; all are checked before any is changed."
-        self._set(flat_parameters(new_config), self.parameters())
+        self._set(self.parameters_of(new_config, self.parameters()), self.parameters())
 
     def get_position(self) -> str:
         return self._side

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from futures_algo.aggregator.aggregator import aggregate
 from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import Bars, InputError, Signal, Timeframe
+from futures_algo.history.taking import bars_of
 from futures_algo.indicators.base import Indicator
 from futures_algo.strategies.base import CONDITIONS, PRICES, BaseStrategy
 from futures_algo.strategies.declared import Declared, declared, permitted, stop_points
@@ -76,10 +77,11 @@ class Market:
 
     def __init__(
         self,
-        bars: Bars,  # the finest bars, e.g. one-minute
+        bars: Any,  # the finest bars, e.g. one-minute: Bars, what `read_dbn` returned for one symbol, a table
         calendar: SessionCalendar | None = None,  # the symbol's own when omitted
-        finer: Bars | None = None,  # bars of a finer recording, of any part of the time, for `fill_bars`, `manage_on`
+        finer: Any = None,  # bars of a finer recording, of any part of the time, for `fill_bars`, `manage_on`
     ):
+        bars, finer = bars_of(bars), None if finer is None else bars_of(finer)
         if finer is not None and (finer.symbol != bars.symbol or finer.timeframe.seconds >= bars.timeframe.seconds):
             raise InputError(
                 "finer bars",

@@ -17,6 +17,7 @@ import numpy as np
 from ..aggregator.aggregator import BarAggregator
 from ..core.types import Bars, InputError, Signal, to_timestamp
 from ..core.sessions import SessionCalendar
+from ..history.taking import bars_of
 from .base import CONDITIONS, BaseStrategy
 from .batch import Market, condition_columns, evaluate, known_columns
 from .live import StrategyRunner
@@ -72,6 +73,7 @@ def replayed(strategy: BaseStrategy, bars: Bars) -> list:
 
 def replay(strategy: BaseStrategy, name: str, bars: Bars, calendar: SessionCalendar | None = None) -> list[Signal]:
     "The strategy's signals bar by bar, through the aggregator and the live form."
+    bars = bars_of(bars)
     runner, aggregator = (
         StrategyRunner(strategy, name, bars.symbol, calendar=calendar),
         BarAggregator(replayed(strategy, bars), calendar),
@@ -87,6 +89,7 @@ def parity(
     calendar: SessionCalendar | None = None,
 ) -> Report:
     "Equal signals from the sweep, the replay and the given paths; `checked` counts signals of the sweep times paths."
+    bars = bars_of(bars)
     reference = evaluate(deepcopy(strategy), name, bars, calendar=calendar)
     ways: dict[str, Path] = {"replay": partial(replay, calendar=calendar), **(paths or {})}
     report = Report(len(reference) * len(ways))
@@ -174,6 +177,7 @@ def lookahead(
     calendar: SessionCalendar | None = None,
 ) -> Report:
     "What leaks: bars, values by timeframe, conditions and fills that later bars change."
+    bars = bars_of(bars)
     make = strategy if not isinstance(strategy, BaseStrategy) else lambda _: deepcopy(strategy)
     see = lambda part: _snapshot(make(part), Market(prepare(part) if prepare else part, calendar))
     whole, checked = see(bars), 0
@@ -326,6 +330,7 @@ def warmup(
     calendar: SessionCalendar | None = None,
 ) -> WarmupReport:
     "How signals change with the amount of history."
+    bars = bars_of(bars)
     begin = int(len(bars) * (1 - stretch))
     if begin < 1 or begin == len(bars):
         raise InputError(

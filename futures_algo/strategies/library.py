@@ -7,9 +7,9 @@ __all__ = ['TIMEFRAMES', 'STRATEGIES', 'MACDCCIStrategy', 'SimpleBullishCCIStrat
            'OpeningRangeBreakout', 'VWAPReversion']
 
 # %% ../../nbs/strategies/07_library.ipynb #07g_strategy-003-2191
-from ..core.types import MINUTE, InputError
+from ..core.types import MINUTE, InputError, Timeframe
 from ..indicators.averages import MACD, SMA
-from ..indicators.base import Indicator, Param
+from ..indicators.base import Indicator, Param, TimeframeParam
 from ..indicators.oscillators import CCI, RSI
 from ..indicators.session import VWAP, OpeningRange
 from ..indicators.volatility import ATR
@@ -68,7 +68,7 @@ class MACDCCIStrategy(BaseStrategy):
 class SimpleBullishCCIStrategy(BaseStrategy):
     "Buy a rising bar with rising CCI; leave after a number of bars."
 
-    timeframe: str = Param("5min", choices=TIMEFRAMES)
+    timeframe: str = TimeframeParam("5min", choices=TIMEFRAMES)
     length: int = Param(15, low=2, high=500, unit="bars")
     bars_held = 5
 
@@ -82,8 +82,8 @@ class SimpleBullishCCIStrategy(BaseStrategy):
 class RSIStrategy(BaseStrategy):
     "Join the slower RSI's side when the faster one turns back from an extreme."
 
-    timeframe: str = Param("5min", choices=TIMEFRAMES)
-    trend_timeframe: str = Param("30min", choices=TIMEFRAMES)
+    timeframe: str = TimeframeParam("5min", choices=TIMEFRAMES)
+    trend_timeframe: str = TimeframeParam("30min", choices=TIMEFRAMES)
     length: int = Param(14, low=2, high=200, unit="bars")
     trend_length: int = Param(14, low=2, high=200, unit="bars of the trend's timeframe")
     oversold: float = Param(40.0, low=1, high=50, unit="RSI")
@@ -92,7 +92,7 @@ class RSIStrategy(BaseStrategy):
     exit_before_close = 5
 
     def check(self) -> None:
-        if TIMEFRAMES.index(self.trend_timeframe) > TIMEFRAMES.index(self.timeframe):
+        if Timeframe(self.trend_timeframe).seconds > Timeframe(self.timeframe).seconds:
             return
         raise InputError(
             "RSIStrategy trend_timeframe",
@@ -135,7 +135,7 @@ class SessionTime(Indicator):
 class OpeningRangeBreakout(BaseStrategy):
     "Follow the first close beyond the range of the regular session's first minutes; out before the regular close."
 
-    timeframe: str = Param("5min", choices=TIMEFRAMES[:7])
+    timeframe: str = TimeframeParam("5min", choices=TIMEFRAMES[:7])
     minutes: int = Param(30, low=1, high=240, unit="minutes")
     last_entry: int = Param(180, low=2, high=400, unit="minutes after the open")
     leave: int = Param(385, low=5, high=400, unit="minutes after the open")
@@ -176,7 +176,7 @@ class OpeningRangeBreakout(BaseStrategy):
 class VWAPReversion(BaseStrategy):
     "Fade a close back inside the VWAP's band, out at the VWAP."
 
-    timeframe: str = Param("5min", choices=TIMEFRAMES)
+    timeframe: str = TimeframeParam("5min", choices=TIMEFRAMES)
     width: float = Param(2.0, low=0.5, high=5, unit="standard deviations")
     atr_length: int = Param(14, low=2, high=200, unit="bars")
     trail_atr = 4.0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import count
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -38,7 +39,10 @@ class Known(NamedTuple):
 
 def prices(bar: Bar) -> dict[str, np.float64]:
     "A bar's fields as scalars."
-    return {name: np.float64(value) for name, value in zip(FIELDS, (*bar[4:9], bar.end / 1e9))}
+    return {
+        name: np.float64(value)
+        for name, value in zip(FIELDS, (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.end / 1e9))
+    }
 
 
 def nothing(names: "list[str] | tuple[str, ...]") -> Known:
@@ -149,3 +153,40 @@ def all_there(reads: list) -> Any:
         if value != value:
             return np.False_
     return np.True_  # which joins a comparison of numpy's thirty times faster than Python's own
+
+
+_SEVERAL = ((1.0, 1), (1.0, -1), (-1.0, 1), (-1.0, -1), (1.0, 0))  # sign of what stands for missing values, their order
+
+
+class _Guessed(Mapping):
+    "Values of some rows in which something far off stands for what is missing."
+
+    def __init__(self, values: Mapping[str, Any], rows: np.ndarray | None, sign: float, order: int, number: Iterator):
+        self._values, self._rows, self._sign, self._order, self._number = values, rows, sign, order, number
+        self._made: dict[str, Any] = {}  # a name read twice is the same value twice
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            value = self._values[name] if self._rows is None else self._values[name][self._rows]
+            far = self._sign * 1e100 * 2.0 ** (self._order * next(self._number))
+            self._made[name] = np.where(value == value, value, far)[()]
+        return self._made[name]
+
+
+def guesses(known: Known, rows: np.ndarray | None) -> Iterator[Known]:
+    "The same values, with far-off ones in place of the missing: all high or all low, in rising, falling or no order."
+    for sign, order in _SEVERAL:
+        number = count(1)
+        make = lambda values, sign=sign, order=order, number=number: _Guessed(values, rows, sign, order, number)
+        yield _each(known, make)
+
+
+def _each(known: Known, make: Callable[[Mapping], Mapping]) -> Known:
+    frames = {timeframe: _each(frame, make) for timeframe, frame in known.frames.items()}
+    return Known(make(known.values), frames, known.prev and _each(known.prev, make))

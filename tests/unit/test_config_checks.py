@@ -93,8 +93,14 @@ FILES = [
     Bad(f"{MINE}.timeframes", [2.5], "must be a positive whole number", "write 27", told=2.5),
     Bad(f"{MINE}.timeframes", [5], "must be one the strategy's indicators use", "did you mean '6min'?", told="5min"),
     Bad("engine.timeframes", ["daily"], "must be a positive whole number", "write 27", told="daily"),
-    Bad("engine.timeframes", ["90s"], "must be whole minutes in a live session", "write 1, 5", told="90s"),
-    Bad(f"{MINE}.indicators_by_timeframe", {"0min": {}}, "must be a positive whole number", "write 27", told="0min"),
+    Bad(
+        f"{MINE}.indicators_by_timeframe",
+        {"0min": {}},
+        "must be a positive whole number",
+        "write 27",
+        f"{MINE}.indicators_by_timeframe.0min",
+        "0min",
+    ),
     Bad(
         f"{MINE}.indicators_by_timeframe",
         {"5min": {}},

@@ -52,7 +52,7 @@ def minutes():
         (dict(length=float("nan")), "whole number"),
         (dict(length="15"), "whole number"),
         (dict(length=True), "whole number"),
-        (dict(timeframe="7min"), "must be one of"),
+        (dict(timeframe="2.5min"), "positive whole number"),
         (dict(threshold=float("inf")), "finite"),
         (dict(fast=30), "must be below slow"),
         (dict(trail_atr=2), "add ATR"),
