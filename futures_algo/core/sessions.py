@@ -49,8 +49,6 @@ _LONGER = {dt.date(2026, 8, 1): "09:00", dt.date(2026, 8, 29): "06:00", dt.date(
 _FIRST_YEAR, _LAST_YEAR = 2008, 2030
 
 
-
-
 class Segment(NamedTuple):
     "An unbroken trading interval."
 

@@ -9,8 +9,9 @@ from enum import Enum
 from itertools import takewhile
 from typing import Any
 
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
-from futures_algo.core.types import DAY, MINUTE, SECOND, InputError, Signal, did_you_mean, to_nanos
+from futures_algo.core.types import DAY, MINUTE, SECOND, InputError, Signal, to_nanos
 
 
 class Denial(Enum):

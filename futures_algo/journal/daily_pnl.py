@@ -19,7 +19,6 @@ from ..core.contracts import Contract, product, root_of
 from ..core.types import Bar, InputError
 from .reader import View
 
-
 # %% ../../nbs/journal/01_daily_pnl.ipynb #14c_day-005-7ac4
 @lru_cache(4096)
 def contract_code(text: str) -> str:

@@ -19,7 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from futures_algo.core.types import Bar, FuturesAlgoError, InputError, Signal, Timeframe, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import Bar, FuturesAlgoError, InputError, Signal, Timeframe
 from futures_algo.journal.schema import DURABLE, INDEXES, SCHEMA_VERSION, TABLES
 from futures_algo.journal.side_file import SideFile
 
