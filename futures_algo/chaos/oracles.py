@@ -15,7 +15,7 @@ class Violation(NamedTuple):
 
 def reversals(broker: ChaosBroker, account: str) -> list[Violation]:
     """No order of the product takes the account through flat to a side nobody asked for: strategies here are long.
-    Where     a person trades between an order's sending and its fill, nobody could have made it smaller."""
+    Where a person trades between an order's sending and its fill, nobody could have made it smaller."""
     found, before = [], Counter()
     hands = [event.moment_ns for event in broker.history("hand") if event.data["what"] == "trade"]
     origins = {order.id: order for order in broker.orders(account)}

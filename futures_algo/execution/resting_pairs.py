@@ -1,5 +1,5 @@
-"""Exits that rest at the broker, on the executor's side: placed from the entry's fill on, moved as the model's stop moves,
-cancelled with the position.
+"""Exits that rest at the broker, on the executor's side: placed from the entry's fill on, moved as the model's stop
+moves, cancelled with the position.
 
 The engine says what each strategy's model wants (`Wish`); what is done about it is done here, where orders and ledgers
 are touched by nobody else, behind every look at the broker. What bars and broker differ in goes back as news. A pair
