@@ -8,7 +8,7 @@ cancelled; orders that an engine before this one left are found in the journal a
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract, product
@@ -208,7 +208,7 @@ class PairDesk:
         size = min(size, self.executor.exits.size(key).quantity)
         if not size:
             return  # the account holds nothing of it: sent anyway it would open the other side
-        action, about = ("SELL" if side > 0 else "BUY"), {"strategy": key[0]}
+        action, about = ("SELL" if side > 0 else "BUY"), cast(Any, {"strategy": key[0]})
         stop, target = want["stop"], want["target"]
         if stop is not None and target is not None:
             placed = orders.submit_oco_pair(key[1], action, size, target, stop, entry_id=base, leg=leg, **about)

@@ -29,7 +29,8 @@ ZONED = (
     "seconds_point",
     "millis_point",
 )
-LOCAL = ("iso", "compact", "ymd_slash", "dmy_dot", "dmy_slash", "mdy_slash", "mdy_12h", "named_month", "serial", "two_columns_dmy",
+LOCAL = (
+    "iso", "compact", "ymd_slash", "dmy_dot", "dmy_slash", "mdy_slash", "mdy_12h", "named_month", "serial", "two_columns_dmy",
          "two_columns_mdy", "two_columns_iso")  # fmt: skip
 
 
