@@ -286,8 +286,8 @@ class TestImport:
 
         text = table(minutes("10/06/2025 %H:%M", 1), "Wann;A;B;C;D;Menge", ";").replace(".", ",")
         path = file(tmp_path, text)
-        args = ["--tz", "UTC", "--stamp", "end", "--dayfirst", "yes", "--sep", "semicolon", "--decimal", ",", "--columns",
-                "time=Wann,open=A,high=B,low=C,close=D,volume=Menge"]  # fmt: skip
+        args = ["--tz", "UTC", "--stamp", "end", "--dayfirst", "yes", "--sep", "semicolon", "--decimal", ",",
+                "--columns", "time=Wann,open=A,high=B,low=C,close=D,volume=Menge"]  # fmt: skip
         with pytest.raises(SystemExit) as ended:
             main(["import", str(path), "--symbol", "ES.c.0", "--look", *args, "--json"])
         document = json.loads(capsys.readouterr().out)

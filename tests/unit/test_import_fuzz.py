@@ -30,8 +30,9 @@ ZONED = (
     "millis_point",
 )
 LOCAL = (
-    "iso", "compact", "ymd_slash", "dmy_dot", "dmy_slash", "mdy_slash", "mdy_12h", "named_month", "serial", "two_columns_dmy",
-         "two_columns_mdy", "two_columns_iso")  # fmt: skip
+    "iso", "compact", "ymd_slash", "dmy_dot", "dmy_slash", "mdy_slash", "mdy_12h", "named_month", "serial",
+    "two_columns_dmy", "two_columns_mdy", "two_columns_iso",
+)  # fmt: skip
 
 
 class Shape(NamedTuple):

@@ -31,16 +31,22 @@ def spoiled(bars: Bars, rows: slice, **values) -> Bars:
 
 
 PRICES = ("open", "high", "low", "close")
+
+
+def all_prices(factor):
+    return dict.fromkeys(PRICES, lambda prices: prices * factor)
+
+
 KINDS = {
     "zeros": ("placeholder", [20, 21], lambda b: spoiled(b, slice(20, 22), **dict.fromkeys((*PRICES, "volume"), 0))),
     "minus one": ("placeholder", [20], lambda b: spoiled(b, slice(20, 21), **dict.fromkeys(PRICES, -1.0))),
     "a zero low": ("placeholder", [20], lambda b: spoiled(b, slice(20, 21), low=0.0)),
     "the wire's undefined": ("undefined", [20], lambda b: spoiled(b, slice(20, 21), close=(2**63 - 1) / 1e9)),
-    "times 100": ("scale", [30, 31, 32], lambda b: spoiled(b, slice(30, 33), **dict.fromkeys(PRICES, lambda v: v * 100))),
-    "a tenth": ("scale", [30], lambda b: spoiled(b, slice(30, 31), **dict.fromkeys(PRICES, lambda v: v / 10))),
-    "times 100 at the end": ("scale", [198, 199], lambda b: spoiled(b, slice(198, 200), **dict.fromkeys(PRICES, lambda v: v * 100))),
-    "times 100 at the start": ("scale", [0, 1], lambda b: spoiled(b, slice(0, 2), **dict.fromkeys(PRICES, lambda v: v * 100))),
-    "a jump both sides deny": ("jump", [40], lambda b: spoiled(b, slice(40, 41), **dict.fromkeys(PRICES, lambda v: v * 1.3))),
+    "times 100": ("scale", [30, 31, 32], lambda b: spoiled(b, slice(30, 33), **all_prices(100))),
+    "a tenth": ("scale", [30], lambda b: spoiled(b, slice(30, 31), **all_prices(0.1))),
+    "times 100 at the end": ("scale", [198, 199], lambda b: spoiled(b, slice(198, 200), **all_prices(100))),
+    "times 100 at the start": ("scale", [0, 1], lambda b: spoiled(b, slice(0, 2), **all_prices(100))),
+    "a jump both sides deny": ("jump", [40], lambda b: spoiled(b, slice(40, 41), **all_prices(1.3))),
     "a low alone": ("spike", [50], lambda b: spoiled(b, slice(50, 51), low=lambda v: v * 0.5)),
     "a high alone": ("spike", [50], lambda b: spoiled(b, slice(50, 51), high=lambda v: v * 1.5)),
     "volume beyond belief": ("volume_size", [60], lambda b: spoiled(b, slice(60, 61), volume=2**31)),

@@ -30,7 +30,8 @@ def test_every_shipped_product_has_a_calendar_an_expiry_and_sane_values():
 
 
 @pytest.mark.parametrize(
-    "root, tick, value", [("KE", 0.25, 50), ("SR3", 0.0025, 2500), ("ZQ", 0.0025, 4167), ("NKD", 5, 5), ("6M", 0.00001, 500_000),
+    "root, tick, value", [("KE", 0.25, 50), ("SR3", 0.0025, 2500), ("ZQ", 0.0025, 4167), ("NKD", 5, 5),
+                          ("6M", 0.00001, 500_000),
                           ("1OZ", 0.25, 1), ("PA", 0.5, 100), ("GF", 0.025, 500), ("ZO", 0.25, 50), ("BZ", 0.01, 1000)],
 )  # fmt: skip
 def test_what_the_table_grew_by(root, tick, value):
