@@ -229,7 +229,8 @@ class Book(Hearing):
             self.later(slow["seconds"], lambda: self._resume(order, price))
             return
         if (part := order.quirks.pop("partial_fill", None)) is None or order.remaining < 2:
-            return self.fill(order, order.remaining + order.quirks.pop("overfill", {"extra": 0})["extra"], price)
+            self.fill(order, order.remaining + order.quirks.pop("overfill", {"extra": 0})["extra"], price)
+            return
         order.inert = True
         self.fill(order, min(part["first"], order.remaining - 1), price)
         if part["seconds"] is not None:
