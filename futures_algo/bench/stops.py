@@ -1,15 +1,15 @@
-"""What a stop costs, looked at when a bar has closed and resting at the broker: the shipped strategies with a stop of so
-many dollars over recorded bars.
+"""What a stop costs, looked at when a bar has closed and resting at the broker: the shipped strategies with a stop of
+so many dollars over recorded bars.
 
     python -m futures_algo.bench.stops ES_5m.parquet --symbol ES.v.0 --usd 250
 
-A trade is stopped when its stop filled; it lost more when its loss before commission is above the stop's dollars and the
-slippage of two fills. A gap is a stop that filled at the open of its bar because the bar began beyond it.
+A trade is stopped when its stop filled; it lost more when its loss before commission is above the stop's dollars and
+the slippage of two fills. A gap is a stop that filled at the open of its bar because the bar began beyond it.
 """
 
 import argparse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -63,12 +63,16 @@ def row_of(name: str, exits: str, found: BacktestResult, usd: float) -> Row:
     )
 
 
+def _run(strategy: BaseStrategy, bars: Bars) -> BacktestResult:
+    return cast(BacktestResult, backtest(strategy, bars, COSTS))
+
+
 def study(bars: Bars, usd: float, strategies: dict[str, tuple[type[BaseStrategy], dict[str, Any]]]) -> list[Row]:
     "Both forms of each strategy."
     kind = product(bars.symbol)
     ticks = usd / (kind.tick_size * kind.point_value)
     return [
-        row_of(name, exits, backtest(strategy(**given, stop_ticks=ticks, resting=rests), bars, COSTS), usd)
+        row_of(name, exits, _run(strategy(**given, stop_ticks=ticks, resting=rests), bars), usd)
         for name, (strategy, given) in strategies.items()
         for exits, rests in (("at bar close", False), ("resting", True))
     ]

@@ -27,6 +27,11 @@ class Outcome(Generic[_T]):
     def ok(self) -> bool:
         return isinstance(self, Answered)
 
+    @property
+    def why(self) -> str:
+        "Why it was not done, or may not have been; empty when it was."
+        return str(getattr(self, "reason", ""))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered(Outcome[_T]):

@@ -43,7 +43,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     broker.start(given.port)
     print(json.dumps({"url": broker.url, "host": broker.host, "token": given.token, "key": key}), flush=True)
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def end_with_input() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=end_with_input, daemon=True).start()
     ended.wait()
     broker.stop()
 

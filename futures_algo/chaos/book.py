@@ -93,7 +93,7 @@ class Book(Hearing):
         "Takes the order in and sends it on its way; what becomes of it shows in its state."
         order.number, order.id, order.placed_ns = len(self.orders) + 1, self.new_id(), self.now()
         self.orders.append(order)
-        for ref in {order.id, order.client_id} - {None}:
+        for ref in filter(None, {order.id, order.client_id}):
             self._named[ref].append(order)
         self.live[order.instrument][order.number] = order
         self._collect(order, hits)
@@ -226,9 +226,11 @@ class Book(Hearing):
         "Fills what remains at `price` (points), as its faults have it."
         if (slow := order.quirks.pop("slow_fill", None)) is not None:
             order.inert = True
-            return self.later(slow["seconds"], lambda: self._resume(order, price))
+            self.later(slow["seconds"], lambda: self._resume(order, price))
+            return
         if (part := order.quirks.pop("partial_fill", None)) is None or order.remaining < 2:
-            return self.fill(order, order.remaining + order.quirks.pop("overfill", {"extra": 0})["extra"], price)
+            self.fill(order, order.remaining + order.quirks.pop("overfill", {"extra": 0})["extra"], price)
+            return
         order.inert = True
         self.fill(order, min(part["first"], order.remaining - 1), price)
         if part["seconds"] is not None:

@@ -75,7 +75,7 @@ class Brackets:
     ) -> list[Order]:
         "The exits of a position in `action`'s direction, sharing one OCO group."
         exit_action, group = "Sell" if action == "Buy" else "Buy", self.book.new_id()
-        common = {"tif": "Gtc", "oco_id": group, "origin": "oco"}
+        common: dict[str, Any] = {"tif": "Gtc", "oco_id": group, "origin": "oco"}
         target, stop = prices
         legs = []
         if target is not None:

@@ -178,7 +178,8 @@ def run_campaign(
     minutes: float = 8.0,
 ) -> dict[str, Any]:  # seeds, orders, faults, violations
     "Episodes from a seed on, until their count or the time is reached."
-    deadline, seed, faults, orders, violations = time.monotonic() + minutes * 60, first, Counter(), 0, []
+    deadline, seed, orders, violations = time.monotonic() + minutes * 60, first, 0, []
+    faults: Counter[str] = Counter()
     while time.monotonic() < deadline and (count is None or seed < first + count):
         outcome = Episode(seed).run()
         faults.update(outcome.faults)

@@ -15,8 +15,9 @@ class Violation(NamedTuple):
 
 def reversals(broker: ChaosBroker, account: str) -> list[Violation]:
     """No order of the product takes the account through flat to a side nobody asked for: strategies here are long.
-    Where     a person trades between an order's sending and its fill, nobody could have made it smaller."""
-    found, before = [], Counter()
+    Where a person trades between an order's sending and its fill, nobody could have made it smaller."""
+    found: list[Violation] = []
+    before: Counter[Any] = Counter()
     sent = {
         event.data["json"].get("orderId"): event.moment_ns for event in broker.history("request") if event.data["json"]
     }
@@ -60,7 +61,8 @@ def sent_twice(broker: ChaosBroker) -> list[Violation]:
 
 def unexplained(executor: Any, broker: ChaosBroker, account: str) -> list[Violation]:
     "When everything has settled, what the account holds is the ledgers', or the instrument is locked and says why."
-    found, held = [], Counter()
+    found: list[Violation] = []
+    held: Counter[str] = Counter()
     for (_, name), ledger in executor.ledgers.items():
         held[name] += ledger.quantity
     names = {*held, *(name for of, name in broker.positions() if of == account)}

@@ -65,12 +65,10 @@ def text(body: dict[str, Any], key: str) -> str | None:
 def quantity(body: dict[str, Any], key: str = "quantity") -> int:
     "Whole contracts, 1 to 10,000."
     given = body.get(key)
-    whole = (
-        isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given == int(given)
-    )
-    if not whole or not 1 <= given <= MOST:
+    number = given if isinstance(given, int | float) and not isinstance(given, bool) else 0
+    if not math.isfinite(number) or number != int(number) or not 1 <= number <= MOST:
         raise Refusal(f"Invalid request: {key} {given!r}")
-    return int(given)
+    return int(number)
 
 
 def price(body: dict[str, Any], key: str) -> float:

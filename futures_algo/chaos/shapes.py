@@ -64,7 +64,7 @@ class Shapes:
     def position(self, position: Position) -> Row:
         price = self.market.price(position.instrument)
         price = position.average if price is None else price
-        side = "Flat" if not position.quantity else ("Long" if position.quantity > 0 else "Short")
+        side = ("Flat", "Long", "Short")[(position.quantity > 0) - (position.quantity < 0)]
         return {
             "type": "NinjaTrader.Cbi.Position",
             "account": position.account,

@@ -141,11 +141,12 @@ class Stream:
 
     def _request(self, asked: dict[str, Any]) -> Request:
         name = ALIASES.get(asked.get("api", ""), asked.get("api", ""))
-        args = asked.get("args") if isinstance(asked.get("args"), dict) else {}
-        parts = {"account": args.get("account"), "order": args.get("orderId"), "execution": args.get("executionId")}
+        given = asked.get("args")
+        args: dict[str, Any] = given if isinstance(given, dict) else {}
+        named = {"account": args.get("account"), "order": args.get("orderId"), "execution": args.get("executionId")}
         headers = {"authorization": f"Bearer {self.service.token}"}
         query = {key: str(value) for key, value in args.items()}
-        parts = {key: str(value) for key, value in parts.items()}
+        parts = {key: str(value) for key, value in named.items()}
         return Request(
             0, METHODS.get(name, "GET"), PATH, query, headers, b"", name if name in METHODS else "", parts, args
         )
@@ -159,8 +160,8 @@ class Stream:
     async def _push_quotes(self) -> None:
         routes = self.service.routes
         with routes.book.lock:
-            known = {name: routes.book.instruments.known(name) for name in self.sent}
-            prices = {name: routes.shapes.market.price(dated) for name, dated in known.items() if dated}
+            known = {name: dated for name in self.sent if (dated := routes.book.instruments.known(name))}
+            prices = {name: routes.shapes.market.price(dated) for name, dated in known.items()}
             fresh = [name for name, price in prices.items() if price is not None and price != self.sent[name]]
             quotes = [routes.shapes.quote(known[name]) for name in fresh]
         self.sent |= {name: prices[name] for name in fresh}

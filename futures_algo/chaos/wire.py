@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.chaos import stream
 from futures_algo.chaos.clock import SECOND
@@ -121,7 +121,7 @@ class Wire:
 
     async def _streamed(self, request: Request, line: Line) -> None:
         "One connection a user: the one before ends."
-        session = stream.Stream(self.service, line, self._log.note)
+        session = stream.Stream(cast(Service, self.service), line, self._log.note)
         if self._session is not None and not self._session.line.writer.is_closing():
             await self._session.end("Session active elsewhere")
         self._session = session
@@ -133,7 +133,8 @@ class Wire:
         if request.path == stream.PATH:
             await self._streamed(request, line)
         resolve(request)
-        hits = self.service.faults.strike(request)
+        service = cast(Service, self.service)
+        hits = service.faults.strike(request)
         self._log.note(
             "request",
             number=request.number,
@@ -145,7 +146,7 @@ class Wire:
             json=request.json,
         )
         try:
-            answer = await self.service.answer(request, hits, line)
+            answer = await service.answer(request, hits, line)
             kept = None if request.method == "GET" else answer.body  # reads would fill the memory
             self._log.note("answer", request=request.number, status=answer.status, body=kept)
             await self._spoiler.deliver(answer, request, hits, line)

@@ -65,8 +65,7 @@ def build_engine(
         translator=translator_of(config, runners),
         inline=simulated,
     )
-    if not simulated:
-        executor = OwnThread(executor)
+    worker = executor if simulated else OwnThread(executor)
     saved = engine_state.load(journal, 0 if simulated else start or 0, data.symbols)
     resume = engine_state.position_of(saved) if saved else None
     feed = open_feed(config.engine.feed, FeedSettings(data, start, end, resume, clock))
@@ -82,7 +81,7 @@ def build_engine(
         feed,
         pipeline,
         runners,
-        executor,
+        worker,
         journal,
         clock=clock,
         mode=mode,

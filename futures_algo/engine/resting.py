@@ -12,8 +12,9 @@ from typing import Any
 
 from futures_algo.core.contracts import root_of
 from futures_algo.core.types import MINUTE, SECOND, Signal, Timeframe
+from futures_algo.execution.ledger_book import Key
 from futures_algo.execution.orders import instrument_of
-from futures_algo.execution.resting_pairs import CAUSES, Hung, Key, Left, News, PairDesk, Protection, Wish
+from futures_algo.execution.resting_pairs import CAUSES, Hung, Left, News, PairDesk, Protection, Wish
 from futures_algo.execution.verdicts import Decision
 from futures_algo.strategies.live import StrategyRunner
 from futures_algo.strategies.position import RESTED
@@ -25,6 +26,7 @@ class RestingOrders:
     def __init__(self, engine: Any, settings: Protection):
         self.engine, self.executor, self.settings = engine, engine.executor, settings
         self._runners: list[StrategyRunner] = []
+        self._ticks: dict[str, tuple[float, float]] = {}  # symbol -> tick (points), ticks a point
         self._queued: set[tuple[Key, float]] = set()  # targets whose wait in the queue was journaled
         self._news: deque[News] = deque()  # from the executor's thread
         self._is_asked = False  # a look at the pairs waits already
@@ -35,6 +37,8 @@ class RestingOrders:
         self._runners = [one for one in runners if one.strategy.rests or self.settings.emergency_stop_ticks]
         for runner in self._runners:
             runner.has_filled = self.has_filled
+            rules = runner.strategy.exit_rules(runner.symbol)
+            self._ticks[runner.symbol] = rules.tick, rules.per_point
         self.executor.after_look(self.desk.follow if self._runners else None)
 
     # --- signals
@@ -92,11 +96,11 @@ class RestingOrders:
         self.desk.follow()
 
     def _wish(self, runner: StrategyRunner) -> Wish:
-        rules, hang = runner.strategy.exit_rules(runner.symbol), runner.hanging()
+        hang = runner.hanging() if runner.entering else _no_pair
         about = (runner.name, root_of(runner.symbol), runner.pair, runner.seen, runner.entering)
         is_past = self._is_past(runner.seen, runner.strategy.base_timeframe)
         is_flat = runner.strategy.rests and runner.position == "FLAT" and not runner.entering
-        return Wish(*about, hang, rules.tick, rules.per_point, is_past, is_flat)
+        return Wish(*about, hang, *self._ticks[runner.symbol], is_past, is_flat)
 
     def _is_past(self, at: int, base: Timeframe) -> bool:
         "Whether a bar's end lies so far back that the stream is replaying."
@@ -129,3 +133,8 @@ class RestingOrders:
         self.desk.say("info", news.key, "tick_path", news.kind, model, news.price)
         signal = runner.left(news.price, news.kind, self.engine.clock.now())
         self.executor.post(lambda: self.executor.note(signal, "resting", CAUSES["tick_path"]))
+
+
+def _no_pair(price: float) -> dict[str, Any]:
+    "Of a model that enters nothing."
+    return {}

@@ -32,8 +32,10 @@ class TookTooLong(BaseException):
 class _Watchdog:
     "One thread that interrupts calls past their deadline."
 
-    def __init__(self):
-        self._lock, self._calls, self._thread = threading.Lock(), {}, None
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: dict[int, float] = {}  # thread -> its deadline, monotonic seconds
+        self._thread: threading.Thread | None = None
 
     def begin(self, seconds: float) -> None:
         with self._lock:

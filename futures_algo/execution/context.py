@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from futures_algo.broker.protocol import Broker
 from futures_algo.core.types import SECOND, Clock, DataClock, WallClock
@@ -30,8 +30,8 @@ def steady(clock: Clock) -> Callable[[], int]:
     "Nanoseconds that only go forward: what waiting is measured by."
     if isinstance(clock, WallClock):
         return time.monotonic_ns
-    if hasattr(clock, "steady"):  # a clock that says itself what passes on a clock nobody sets
-        return clock.steady
+    if own := getattr(clock, "steady", None):  # a clock that says itself what passes on a clock nobody sets
+        return cast(Callable[[], int], own)
     return clock.now if isinstance(clock, DataClock) else Steps(clock.now)
 
 
@@ -47,7 +47,7 @@ class Context:
     marks: dict[str, float] = field(default_factory=dict)  # instrument -> last price known, points
     _told: set[Any] = field(default_factory=set)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.steady = steady(self.clock)
 
     def set_clock(self, clock: Clock) -> None:

@@ -403,7 +403,10 @@ class CrossTradeExecutor:
         if scope not in ("strategy", "instrument", "account"):
             raise InputError("flatten scope", scope, "must be strategy, instrument or account")
         wanted = instrument_of(name, self.context.now()) if scope == "instrument" else name
-        inside = lambda key: scope == "account" or key[0 if scope == "strategy" else 1] == wanted
+
+        def inside(key: Key) -> bool:
+            return scope == "account" or key[0 if scope == "strategy" else 1] == wanted
+
         self.withdraw_entries(f"flatten {scope} {name}".rstrip(), inside)
         for key in {order.key for order in self.orders.open.values()}:
             if inside(key) and not self.books.dry_run:

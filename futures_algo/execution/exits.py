@@ -74,7 +74,7 @@ class ExitDesk:
         outcome = self._orders.cancel(order)
         if outcome.ok or is_already_ended(outcome):
             return
-        words = f"orders of {order.strategy} cannot be cancelled ({outcome.reason}), and its exit waits for that"
+        words = f"orders of {order.strategy} cannot be cancelled ({outcome.why}), and its exit waits for that"
         self._alarm(order.key, f"{words}; look at NinjaTrader")
 
     def _alarm(self, key: Key, reason: str) -> None:
@@ -189,7 +189,7 @@ class ExitDesk:
 
     def _pause(self, attempt: int) -> int:
         "Seconds."
-        return min(2 ** (attempt - 1), _LONGEST_PAUSE)
+        return min(int(2 ** (attempt - 1)), _LONGEST_PAUSE)
 
     def _wait_again(self, signal: Signal, attempt: int, pause: float, blind: int = 0) -> None:
         key = signal.strategy, instrument_of(signal.contract, signal.bar_end)
@@ -299,7 +299,7 @@ class ExitDesk:
 
     def _close_unowned(self, name: str, quantity: int) -> Decision:
         outcome = self._orders.close_unowned(name, quantity)
-        how = "closed" if outcome.ok else f"still open ({outcome.reason}): close them in NinjaTrader"
+        how = "closed" if outcome.ok else f"still open ({outcome.why}): close them in NinjaTrader"
         words = f"{quantity} {name} that no ledger owns: {how}"
         self._context.say("warning" if outcome.ok else "alarm", "flatten", name, words)
         return Decision("closed" if outcome.ok else "pending", detail=words)

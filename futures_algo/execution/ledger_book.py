@@ -49,7 +49,8 @@ class LedgerBook:
         gained = ledger.apply(fill.quantity, fill.price, fill.commission)
         if ledger.quantity and (fill.purpose == "entry" or not fill.order_id):
             sign = 1 if ledger.quantity > 0 else -1
-            self.sides[key] = sign if not fill.order_id else (1 if fill.quantity > 0 else -1)
+            asked = 1 if fill.quantity > 0 else -1
+            self.sides[key] = asked if fill.order_id else sign
         self._context.marks[fill.instrument] = fill.price
         self.update_day(fill.at)
         if gained or not ledger.quantity:

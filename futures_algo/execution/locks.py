@@ -12,7 +12,8 @@ class Locks:
     "The reasons by instrument and kind; the gate sees them joined."
 
     def __init__(self, context: Context):
-        self._context, self._reasons = context, {}
+        self._context = context
+        self._reasons: dict[tuple[str, str], str] = {}
 
     def set(self, instrument: str, kind: str, reason: str) -> None:
         "Lock, with one alarm as long as the kind stays locked."

@@ -138,10 +138,10 @@ class OrderManager:
             )
         now = self.context.now()
         order = OpenOrder(
-            request.order_id,
+            request.order_id or "",
             signal.id if signal else "",
             signal.strategy if signal else strategy,
-            request.instrument,
+            str(request.instrument),
             request.action,
             request.quantity,
             purpose,
@@ -210,7 +210,7 @@ class OrderManager:
         "Journal the order, send it once, and journal what came back."
         return self.send(self.prepare(request, signal, purpose, **about), request)
 
-    def _take_outcome(self, order: OpenOrder, outcome: Outcome) -> None:
+    def _take_outcome(self, order: OpenOrder, outcome: Outcome[Any]) -> None:
         "What the answer to a placement means for the order."
         match outcome:
             case Answered():
@@ -353,11 +353,11 @@ class OrderManager:
         row = self.context.journal.one("intents", "order_id", order_id)
         if row is None:
             raise BrokerError(f"Order {order_id!r} is not in the journal; use an id that submit returned")
-        return row["state"]
+        return str(row["state"])
 
     # --- changing and ending
 
-    def cancel(self, order: OpenOrder) -> Outcome:
+    def cancel(self, order: OpenOrder) -> Outcome[Any]:
         "Ask for an order's end; it is over when the broker says so, not when it is asked."
         outcome = self._ask_to_cancel(order)
         if outcome.ok:
@@ -374,13 +374,13 @@ class OrderManager:
             self.tracker.set_state(order, "CancelPending", "cancel")
         return isinstance(outcome, Refused) and outcome.retry_after is None
 
-    def _ask_to_cancel(self, order: OpenOrder) -> Outcome:
+    def _ask_to_cancel(self, order: OpenOrder) -> Outcome[Any]:
         self._refuse_dry_run(f"cancel {order.order_id}")
         outcome = self.context.broker.cancel_order(order.broker_id or order.order_id, self.context.account)
         self.journal_request(outcome, order.order_id)
         return outcome
 
-    def change(self, order: OpenOrder, **changes: Any) -> Outcome:
+    def change(self, order: OpenOrder, **changes: Any) -> Outcome[Any]:
         "Change quantity, `limit_price` or `stop_price` of a working order."
         self._refuse_dry_run(f"change {order.order_id}")
         name = order.broker_id or order.order_id
@@ -392,7 +392,7 @@ class OrderManager:
             self.tracker.set_state(order, "ChangePending", "change")
         return outcome
 
-    def journal_request(self, outcome: Outcome, order_id: str = "", **body: Any) -> None:
+    def journal_request(self, outcome: Outcome[Any], order_id: str = "", **body: Any) -> None:
         "What was asked of the broker beside a placement, and what came back."
         self.context.journal.add(
             "requests",
@@ -414,7 +414,7 @@ class OrderManager:
         self.journal_request(outcome, instrument=instrument, quantity=quantity)
         return outcome
 
-    def flatten_position(self, instrument: str) -> Outcome:
+    def flatten_position(self, instrument: str) -> Outcome[Any]:
         """Close the whole position of the account in one contract and cancel its orders: every strategy's share of it,
         and what was traded by hand."""
         self._refuse_dry_run(f"flatten {instrument}")

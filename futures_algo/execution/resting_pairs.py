@@ -1,5 +1,5 @@
-"""Exits that rest at the broker, on the executor's side: placed from the entry's fill on, moved as the model's stop moves,
-cancelled with the position.
+"""Exits that rest at the broker, on the executor's side: placed from the entry's fill on, moved as the model's stop
+moves, cancelled with the position.
 
 The engine says what each strategy's model wants (`Wish`); what is done about it is done here, where orders and ledgers
 are touched by nobody else, behind every look at the broker. What bars and broker differ in goes back as news. A pair
@@ -8,7 +8,7 @@ cancelled; orders that an engine before this one left are found in the journal a
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from futures_algo.broker.requests import OrderRequest
 from futures_algo.core.contracts import Contract, product
@@ -214,7 +214,7 @@ class PairDesk:
         size = min(size, self.executor.exits.size(key).quantity)
         if not size:
             return  # the account holds nothing of it: sent anyway it would open the other side
-        action, about = ("SELL" if side > 0 else "BUY"), {"strategy": key[0]}
+        action, about = ("SELL" if side > 0 else "BUY"), cast(Any, {"strategy": key[0]})
         stop, target = want["stop"], want["target"]
         if stop is not None and target is not None:
             placed = orders.submit_oco_pair(key[1], action, size, target, stop, entry_id=base, leg=leg, **about)

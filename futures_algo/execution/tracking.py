@@ -175,12 +175,12 @@ class OrderTracker:
     def _take_lifecycle(self, order: OpenOrder, life: Lifecycle) -> None:
         last = next((event for event in reversed(life.events) if event.filled is not None), None)
         if last:
-            self._report(order, last.filled, last.average_price or 0.0)
+            self._report(order, last.filled or 0, last.average_price or 0.0)
         elif life.state in TERMINAL_STATES - {"Filled"}:  # no numbers: its executions would have them
             self.book()
             order.reported = order.filled
         order.words = next((event.detail for event in reversed(life.events) if event.detail), order.words)
-        self.set_state(order, life.state, "lifecycle")
+        self.set_state(order, life.state or order.state, "lifecycle")
 
     def _is_out_of_sight(self, order: OpenOrder) -> bool:
         "After the grace time: the cancel is tried, then executions and list are looked at once more."
@@ -250,7 +250,7 @@ class OrderTracker:
         not have been sent.
 
         So is one that ended with fills we did not book: a process may die between the two."""
-        journal, booked = self.context.journal, Counter()
+        journal, booked = self.context.journal, Counter[str]()
         self.fills.remember()
         for fill in journal.rows("fills"):
             booked[fill["order_id"]] += fill["quantity"]

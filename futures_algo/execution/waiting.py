@@ -20,7 +20,7 @@ class Waiting(NamedTuple):
 class WaitingQueue:
     "One queue a ledger; exits are taken before entries."
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._queues: dict[Key, list[Waiting]] = {}
 
     def __bool__(self) -> bool:

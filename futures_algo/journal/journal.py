@@ -468,7 +468,7 @@ def _known(table: str) -> str:
     return table
 
 
-def _values(fields: dict[str, Any]) -> tuple:
+def _values(fields: dict[str, Any]) -> tuple[Any, ...]:
     "Dictionaries and lists are stored as JSON, and nothing a column cannot hold is handed to SQLite."
     return tuple(_storable(value) for value in fields.values())
 

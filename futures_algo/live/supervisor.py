@@ -68,7 +68,8 @@ class Supervisor:
         "Until the engine ends cleanly, cannot start, or we are told to stop; its exit code."
         refuse_second(self.journal)
         on_signals(self._pass_on)
-        pause, why, deaths = self.first_pause, "", []
+        pause, why = self.first_pause, ""
+        deaths: list[Any] = []
         while True:
             began = time.monotonic()
             code = self._watch(why, _caution(deaths))

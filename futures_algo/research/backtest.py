@@ -208,7 +208,7 @@ def _decided(strategy: BaseStrategy, market: Market, quantity: Any, engine: str)
         signals = replay(strategy, "backtest", market.source, market.calendar)
         finer = any(one in replayed(strategy, market.source) for one in strategy.watched)
         decided = decisions_of(base, signals, lapsing(strategy, market) if strategy.rests else None, finer)
-    return base, decided, contracts_of(strategy, market, decided, size)
+    return base, decided, contracts_of(strategy, market, decided, size if isinstance(size, Sizing) else int(size))
 
 
 def lapsing(strategy: BaseStrategy, market: Market) -> np.ndarray:

@@ -311,7 +311,9 @@ def _sizes_by_side(
 
 def _permitted(own: np.ndarray, may: Any, nothing: np.ndarray, rows: slice) -> np.ndarray:
     "An entry's condition where it may be decided; `nothing` itself stays it."
-    return own if own is nothing else own & (may[rows] if np.ndim(may) else may)
+    if own is nothing:
+        return own
+    return own & (may[rows] if np.ndim(may) else may)
 
 
 def _flags(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """One combination's whole run where exits rest at the broker: the order model's own functions, money beside them.
 
-As in `sweep_kernel` a bar that cannot change anything is not stepped through: while no stop moves, a position waits for a
-signal, the last bar of `bars_held`, a roll, the session's end, or a bar that reaches stop or target; blocks of bars that
-reach neither are passed over whole.
+As in `sweep_kernel` a bar that cannot change anything is not stepped through: while no stop moves, a position waits
+for a signal, the last bar of `bars_held`, a roll, the session's end, or a bar that reaches stop or target; blocks of
+bars that reach neither are passed over whole.
 (numba's cache looks at this file only: after a change to `orders.py` in place, touch it.)
 """
 

@@ -113,7 +113,8 @@ def run_on(
     }
     whole = decisions(strategy, seen, conditions=asked)
     decided, kept, size = whole[first:], base[first:], contracts_of(strategy, seen, whole, quantity)
-    trades = trades_of(kept, decided, costs, size if np.ndim(size) == 0 else size[first:])
+    sizes = size[first:] if isinstance(size, np.ndarray) else size
+    trades = trades_of(kept, decided, costs, sizes)
     return BacktestResult(strategy, kept, market.calendar, costs, "model", decided, trades, equity_curve(kept, trades))
 
 

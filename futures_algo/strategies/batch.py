@@ -242,11 +242,11 @@ def decisions(
     asked = conditions or condition_columns(strategy, Values(known), len(base))
     closes = market.session_closes(base.timeframe) if rules.before_close >= 0 else np.zeros(len(base), np.int64)
     atr = known.values["atr"] if strategy.trail_atr else np.full(len(base), np.nan)
-    bars = base.open, base.high, base.low, base.close, base.end, closes
+    series = base.open, base.high, base.low, base.close, base.end, closes
     row, contract = np.array(rules, np.float64), base.contract.astype(np.int64)
     if not strategy.rests:
         out = np.zeros((len(base), WIDTH), np.int64)
-        position_loop(*new_state(), row, *(asked[name] for name in CONDITIONS), *bars, contract, atr, out)
+        position_loop(*new_state(), row, *(asked[name] for name in CONDITIONS), *series, contract, atr, out)
         return out
     out = np.zeros((len(base), ORDER_WIDTH), np.int64)
     found = declared_columns(strategy, market, Values(known))
@@ -257,7 +257,7 @@ def decisions(
         *new_order_state(),
         row,
         *map(np.ascontiguousarray, permitted(asked, found)),
-        *bars,
+        *series,
         segment,
         contract,
         atr,
@@ -279,7 +279,7 @@ def declared_columns(strategy: BaseStrategy, market: Market, x: Values, there: C
 def refuse_wrong_side(strategy: BaseStrategy, asked: Mapping[str, np.ndarray], found: Declared) -> None:
     "Prices that never let an entry through are on the wrong side, or never there."
     for name, may, column in (("entry", found.may_buy, 0), ("short_entry", found.may_sell, 2)):
-        rows = np.flatnonzero(asked[name]) if len(found.prices) > 1 else []
+        rows = np.flatnonzero(asked[name] if len(found.prices) > 1 else ())
         if len(rows) < 10 or np.any(np.asarray(may)[rows]):
             continue
         kind, side = type(strategy).__name__, "below" if name == "entry" else "above"
@@ -363,4 +363,5 @@ def contracts_by_side(
         near = np.broadcast_to(rules.stop_distance(atr), len(close))
         return (sizing.column(near, point_value),) * 2
     found = declared_columns(strategy, market, Values(known), there)
-    return tuple(sizing.column(near, point_value) for near in stop_points(rules, found, close, atr))
+    long, short = stop_points(rules, found, close, atr)
+    return sizing.column(long, point_value), sizing.column(short, point_value)

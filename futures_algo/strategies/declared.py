@@ -70,7 +70,7 @@ def stop_points(
     atr: Any,  # of the deciding bar; NaN without one
 ) -> tuple[Any, Any]:
     "Points from an entry to its stop, of a long and of a short, NaN without one; numbers, or float64[n]."
-    fixed = [points for points in (rules.stop, rules.trail) if points > 0]
+    fixed: list[Any] = [points for points in (rules.stop, rules.trail) if points > 0]
     if rules.trail_atr:
         fixed.append(np.asarray(atr) * rules.trail_atr)
     near = np.full(np.shape(close), np.nan)

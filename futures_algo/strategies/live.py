@@ -1,7 +1,7 @@
 """The live form: a strategy on one symbol, fed with the bars that closed at one moment."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -179,7 +179,8 @@ class StrategyRunner:
                 name: np.float64(value) for name, value in self.calculator.update_bar(bar.timeframe, bar).items()
             }
             self._outputs |= outputs
-            self._frames[bar.timeframe] = Known(prices(bar) | outputs, prev=Known(self._frames[bar.timeframe].values))
+            frame = cast(Timeframe, bar.timeframe)
+            self._frames[frame] = Known(prices(bar) | outputs, prev=Known(self._frames[frame].values))
         if base is not None:
             return found + self._decide(base)
         if self._moved and any(bar.timeframe == self._moved for bar in bars):
@@ -302,8 +303,9 @@ class StrategyRunner:
     def _stop_points(self, side: int, close: float, atr: float) -> float:
         "From an entry decided now to its stop."
         if not self.strategy.rests:
-            return self._rules.stop_distance(atr)
-        return float(stop_points(self._rules, self._declared, close, atr)[side < 0])
+            return float(self._rules.stop_distance(atr))
+        found = cast(Declared, self._declared)
+        return float(stop_points(self._rules, found, close, atr)[side < 0])
 
     def _closing(self, bar: Bar) -> tuple[int, int]:
         "When trading stops next after the bar's start, and the last close of its session."

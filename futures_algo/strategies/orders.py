@@ -1,9 +1,9 @@
 """The order model: exits that rest at the broker from the entry's fill on, met by every bar, moved when bars close.
 
-`guides/fills` says the rules in words and in this order. A base bar is `begin_bar` (what was decided fills at its open),
-`meet` for each of its inner bars (itself, when there are no finer ones) and `end_bar` (the stop moves, the closed bar
-decides). `order_loop` is that over columns; the live form calls the same three as bars arrive. Compiled; the row of
-rules is `position.ExitRules`.
+`guides/fills` says the rules in words and in this order. A base bar is `begin_bar` (what was decided fills at its
+open), `meet` for each of its inner bars (itself, when there are no finer ones) and `end_bar` (the stop moves, the
+closed bar decides). `order_loop` is that over columns; the live form calls the same three as bars arrive. Compiled;
+the row of rules is `position.ExitRules`.
 """
 
 import math

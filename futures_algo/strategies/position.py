@@ -9,7 +9,7 @@ __all__ = ['SIDE', 'HELD', 'EXITING', 'ENTERING', 'CONTRACT', 'STARTED', 'ENTRY'
            'ModelFill', 'model_fills', 'resting_price', 'lapses']
 
 # %% ../../nbs/strategies/01_position.ipynb #07a_position-003-9875
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -18,7 +18,7 @@ from ..core.types import MINUTE, Bars, Timeframe
 
 # %% ../../nbs/strategies/01_position.ipynb #16ce90bb
 # what left at market, then the orders that rested at the broker (`strategies.orders`)
-REASONS = ("", "stop", "target", "trail", "rule", "bars_held", "end_of_session", "reverse", "roll")
+REASONS: tuple[str, ...] = ("", "stop", "target", "trail", "rule", "bars_held", "end_of_session", "reverse", "roll")
 RESTED = ("stop_order", "target_order", "trail_order", "break_even_order")
 REASONS += RESTED
 
@@ -77,11 +77,13 @@ class ExitRules(NamedTuple):
         before = (
             exit_before_close * MINUTE + Timeframe(timeframe).nanos - 1 if exit_before_close >= 0 else -1
         )  # the bar after this one would end too late
-        points = [ticks * tick_size for ticks in (stop_ticks, target_ticks, trail_ticks)]
+        stop, target, trail = (ticks * tick_size for ticks in (stop_ticks, target_ticks, trail_ticks))
         whole = round(1 / tick_size)
         return cls(
             bars_held,
-            *points,
+            stop,
+            target,
+            trail,
             trail_atr,
             before,
             break_even_ticks * tick_size,
@@ -92,11 +94,10 @@ class ExitRules(NamedTuple):
 
     def stop_distance(self, atr: "float | np.ndarray") -> "float | np.ndarray":
         "Points from the entry to the nearest declared stop, NaN without one; `atr` is the deciding bar's, or a column."
-        near = np.float64(np.nan)
+        near: Any = np.float64(np.nan)
         for distance in (self.stop, self.trail, self.trail_atr * atr):
             near = np.fmin(near, np.where(np.asarray(distance) > 0, distance, np.nan))
         return near
-
 
 # %% ../../nbs/strategies/01_position.ipynb #07a_position-006-ec7b
 @njit(cache=True, nogil=True)
@@ -192,7 +193,6 @@ def position_step(
         conclude(i, rules, reason, long_entry, long_exit, short_entry, short_exit, end, session_close, contract, out)
     i[ENTERING] = out[ENTRY_SIDE]
 
-
 # %% ../../nbs/strategies/01_position.ipynb #07a_position-008-84d4
 @njit(cache=True, nogil=True)
 def position_loop(
@@ -233,7 +233,6 @@ def position_loop(
             atr[t],
             out[t],
         )
-
 
 # %% ../../nbs/strategies/01_position.ipynb #07a_position-012-8815
 class ModelFill(NamedTuple):

@@ -107,7 +107,8 @@ class Position:
         best = turn(bar.high if side > 0 else bar.low)
         stop = None if self.stop is None else turn(self.stop)
         target = None if self.target is None else turn(self.target)
-        beyond = None if target is None else target + (tick if self.rules.limit == "through" else 0)
+        further = tick if self.rules.limit == "through" else 0
+        beyond = None if target is None else target + further
         if stop is not None and equal_or_beyond(stop, opened, tick):
             return bar.open, self.kind
         if beyond is not None and equal_or_beyond(opened, beyond, tick):
@@ -171,8 +172,9 @@ def decide(bar, rules, held, just_rolled):
     if just_rolled:
         return None, ""
     if not held:
-        side = 1 if buy else -1 if sell else None
-        return (None if closing else side), ""
+        if closing or not (buy or sell):
+            return None, ""
+        return (1 if buy else -1), ""
     held.bars += 1
     opposite = sell if held.side > 0 else buy
     if bar.leave_long if held.side > 0 else bar.leave_short:

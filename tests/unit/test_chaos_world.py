@@ -200,7 +200,8 @@ def test_its_own_process_is_steered_from_outside():
 
 
 def test_it_stands_on_the_standard_library_and_itself_alone():
-    for file in Path(futures_algo.chaos.__file__).parent.glob("*.py"):
+    files = set(Path(futures_algo.chaos.__file__).parent.glob("*.py"))
+    for file in {file for file in files if file.name != "campaign.py"}:  # which puts the product's executor on it
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
