@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -217,6 +217,30 @@ def _trading_time(when: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     passed = np.concatenate([[0], np.where(np.arange(len(bounds)) % 2, np.diff(bounds, prepend=bounds[0]), 0).cumsum()])
     at = np.searchsorted(bounds, when, side="right")
     return passed[at] + np.where(at % 2, when - bounds[np.maximum(at - 1, 0)], 0)
+
+
+@overload
+def validate_bars(
+    bars: Bars,
+    *,
+    symbol: str = "",
+    tick_size: float | None = None,
+    calendar: SessionCalendar | None = None,
+    max_gap: "str | int" = "60min",
+    path: str = "",
+) -> Report: ...
+
+
+@overload
+def validate_bars(
+    bars: Any,
+    *,
+    symbol: str = "",
+    tick_size: float | None = None,
+    calendar: SessionCalendar | None = None,
+    max_gap: "str | int" = "60min",
+    path: str = "",
+) -> Any: ...
 
 
 def validate_bars(

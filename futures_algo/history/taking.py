@@ -27,7 +27,7 @@ def table_bars(
 
 
 def bars_of(
-    given: Any,  # Bars, `read_dbn`'s dictionary of one symbol, a table with a column `symbol`; others come back as they are
+    given: Any,  # Bars, `read_dbn`'s dictionary of one symbol, a table with a column `symbol`; others stay as they are
 ) -> Any:
     "The bars of one symbol; of several, the choice is the user's."
     if is_table(given):

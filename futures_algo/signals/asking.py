@@ -9,6 +9,7 @@ from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import ACTIONS, Bar, InputError, Signal, Timeframe, did_you_mean, signal_id
 from futures_algo.strategies.base import BaseStrategy
 from futures_algo.strategies.live import StrategyRunner
+from futures_algo.strategies.orders import place
 from futures_algo.strategies.position import BEST, ENTERING, ENTRY, EXITING, HELD, LAST_CLOSE, SIDE
 from futures_algo.strategies.values import FIELDS
 
@@ -98,7 +99,8 @@ class _ToldCalculator:
     "A calculator whose values give way to those handed in."
 
     def __init__(self, calculator: Any):
-        self._calculator, self.told = calculator, {}
+        self._calculator = calculator
+        self.told: dict[Timeframe, Told] = {}
 
     def update_bar(self, timeframe: Timeframe, bar: Bar) -> dict[str, float]:
         own = self._calculator.update_bar(timeframe, bar)
@@ -114,7 +116,7 @@ class ToldRunner(StrategyRunner):
 
     def reset(self) -> None:
         super().reset()
-        self.calculator = _ToldCalculator(self.calculator)
+        self.calculator: Any = _ToldCalculator(self.calculator)
 
     def tell(self, values: Told) -> None:
         "Values of a timeframe whose bar is not known."
@@ -135,6 +137,8 @@ class ToldRunner(StrategyRunner):
             return
         integers[[SIDE, HELD, EXITING, ENTERING]] = side, 0, 0, 0
         floats[[ENTRY, BEST]] = floats[LAST_CLOSE]
+        if side and self.strategy.rests:  # the pair hangs on the price it was told at
+            place(integers, floats, self._rule_row, side, floats[LAST_CLOSE])
 
 
 class Asked:

@@ -27,7 +27,7 @@ class Placed:
 
     def __init__(
         self,
-        kind: type,  # a `BaseStrategy`
+        kind: Any,  # a `BaseStrategy` class
         entry: Mapping[str, Any],  # with `parameters`, `indicators_by_timeframe`, `timeframes`
         base: Mapping[str, Any] = MappingProxyType({}),  # parameters the entry goes over
     ):
@@ -180,7 +180,7 @@ class Placed:
         )
 
     def _belongs(self, name: str, one: Indicator) -> bool:
-        "Whether a parameter of the rule may stand beside this indicator: where the rule compares the two, if it says so."
+        "Whether a parameter of the rule may stand beside this indicator: where the rule compares the two."
         if name not in self.kind.params or name in self.kind.exit_params or self._fed[name]:
             return False
         compared = _compared(self.kind).get(name)
@@ -242,7 +242,7 @@ def _others(param: Any, now: Any) -> Iterator[Any]:
 
 
 @lru_cache(256)
-def _fed(kind: type, given: tuple[tuple[str, Any], ...]) -> dict[str, frozenset[tuple[Timeframe, int, str]]]:
+def _fed(kind: Any, given: tuple[tuple[str, Any], ...]) -> dict[str, frozenset[tuple[Timeframe, int, str]]]:
     "Which parameters of which indicators each of the strategy's parameters feeds, found by trying other values."
     base, found = kind("", dict(given)), {}
     for name, param in kind.params.items():
@@ -268,7 +268,7 @@ def _differences(base: Mapping, plan: Mapping) -> set[tuple[Timeframe, int, str]
 
 
 @cache
-def _compared(kind: type) -> dict[str, set[str]]:
+def _compared(kind: Any) -> dict[str, set[str]]:
     "By parameter the values its rule compares it with, read from the conditions' source."
     found: dict[str, set[str]] = {}
     for condition in (getattr(kind, name) for name in CONDITIONS):

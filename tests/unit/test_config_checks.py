@@ -66,7 +66,7 @@ FILES = [
     Bad("logging.level", "LOUD", "must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'", LEAVE),
     # symbols
     Bad("databento.symbols", ["ESZ5"], "must be ROOT.RULE.RANK", "write it as 'ES.c.0'", told="ESZ5"),
-    Bad("databento.symbols", ["EZ.c.0"], "must belong to a known product", "known: 6A", told="EZ.c.0"),
+    Bad("databento.symbols", ["EZ.c.0"], "must belong to a known product", "known: 1OZ", told="EZ.c.0"),
     Bad("databento.symbols", ["ES.c.0", "ES.c.0"], "must not repeat", "name each symbol once"),
     Bad(f"{MINE}.symbols", ["NQ.v.0"], "must be one of the feed's", "did you mean 'NQ.c.0'?", told="NQ.v.0"),
     Bad(f"{MINE}.symbols", ["ES.c.0", "ES.c.0"], "must not repeat", "name each symbol once"),
