@@ -9,7 +9,7 @@ from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import ACTIONS, Bar, InputError, Signal, Timeframe, did_you_mean, signal_id
 from futures_algo.strategies.base import BaseStrategy
 from futures_algo.strategies.live import StrategyRunner
-from futures_algo.strategies.orders import place
+from futures_algo.strategies.orders import NEXT_STOP, NEXT_TARGET, place
 from futures_algo.strategies.position import BEST, ENTERING, ENTRY, EXITING, HELD, LAST_CLOSE, SIDE
 from futures_algo.strategies.values import FIELDS
 
@@ -138,6 +138,7 @@ class ToldRunner(StrategyRunner):
         integers[[SIDE, HELD, EXITING, ENTERING]] = side, 0, 0, 0
         floats[[ENTRY, BEST]] = floats[LAST_CLOSE]
         if side and self.strategy.rests:  # the pair hangs on the price it was told at
+            floats[[NEXT_STOP, NEXT_TARGET]] = math.nan  # of an entry that was not told
             place(integers, floats, self._rule_row, side, floats[LAST_CLOSE])
 
 
