@@ -30,12 +30,12 @@ def as_bar(
         )
     length, symbol = Timeframe(timeframe), symbol or str(row.get("symbol", ""))
     start = _start(row, fields, length, timed, symbol)
-    prices = [_number(row[name], name, symbol, length) for name in NEEDED[:4]]
+    open, high, low, close = (_number(row[name], name, symbol, length) for name in NEEDED[:4])
     volume = int(_number(row.get("volume", 0), "volume", symbol, length))
     end = start + length.nanos if start else 0
     if isinstance(row.get("end"), (int, np.integer)):
         end = int(row["end"])
-    return Bar(symbol, length, start, end, *prices, volume, str(row.get("contract", "")))
+    return Bar(symbol, length, start, end, open, high, low, close, volume, str(row.get("contract", "")))
 
 
 def _pairs(fields: Any) -> Any:

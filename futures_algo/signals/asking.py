@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import ACTIONS, Bar, InputError, Signal, Timeframe, did_you_mean, signal_id
 from futures_algo.strategies.base import BaseStrategy
@@ -60,8 +62,9 @@ class Moments:
             ready = [self._release(self._waiting())] if self._waiting() and bar.end > self._waiting() else []
             self._expect(bar)
         else:
-            self._closed[bar.timeframe] = max(self._closed[bar.timeframe], bar.end)
-            self._open[bar.timeframe] = [due for due in self._open[bar.timeframe] if due[0] >= bar.end]
+            timeframe = Timeframe(bar.timeframe)
+            self._closed[timeframe] = max(self._closed[timeframe], bar.end)
+            self._open[timeframe] = [due for due in self._open[timeframe] if due[0] >= bar.end]
         self.held.append((bar, told))
         at = self._waiting()
         if at and not any(due <= at for several in self._open.values() for _, due in several):
@@ -87,7 +90,8 @@ class Moments:
         self._contract = bar.contract
         if not self.longer:
             return
-        opened, closes, _ = self.calendar.interval(bar.start)
+        calendar = self.calendar or SessionCalendar.of(bar.symbol)
+        opened, closes, _ = calendar.interval(bar.start)
         for timeframe in self.longer:
             due = min(bar.start - (bar.start - opened) % timeframe.nanos + timeframe.nanos, closes)
             several = self._open[timeframe]
@@ -120,7 +124,9 @@ class ToldRunner(StrategyRunner):
 
     def tell(self, values: Told) -> None:
         "Values of a timeframe whose bar is not known."
-        self._outputs |= {name: value for name, value in values.items() if name in self._outputs and value == value}
+        self._outputs |= {
+            name: np.float64(value) for name, value in values.items() if name in self._outputs and value == value
+        }
 
     def judge(self, moment: list[tuple[Bar, Told]]) -> list[Signal]:
         "Signals of the bars that closed at one moment."
