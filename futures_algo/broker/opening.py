@@ -7,7 +7,8 @@ from typing import Any
 
 from futures_algo.broker.protocol import Broker
 from futures_algo.config.classes import import_class
-from futures_algo.core.types import ConfigError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import ConfigError
 
 SHIPPED = {"crosstrade": "futures_algo.crosstrade.opening"}  # name in the config -> module with an `open_broker`
 

@@ -14,9 +14,12 @@ class Violation(NamedTuple):
 
 
 def reversals(broker: ChaosBroker, account: str) -> list[Violation]:
-    """No order of the product takes the account through flat to a side nobody asked for: strategies here are long. Where
-    a person trades between an order's sending and its fill, nobody could have made it smaller."""
+    """No order of the product takes the account through flat to a side nobody asked for: strategies here are long.
+    Where     a person trades between an order's sending and its fill, nobody could have made it smaller."""
     found, before = [], Counter()
+    sent = {
+        event.data["json"].get("orderId"): event.moment_ns for event in broker.history("request") if event.data["json"]
+    }
     hands = [event.moment_ns for event in broker.history("hand") if event.data["what"] == "trade"]
     origins = {order.id: order for order in broker.orders(account)}
     for event in broker.history("fill"):
@@ -24,7 +27,7 @@ def reversals(broker: ChaosBroker, account: str) -> list[Violation]:
         held, name = data["position"], data["instrument"]
         order = origins.get(data["order"])
         if order is not None and order.client_id and order.sign < 0 and held < min(before[name], 0):
-            excused = any(order.placed_ns <= moment <= event.moment_ns for moment in hands)
+            excused = any(sent.get(order.client_id, 0) <= moment <= event.moment_ns for moment in hands)
             if order.filled <= order.quantity and not excused:  # beyond its quantity the broker fills too much
                 found.append(
                     Violation("reversal", f"{order.client_id} took {name} from {before[name]:+d} to {held:+d}")

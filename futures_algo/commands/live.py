@@ -31,7 +31,8 @@ def run(
     "Run the engine on a config until it is stopped."
     import logging
 
-    from futures_algo.core.types import InputError, did_you_mean
+    from futures_algo.core.named import did_you_mean
+    from futures_algo.core.types import InputError
     from futures_algo.live.system import LiveTradingSystem
 
     if loglevel.upper() not in LEVELS:
@@ -176,7 +177,8 @@ def flatten(
     json: bool = Json,
 ) -> None:
     "Close what the engine's ledgers hold."
-    from futures_algo.core.types import InputError, did_you_mean
+    from futures_algo.core.named import did_you_mean
+    from futures_algo.core.types import InputError
 
     if scope not in SCOPES:
         raise InputError("scope", scope, "must be strategy, instrument or account", did_you_mean(scope, SCOPES))

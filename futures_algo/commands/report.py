@@ -23,8 +23,9 @@ def report(
     ),
     data: str | None = typer.Option(
         None,
-        help="Recorded bars to compare with: DBN, Parquet that import wrote, or ES.c.0=FILE; the journal's own bars"
-        " when left away.",
+        help="Recorded bars to compare with: DBN, Parquet that import wrote, or ES.c.0=FILE; the journal's own bars "
+        "when"
+        " left away.",
     ),
     tz: str | None = options.Zone,
     read: list[str] = options.Read,

@@ -88,7 +88,8 @@ def bench(
     from importlib.metadata import version
     from os import cpu_count
 
-    from futures_algo.core.types import InputError, did_you_mean
+    from futures_algo.core.named import did_you_mean
+    from futures_algo.core.types import InputError
 
     if name not in BENCHES:
         raise InputError("bench", name, "must be a known one", did_you_mean(name, BENCHES))

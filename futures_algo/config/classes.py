@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from types import ModuleType
 
-from futures_algo.core.types import ConfigError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import ConfigError
 
 _MODULE_OF_SEEDS = {
     "MACDCCIStrategy",

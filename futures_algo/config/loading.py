@@ -11,7 +11,8 @@ from futures_algo.config.classes import import_class
 from futures_algo.config.files import environment, merge, read_json, resolve_variables
 from futures_algo.config.mistakes import ConfigErrors, explained
 from futures_algo.config.model import LiveConfig, SimpleConfig, StrategyConfig
-from futures_algo.core.types import ConfigError, content_hash, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import ConfigError, content_hash
 
 
 def with_scenarios(

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from futures_algo.config.model import LiveConfig, StrategyConfig
-from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError
 
 
 class ConfigErrors(FuturesAlgoError, ValueError):

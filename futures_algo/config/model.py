@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from futures_algo.core.contracts import FeedSymbol, add_product, product, product_of
-from futures_algo.core.types import ConfigError, InputError, Timeframe, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import ConfigError, InputError, Timeframe
 
 
 class _Section(BaseModel):

@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .classes import import_class, notebook_definitions
 from .files import read_json
-from ..core.types import Bars, ConfigError, InputError, content_hash, did_you_mean, to_timestamp
+from ..core.types import Bars, ConfigError, InputError, content_hash, to_timestamp
+from ..core.named import did_you_mean
 from ..core.dbn import replacing
 
 # %% ../../nbs/config/01_scenario.ipynb #ff94aa02

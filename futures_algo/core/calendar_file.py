@@ -5,6 +5,7 @@ import datetime as dt
 import os
 from pathlib import Path
 
+from futures_algo.core.regular_hours import CLOSED, REGULAR
 from futures_algo.core.types import DataError, InputError
 
 REVIEWED_UNTIL = dt.date(2027, 12, 31)  # the last year whose holidays were compared with another table
@@ -26,8 +27,6 @@ def newer_rows() -> list[dict[str, str]]:
 
 def read_calendar(path: "Path | str") -> list[dict[str, str]]:
     "Rows of a calendar file, each checked."
-    from futures_algo.core.sessions import CLOSED, REGULAR
-
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(line for line in file if not line.startswith("#"))

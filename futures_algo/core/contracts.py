@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.paths import DATA
-from futures_algo.core.types import DataError, InputError, did_you_mean
+from futures_algo.core.types import DataError, InputError
 
 MONTH_CODES = "FGHJKMNQUVXZ"  # January .. December
 _MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

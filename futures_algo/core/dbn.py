@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from futures_algo.core.types import DAY, HOUR, MINUTE, SECOND, DataError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import DAY, HOUR, MINUTE, SECOND, DataError
 
 OHLCV_DTYPE = np.dtype(
     [

@@ -11,7 +11,8 @@ import datetime as dt
 from collections.abc import Iterator
 
 from futures_algo.core.paths import DATA
-from futures_algo.core.sessions import CLOSED, CONTINUOUS
+from futures_algo.core.regular_hours import CLOSED, REGULAR
+from futures_algo.core.sessions import CONTINUOUS
 
 TABLE = DATA / "session_exceptions.csv"
 FIRST, LAST = dt.date(2008, 1, 1), dt.date(2030, 12, 31)
@@ -182,8 +183,6 @@ def exceptions(group: str) -> Iterator[tuple[str, str, str, str]]:
     import pandas as pd
     import pandas_market_calendars
 
-    from futures_algo.core.sessions import REGULAR
-
     schedule = pandas_market_calendars.get_calendar(SOURCES[group]).schedule(FIRST, LAST, tz="America/Chicago")
     closes = schedule["market_close"].dt.strftime("%H:%M")
     closes.index = pd.to_datetime(schedule.index).date
@@ -216,8 +215,6 @@ def is_good_friday(day: dt.date) -> bool:
 
 
 def rows() -> list[tuple[str, str, str, str]]:
-    from futures_algo.core.sessions import REGULAR
-
     ice = [row for group in REGULAR if group.startswith("ice_") for row in ice_exceptions(group)]
     return [row for group in SOURCES for row in exceptions(group)] + ice
 

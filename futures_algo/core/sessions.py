@@ -11,27 +11,12 @@ import numpy as np
 
 from futures_algo.core.contracts import product
 from futures_algo.core.paths import DATA
+from futures_algo.core.regular_hours import CLOSED, REGULAR
 from futures_algo.core.types import MINUTE, SECOND, InputError
 
 EXCHANGE_ZONE = ZoneInfo("America/Chicago")
 
 
-REGULAR: dict[str, list[tuple[str, str]]] = {  # product group -> segments of a session, exchange time
-    "equity": [("17:00", "16:00")],
-    "energy": [("17:00", "16:00")],
-    "metals": [("17:00", "16:00")],
-    "fx": [("17:00", "16:00")],
-    "rates": [("17:00", "16:00")],
-    "crypto": [("17:00", "16:00")],
-    "grains": [("19:00", "07:45"), ("08:30", "13:20")],
-    "livestock": [("08:30", "13:05")],
-    "ice_sugar": [("02:30", "12:00")],
-    "ice_coffee": [("03:15", "12:30")],
-    "ice_cocoa": [("03:45", "12:30")],
-    "ice_cotton": [("20:00", "13:20")],
-    "ice_juice": [("07:00", "13:00")],
-    "ice_dollar": [("19:00", "16:00")],
-}
 # Globex equity index futures paused 15:15-15:30 until the pause was removed with trade date 2021-06-28 (CME Globex
 # notice of 2021-06-21).
 _EQUITY_PAUSE = [("17:00", "15:15"), ("15:30", "16:00")]
@@ -62,9 +47,6 @@ CONTINUOUS = {"crypto": dt.date(2026, 5, 29)}
 MAINTENANCE = ("02:00", "04:00")
 _LONGER = {dt.date(2026, 8, 1): "09:00", dt.date(2026, 8, 29): "06:00", dt.date(2026, 9, 19): "08:00"}
 _FIRST_YEAR, _LAST_YEAR = 2008, 2030
-
-
-CLOSED = "closed"
 
 
 class Segment(NamedTuple):

@@ -11,7 +11,8 @@ __all__ = ['read_list', 'read_positions', 'read_orders', 'read_executions', 'rea
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.types import InputError, did_you_mean
+from ..core.types import InputError
+from ..core.named import did_you_mean
 from futures_algo.broker.models import (
     Account,
     AccountSnapshot,

@@ -15,11 +15,11 @@ from futures_algo.core.types import (
 from futures_algo.engine import snapshot as engine_state
 from futures_algo.engine.build import build_runners, note_scenarios, translator_of, without_secrets
 from futures_algo.engine.engine import Engine
-from futures_algo.engine.resting import Protection
 from futures_algo.engine.warmup import warmup_bars
 from futures_algo.execution.executor import CrossTradeExecutor, execution_log
 from futures_algo.execution.gate import Gate, Limits
 from futures_algo.execution.own_thread import OwnThread
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.feed.opening import FeedSettings, open_feed
 from futures_algo.journal.journal import Journal
 from futures_algo.signals.generator import signal_log

@@ -7,6 +7,7 @@ servers.
 import logging
 import os
 import secrets
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,10 +17,11 @@ from futures_algo.aggregator.pipeline import BarPipeline, Instant
 from futures_algo.core.types import HOUR, MINUTE, SECOND, Bar, Clock, DataClock, Signal
 from futures_algo.engine import position_sync as handover
 from futures_algo.engine import snapshot as engine_state
-from futures_algo.engine.resting import Protection, RestingOrders
+from futures_algo.engine.resting import RestingOrders
 from futures_algo.engine.strategy_guard import Guarded
 from futures_algo.engine.user_code import UserCodeError
 from futures_algo.execution.orders import instrument_of
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.feed.events import ContractMapped, FeedAlarm, FeedState, IntervalEnd
 from futures_algo.signals.generator import SignalGenerator
 from futures_algo.strategies.live import StrategyRunner
@@ -97,6 +99,7 @@ class Engine:
         self._is_present = False  # the stream has reached the present once
         self._instruments: dict[str, str] = {}  # dated contract -> NinjaTrader's name
         self.left: dict[tuple[str, str], int] = {}  # what the ledgers held when it ended
+        self.tell: Callable[[str], None] = lambda words: print(words, file=sys.stderr, flush=True)
         self.reloader = None  # what follows the config file, see `reload`
         self.supervisor = os.environ.get(
             "FUTURES_ALGO_SUPERVISOR", ""
@@ -118,6 +121,7 @@ class Engine:
         from futures_algo import __version__
 
         self.journal.hold()
+        self.journal.on_trouble = self._tell_trouble
         self.journal.add(
             "runs",
             run_id=self.run_id,
@@ -191,17 +195,27 @@ class Engine:
     def _switch_off(self, runner: Any, error: Exception) -> None:
         "A strategy's code raised: no exit of its would come, so what it holds is closed, as when it leaves the config."
         keeps = self.reloader is not None and self.reloader.loader.running.config.engine.on_remove == "keep"
+        raised = str(error) if isinstance(error, UserCodeError) else f"{type(error).__name__}: {error}"
+        words = f"raised {raised}; it is switched off until its code or parameters change or the engine starts again"
         self.journal.add_event(
             self.clock.now(),
             "alarm",
             "strategy",
             f"{runner.name}:{runner.symbol}",
-            f"raised {error if isinstance(error, UserCodeError) else f'{type(error).__name__}: {error}'}; it is switched off until its code or parameters change or the"
-            f" engine starts again, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
+            f"{words}, and what it holds is {'kept: flatten it' if keeps else 'closed'}",
         )
         held = dict.fromkeys(handover.entering(self, runner), 0) | handover._held(self, runner)
         for instrument in () if keeps else held:
             self.executor.close((runner.name, instrument), "failed")
+
+    def _tell_trouble(self, why: str) -> None:
+        "The journal cannot be written: one plain sentence where a person looks, with what is open."
+        held = {key: ledger.quantity for key, ledger in list(self.executor.ledgers.items()) if ledger.quantity}
+        is_open = ", ".join(f"{strategy} {quantity:+d} {name}" for (strategy, name), quantity in held.items())
+        self.tell(
+            f"The journal cannot be written ({why}): entries stop, exits and stops at the broker go on;"
+            f" open: {is_open or 'nothing'}. Make room, or free the file"
+        )
 
     def heartbeat(self) -> None:
         "Say that it lives, in the middle of what may take long."
@@ -453,6 +467,7 @@ class Engine:
         from futures_algo.engine.commands import status_documents
 
         self._next_status = time.monotonic() + STATUS_SECONDS
+        self.journal.touch()
         at, trading = time.time_ns(), self.executor.books.trading
         if self.trading_state[0] != trading:
             self.trading_state = (trading, self.clock.now())

@@ -1,50 +1,22 @@
-"""Exits that rest at the broker: placed from the entry's fill on, moved as the model's stop moves, cancelled with the
-position.
+"""Exits that rest at the broker, on the engine's side: what the models want goes to the executor, what the broker did
+comes back.
 
-The order model (`strategies.orders`) predicts from bars what rests where; the broker's own book decides. This manager
-stands between the signals and the executor: the exit of a resting order asks for no order, and where bars and broker
-differ, the broker is believed and the cause journaled (`CAUSES`). What it sends goes through `OrderManager`: a pair of
-the size the ledger holds, ids derived from the entry's, good till cancelled; orders that an engine before this one left
-are found in the journal and taken on.
+The order model (`strategies.orders`) predicts from bars what rests where; the broker's own book decides. The exit of a
+resting order asks for no order, and where bars and broker differ, the broker is believed and the cause journaled
+(`execution.resting_pairs.CAUSES`). Live the executor has a thread of its own: nothing here waits for it, and no order
+or ledger is touched from here. Over recorded bars everything happens at once, in the order of the data.
 """
 
-from typing import Any, NamedTuple
+from collections import deque
+from typing import Any
 
-from futures_algo.broker.requests import OrderRequest
-from futures_algo.core.contracts import Contract, product, root_of
-from futures_algo.core.types import SECOND, Signal
-from futures_algo.execution.open_order import OpenOrder
-from futures_algo.execution.orders import instrument_of, leg_id, own_id
+from futures_algo.core.contracts import root_of
+from futures_algo.core.types import MINUTE, SECOND, Signal, Timeframe
+from futures_algo.execution.orders import instrument_of
+from futures_algo.execution.resting_pairs import CAUSES, Hung, Key, Left, News, PairDesk, Protection, Wish
 from futures_algo.execution.verdicts import Decision
-from futures_algo.strategies.orders import SLACK, on_tick
+from futures_algo.strategies.live import StrategyRunner
 from futures_algo.strategies.position import RESTED
-
-CAUSES = {
-    "tick_path": "the broker filled an order that the bars did not reach",
-    "touched_not_filled": "the bars reached a stop that the broker did not fill: left at market",
-    "queue": "the bars reached a target that the broker did not fill: it goes on resting",
-}
-_LEGS = range(90, 100, 2)  # numbers of an entry's stops; a target's is the next
-_SETTLED = ("Accepted", "Working", "TriggerPending", "PartFilled")  # states in which an order may be changed
-
-_TRACKED = ("order_id", "signal_id", "strategy", "instrument", "action", "quantity", "purpose")
-
-Key = tuple[str, str]  # strategy, instrument
-
-
-class Protection(NamedTuple):
-    "How positions are protected, `engine` in the config."
-
-    protect_within_s: float = 5.0  # a position without an acknowledged stop for longer is closed
-    emergency_stop_ticks: float = 0.0  # from the entry, for positions whose strategy has no stop; 0 for none
-    grace_s: float = 5.0  # a touched stop not filled after this is left at market
-
-
-class Touch(NamedTuple):
-    "A stop the bars reached and the broker has not filled yet."
-
-    signal: Signal
-    deadline: int  # ns UTC
 
 
 class RestingOrders:
@@ -52,271 +24,108 @@ class RestingOrders:
 
     def __init__(self, engine: Any, settings: Protection):
         self.engine, self.executor, self.settings = engine, engine.executor, settings
-        self._runners: list = []
-        self.touched: dict[Key, Touch] = {}
-        self._naked: dict[Key, int] = {}  # since when a position has no acknowledged stop, ns UTC
-        self._known: dict[Key, list[OpenOrder]] = {}  # the pair's orders, ended ones too, until the next pair
-        self._resumed: set[Key] = set()  # ledgers whose earlier pair was looked up in the journal
-        self._prices: dict[str, float] = {}  # of each order, as last asked for
+        self._runners: list[StrategyRunner] = []
         self._queued: set[tuple[Key, float]] = set()  # targets whose wait in the queue was journaled
+        self._news: deque[News] = deque()  # from the executor's thread
+        self._is_asked = False  # a look at the pairs waits already
+        self.desk = PairDesk(self.executor.here, settings, self._news.append)
 
-    def attach(self, runners: list) -> None:
+    def attach(self, runners: list[StrategyRunner]) -> None:
         "Look after these; they ask whether a target that the bars reached was filled."
         self._runners = [one for one in runners if one.strategy.rests or self.settings.emergency_stop_ticks]
         for runner in self._runners:
             runner.has_filled = self.has_filled
+        self.executor.after_look(self.desk.follow if self._runners else None)
 
     # --- signals
 
     def submit_signal(self, signal: Signal) -> Decision:
         "A signal on its way to the executor; the exit of an order that rests has nothing to send."
         if signal.reason not in RESTED or self.executor.books.dry_run:
-            return self.executor.submit_signal(signal)
-        key = self._key(signal)
-        self.executor.poll()
-        self.executor.note(signal, "resting", "its order rests at the broker")
-        if self._held(key) * (1 if signal.is_long else -1) > 0:
-            self.touched[key] = Touch(signal, self.engine.clock.now() + int(self.settings.grace_s * SECOND))
-        elif leg := self._filled(key):
-            self._say("info", key, "", signal.reason, signal.price, leg.value / leg.filled)
+            decision: Decision = self.executor.submit_signal(signal)
+            return decision
+        if self.executor.knows(signal):
+            return Decision("duplicate")
+        if self._is_past(signal.bar_end, Timeframe(signal.timeframe)):
+            why = "of the past: the broker's book has gone on since"
+            self.executor.post(lambda: self.executor.note(signal, "resting", why))
+            return Decision("resting")
+        key = signal.strategy, instrument_of(signal.contract, signal.bar_end)
+        deadline = self.engine.clock.now() + int(self.settings.grace_s * SECOND)
+        self.executor.post(lambda: self.desk.reach(signal, key, deadline))
         return Decision("resting")
 
-    def has_filled(self, runner: Any, price: float, at: int) -> bool:
-        "Whether the broker's target filled, which the bars reached; yes where no target of the strategy rests."
-        if self.executor.books.dry_run:
+    def has_filled(self, runner: StrategyRunner, price: float, at: int) -> bool:
+        """Whether the broker's target filled, which the bars reached; yes where no target of the strategy rests. Live
+        that is what the last look has shown."""
+        if self.executor.books.dry_run or self._is_past(at, runner.strategy.base_timeframe):
             return True
         self.executor.poll()
-        for key, ledger in self._ledgers(runner):
-            if ledger.quantity and any(leg.purpose == "target" for leg in self._open(key)):
-                if (key, price) not in self._queued:
-                    self._queued.add((key, price))
-                    self._say("info", key, "queue", "target_order", price, None)
+        if self.executor.inline:
+            self.desk.show()
+        for key, rest in self.desk.rests.items():
+            if key[0] == runner.name and root_of(key[1]) == root_of(runner.symbol) and rest.held and rest.has_target:
+                self._wait_in_queue(key, price)
                 return False
         return True
+
+    def _wait_in_queue(self, key: Key, price: float) -> None:
+        if (key, price) not in self._queued:
+            self._queued.add((key, price))
+            self.desk.say("info", key, "queue", "target_order", price, None)
 
     # --- following
 
     def follow(self) -> None:
-        "Bring what rests at the broker to what the model, or an emergency, wants; after every look at the broker."
+        "Say what the models want, and take in what the broker did."
         if not self._runners or self.executor.books.dry_run:
             return
-        for runner in self._runners:
-            if not self.engine.is_broken(runner):
-                for key, ledger in self._ledgers(runner):
-                    self._follow_one(runner, key, ledger)
+        self._take_news()
+        self.desk.wishes = [self._wish(runner) for runner in self._runners if not self.engine.is_broken(runner)]
+        if not self._is_asked:
+            self._is_asked = True
+            self.executor.post(self._look_at_pairs)
+        self._take_news()
+
+    def _look_at_pairs(self) -> None:
+        self._is_asked = False
+        self.desk.follow()
+
+    def _wish(self, runner: StrategyRunner) -> Wish:
+        rules, hang = runner.strategy.exit_rules(runner.symbol), runner.hanging()
+        about = (runner.name, root_of(runner.symbol), runner.pair, runner.seen, runner.entering)
+        is_past = self._is_past(runner.seen, runner.strategy.base_timeframe)
+        is_flat = runner.strategy.rests and runner.position == "FLAT" and not runner.entering
+        return Wish(*about, hang, rules.tick, rules.per_point, is_past, is_flat)
+
+    def _is_past(self, at: int, base: Timeframe) -> bool:
+        "Whether a bar's end lies so far back that the stream is replaying."
+        return bool(self.engine.clock.now() - at > 2 * base.nanos + MINUTE)
 
     def look(self) -> None:
         "Over recorded bars the broker meets a bar when it is asked about it: ask before the strategies decide."
-        if self.executor.inline and any(
-            leg.purpose in ("stop", "target") for leg in self.executor.orders.open.values()
-        ):
+        if self.executor.inline and any(order.is_protective for order in self.executor.orders.open.values()):
             self.executor.poll()
-
-    def _follow_one(self, runner: Any, key: Key, ledger: Any) -> None:
-        legs = self._open(key)
-        if not ledger.quantity:
-            self._naked.pop(key, None)
-            self.touched.pop(key, None)
-            self._withdraw(legs)
-            return self._went(runner, key)
-        if self.executor.is_leaving(key):
-            return
-        if touch := self.touched.get(key):
-            return self._not_filled(key, touch)
-        side = 1 if ledger.quantity > 0 else -1
-        want = self._wanted(runner, key, ledger, side)
-        if want["stop"] is None and want["target"] is None:
-            return
-        self._arrange(key, abs(ledger.quantity), side, legs, want)
-        self._bound(key, want["stop"])
-
-    def _wanted(self, runner: Any, key: Key, ledger: Any, side: int) -> dict[str, float | None]:
-        "Prices of the pair of a position; None for an order that shall not rest."
-        pair = runner.pair
-        if pair.get("side") != side:
-            pair = runner.filled_at(ledger.average_price) if runner.entering == side else {}
-        stop, target = pair.get("stop"), pair.get("target")
-        if stop is None and self.settings.emergency_stop_ticks:
-            rules = runner.strategy.exit_rules(runner.symbol)
-            far = ledger.average_price - side * self.settings.emergency_stop_ticks * rules.tick
-            stop = on_tick(far, rules.tick, rules.per_point, side < 0)
-        return {"stop": stop, "target": target}
-
-    def _arrange(self, key: Key, size: int, side: int, legs: list[OpenOrder], want: dict[str, float | None]) -> None:
-        "Cancel what is not wanted, change what rests, place what is missing."
-        wrong = [leg for leg in legs if leg.sign == side]
-        mine = {purpose: [leg for leg in legs if leg.purpose == purpose and leg.sign != side] for purpose in want}
-        for purpose, found in mine.items():
-            wrong += found if want[purpose] is None else found[1:]
-        lonely = want["stop"] is not None and not mine["stop"] and mine["target"]
-        self._withdraw([*wrong, *(mine["target"] if lonely else ())])
-        if wrong or lonely:
-            return  # placed anew when these have ended: two pairs would turn the position round
-        if not mine["stop"] and not mine["target"]:
-            return self._place(key, size, side, want)
-        for purpose, found in mine.items():
-            if found:
-                self._adjust(key, found[0], size, side, want[purpose])
-
-    def _adjust(self, key: Key, leg: OpenOrder, size: int, side: int, price: float) -> None:
-        "Change an order's size or price."
-        tick = product(Contract.parse(key[1]).root).tick_size
-        changes: dict[str, Any] = {}
-        if leg.quantity - leg.filled != size:
-            changes["quantity"] = size + leg.filled
-        if abs(self._price(leg) - price) > tick * SLACK:
-            changes["stop_price" if leg.purpose == "stop" else "limit_price"] = price
-        if not changes or leg.state not in _SETTLED:
-            return
-        mark = self.executor.marks.get(key[1], 0.0)
-        if leg.purpose == "stop" and mark and (price - mark) * side >= -tick * SLACK:
-            self.executor.close(key, "stop_at_market")  # the broker would refuse it there, and the model leaves
-        elif self.executor.orders.change(leg, **changes).ok:
-            self._prices[leg.order_id] = price
-
-    def _place(self, key: Key, size: int, side: int, want: dict[str, float | None]) -> None:
-        "The pair of an entry, or the one order it has; another try has other ids, and after the last it is closed."
-        journal, orders = self.executor.journal, self.executor.orders
-        base = self._entry_id(key)
-        free = (leg for leg in _LEGS if not journal.has("intents", "order_id", leg_id(base, leg)))
-        leg = next(free, None)
-        if leg is None:
-            return self._close(key, "its stop was refused again and again")
-        action, about = ("SELL" if side > 0 else "BUY"), {"strategy": key[0]}
-        stop, target = want["stop"], want["target"]
-        if stop is not None and target is not None:
-            placed = orders.submit_oco_pair(key[1], action, size, target, stop, entry_id=base, leg=leg, **about)
-        else:
-            kind, prices = ("LIMIT", {"limit_price": target}) if stop is None else ("STOPMARKET", {"stop_price": stop})
-            identity = leg_id(base, leg + (stop is None))
-            request = OrderRequest(key[1], action, size, kind, order_id=identity, time_in_force="GTC", **prices)
-            placed = [orders.submit(request, purpose="target" if stop is None else "stop", **about)]
-        for one in placed:
-            one.reason = "target_order" if one.purpose == "target" else "stop_order"
-        self._prices |= {one.order_id: stop if one.purpose == "stop" else target for one in placed}
-        self._known[key] = placed
-
-    def _bound(self, key: Key, stop: float | None) -> None:
-        "From the fill to the acknowledged stop there is a bound."
-        stops = [leg for leg in self._open(key) if leg.purpose == "stop"]
-        if stop is None or any(leg.acknowledged for leg in stops):
-            self._naked.pop(key, None)
-            return
-        now = self.engine.clock.now()
-        if now - self._naked.setdefault(key, now) > self.settings.protect_within_s * SECOND:
-            self._naked.pop(key)
-            self._close(key, f"no stop was acknowledged within {self.settings.protect_within_s:g} s")
-
-    def _close(self, key: Key, why: str) -> None:
-        self._event("alarm", key, f"{why}: the position is closed", cause="unprotected")
-        self.executor.close(key, "unprotected")
 
     # --- where bars and broker differ
 
-    def _not_filled(self, key: Key, touch: Touch) -> None:
-        "A touched stop: looked up when its grace is over, then left by an order that can only reduce."
-        if self.engine.clock.now() < touch.deadline:
-            return
-        self.executor.poll()
-        self.touched.pop(key, None)
-        if not self._held(key):
-            return
-        self._say("alarm", key, "touched_not_filled", touch.signal.reason, touch.signal.price, None)
-        self.executor.close(key, "touched_not_filled")
+    def _take_news(self) -> None:
+        while self._news:
+            news = self._news.popleft()
+            for runner in self._runners:
+                if (runner.name, root_of(runner.symbol)) == (news.wish.strategy, news.wish.root):
+                    self._take(runner, news)
 
-    def _went(self, runner: Any, key: Key) -> None:
-        "The ledger is flat. Where an order of the pair did that and the model still holds, the model goes flat too."
-        pair, leg = runner.pair, self._filled(key)
-        if not pair or leg is None or leg.sign == pair["side"] or runner.seen <= self._filled_at(leg):
-            return  # the bar in which it filled may still say the same
-        kind, price = ("target_order" if leg.purpose == "target" else pair["kind"]), leg.value / leg.filled
-        model = pair["target" if leg.purpose == "target" else "stop"]
-        self._known.pop(key, None)
-        self._say("info", key, "tick_path", kind, model, price)
-        self.executor.note(runner.left(price, kind, self.engine.clock.now()), "resting", CAUSES["tick_path"])
+    def _take(self, runner: StrategyRunner, news: News) -> None:
+        "What was true of the model when it was told; one that went on since has nothing to learn from it."
+        if isinstance(news, Hung):
+            if runner.entering == news.wish.entering:
+                runner.filled_at(news.price)
+        elif runner.pair.get("side") == news.wish.pair["side"] and runner.pair["entry"] == news.wish.pair["entry"]:
+            self._leave(runner, news)
 
-    def _filled(self, key: Key) -> OpenOrder | None:
-        "The order of the last pair that filled."
-        if key not in self._resumed:
-            self._resumed.add(key)
-            self._known.setdefault(key, []).extend(self._filled_before(key))
-        return next((leg for leg in self._known.get(key, ()) if leg.state == "Filled" and leg.filled), None)
-
-    def _filled_before(self, key: Key) -> list[OpenOrder]:
-        "The orders of the newest entry's pair that an engine before this one placed and that filled."
-        rows = self.executor.journal.rows(
-            "intents", "strategy = ? AND instrument = ?", *key, order="rowid DESC", limit=12
-        )
-        found = []
-        for row in rows:
-            if row["purpose"] == "entry":
-                break
-            if row["purpose"] in ("stop", "target") and row["state"] == "Filled":
-                fills = self.executor.journal.rows("fills", "order_id = ?", row["order_id"])
-                leg = OpenOrder(*(row[name] for name in _TRACKED), state="Filled")
-                leg.filled = sum(fill["quantity"] for fill in fills)
-                leg.value = sum(fill["quantity"] * fill["price"] for fill in fills)
-                found.append(leg)
-        return found
-
-    def _filled_at(self, leg: OpenOrder) -> int:
-        return max(fill["at"] for fill in self.executor.journal.rows("fills", "order_id = ?", leg.order_id))
-
-    # --- looking things up
-
-    def _key(self, signal: Signal) -> Key:
-        return signal.strategy, instrument_of(signal.contract, signal.bar_end)
-
-    def _held(self, key: Key) -> int:
-        ledger = self.executor.ledgers.get(key)
-        return ledger.quantity if ledger else 0
-
-    def _ledgers(self, runner: Any) -> list[tuple[Key, Any]]:
-        root = root_of(runner.symbol)
-        return [
-            (key, ledger)
-            for key, ledger in self.executor.ledgers.items()
-            if key[0] == runner.name and Contract.parse(key[1]).root == root
-        ]
-
-    def _open(self, key: Key) -> list[OpenOrder]:
-        "The strategy's stops and targets that have not ended, whoever placed them; remembered as the pair."
-        found = [
-            order
-            for order in self.executor.orders.open.values()
-            if (order.strategy, order.instrument) == key and order.purpose in ("stop", "target")
-        ]
-        known = self._known.setdefault(key, [])
-        known += [order for order in found if order not in known]
-        return [order for order in found if not order.has_ended]
-
-    def _withdraw(self, legs: list[OpenOrder]) -> None:
-        for leg in legs:
-            if leg.state in _SETTLED:
-                self.executor.orders.cancel(leg)
-
-    def _price(self, leg: OpenOrder) -> float:
-        "What was last asked for; of an order an engine before this one placed, what its journal row says."
-        if leg.order_id not in self._prices:
-            row = self.executor.journal.one("intents", "order_id", leg.order_id) or {}
-            self._prices[leg.order_id] = row.get("stop_price" if leg.purpose == "stop" else "limit_price") or 0.0
-        return self._prices[leg.order_id]
-
-    def _entry_id(self, key: Key) -> str:
-        "Of the newest entry of a ledger; a position without one has an id of its own."
-        rows = self.executor.journal.rows(
-            "intents", "strategy = ? AND instrument = ? AND purpose = 'entry'", *key, order="rowid DESC", limit=1
-        )
-        if rows:
-            return rows[0]["order_id"]
-        return own_id()
-
-    # --- saying things
-
-    def _say(self, level: str, key: Key, cause: str, kind: str, model: float | None, broker: float | None) -> None:
-        "Both prices and the cause, in the journal."
-        text = CAUSES.get(cause, "filled at the broker, as the bars say")
-        self._event(level, key, f"{kind}: {text}", cause=cause, order=kind, model=model, broker=broker)
-
-    def _event(self, level: str, key: Key, message: str, **data: Any) -> None:
-        self.engine.journal.add_event(self.engine.clock.now(), level, "resting", f"{key[0]} {key[1]}", message, **data)
+    def _leave(self, runner: StrategyRunner, news: Left) -> None:
+        model = runner.pair["target" if news.kind == "target_order" else "stop"]
+        self.desk.say("info", news.key, "tick_path", news.kind, model, news.price)
+        signal = runner.left(news.price, news.kind, self.engine.clock.now())
+        self.executor.post(lambda: self.executor.note(signal, "resting", CAUSES["tick_path"]))

@@ -1,5 +1,5 @@
-"""From a signal to an order: judged by the gate, journaled, sent once, followed to its fill. Exits wait for what is under
-way and then always go; none closes more than the account holds.
+"""From a signal to an order: judged by the gate, journaled, sent once, followed to its fill. Exits wait for what is
+under way and then always go; none closes more than the account holds.
 
 The parts, each usable on its own: `Context` (what all share), `OrderTracker` and `OrderManager` (orders), `LedgerBook`
 (who holds what), `Locks`, `Reconciler` (our books against the broker's), `WaitingQueue`, `ExitSizer`, `ExitDesk`
@@ -73,6 +73,7 @@ class CrossTradeExecutor:
         )
         self.tracker.fills.on_fill, self.tracker.is_lost = self._on_fill, self._is_lost
         self.warm: Callable[[Signal], bool] = lambda signal: True  # have this strategy's indicators converged?
+        self.on_fill: Callable[[Fill], None] = lambda fill: None  # told of each fill once its ledger has it
         self.last_trade = last_trade  # instrument -> ns of its last trading, None when not known
 
     # --- what others read
@@ -142,6 +143,18 @@ class CrossTradeExecutor:
         "What a person asks; the form with a thread of its own queues it (`OwnThread.ask`)."
         return work(self)
 
+    @property
+    def here(self) -> "CrossTradeExecutor":
+        "What does the work, for what runs beside it (`OwnThread.inner`)."
+        return self
+
+    def post(self, work: Callable[[], Any], rank: int = 0) -> None:
+        "Do this where orders and ledgers are kept: here and now; `OwnThread.post` queues it."
+        work()
+
+    def after_look(self, work: Callable[[], None] | None) -> None:
+        "Who calls looks after what follows a look himself; `OwnThread.after_look` does it in its thread."
+
     def start(self) -> None:
         "Nothing to start: whoever calls waits."
 
@@ -160,6 +173,10 @@ class CrossTradeExecutor:
         return self.context.marks
 
     # --- signals in
+
+    def knows(self, signal: Signal) -> bool:
+        "Whether a signal was submitted or noted before, by an engine before this one too."
+        return self.verdicts.knows(signal)
 
     def note(self, signal: Signal, verdict: str, detail: str = "") -> Decision:
         "Journal a signal that asks for no order: one whose order rests at the broker, or what became of it."
@@ -204,6 +221,8 @@ class CrossTradeExecutor:
 
     def _judge_entry(self, signal: Signal, key: Key, reversing: bool = False) -> tuple[int, tuple[Denial, str] | None]:
         "Size and the gate's refusal, if any."
+        if self.journal.trouble:
+            return 0, (Denial.JOURNAL, self.journal.trouble)
         try:
             quantity, problem = self.translator.size(signal), ""
         except InputError as error:
@@ -287,6 +306,7 @@ class CrossTradeExecutor:
             average_price=ledger.average_price,
             mark=fill.price,
         )
+        self.on_fill(fill)
 
     def _is_lost(self, order: OpenOrder) -> bool:
         "A lost order may be given up when its cancel found nothing, and the account holds what the ledgers say."

@@ -1,5 +1,5 @@
-"""Exits to their end: each waits for what is under way in its ledger, closes at most what the account holds, and is tried
-again until the ledger is flat. What no ledger owns is closed on a person's word alone."""
+"""Exits to their end: each waits for what is under way in its ledger, closes at most what the account holds, and is
+tried again until the ledger is flat. What no ledger owns is closed on a person's word alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,13 @@ from futures_algo.execution.order_states import ENDED, NOT_SENT
 from futures_algo.execution.orders import OrderManager, instrument_of
 from futures_algo.execution.sizing_exits import ExitSize, ExitSizer
 from futures_algo.execution.translator import SignalTranslator
-from futures_algo.execution.verdicts import Decision, Verdicts, as_signal
+from futures_algo.execution.verdicts import Decision, Verdicts
 from futures_algo.execution.waiting import Waiting, WaitingQueue
 
 _ALARM_AFTER = 3  # failed attempts of an exit until it is an alarm; it goes on being tried
 _LAST_ATTEMPT = 89
 _LONGEST_PAUSE = 60  # seconds between attempts
+_BLIND_LOOKS = 8  # failed looks at the account until an exit goes by what was known of it
 _EXCESS_S = 3  # seconds a protective order may be larger than its ledger
 
 
@@ -85,6 +86,10 @@ class ExitDesk:
             self._locks.open(key[1], f"exit:{key[0]}")
             self._locks.open(key[1], f"side:{key[0]}")
 
+    def size(self, key: Key) -> ExitSize:
+        "How much of a ledger may be closed now."
+        return self._sizer.size(key)
+
     # --- going
 
     def take(self, signal: Signal, key: Key) -> Decision:
@@ -116,6 +121,8 @@ class ExitDesk:
         signal, size = waiting.signal, self._sizer.size(key)
         if not size.wanted:
             return self._verdicts.refuse(signal, Denial.NOTHING_TO_EXIT, "its ledger is flat")
+        if size.is_blind and waiting.blind < _BLIND_LOOKS:
+            return self._look_again(waiting)
         if not size.quantity:
             return self._hold_back(waiting, key, size)
         if size.quantity < size.wanted and not size.is_waiting:
@@ -127,6 +134,11 @@ class ExitDesk:
             order = self._orders.prepare(request, signal, "exit", arrival_price=mark)
         self._orders.send(order, request)
         return Decision("sent", order_id=order.order_id, detail=order.state)
+
+    def _look_again(self, waiting: Waiting) -> Decision:
+        "The account did not answer: asked again a few times, for a second or two each, before an exit goes blind."
+        self._wait_again(waiting.signal, waiting.attempt, 1, waiting.blind + 1)
+        return self._verdicts.pending(waiting.signal, "the account could not be looked at, and is asked again")
 
     def _hold_back(self, waiting: Waiting, key: Key, size: ExitSize) -> Decision:
         "The account has nothing to close: sent anyway it would open the other side. It is looked at again and again."
@@ -161,8 +173,8 @@ class ExitDesk:
         self._end_alarm(order.key)
 
     def _retry(self, order: OpenOrder) -> None:
-        if row := self._context.journal.one("signals", "id", order.signal_id):
-            self._try_again(as_signal(row), order.order_id, order.key)
+        if signal := self._verdicts.signal(order.signal_id):
+            self._try_again(signal, order.order_id, order.key)
 
     def _try_again(self, signal: Signal, order_id: str, key: Key) -> None:
         "Let an exit wait for another attempt, each after a longer pause."
@@ -179,9 +191,9 @@ class ExitDesk:
         "Seconds."
         return min(2 ** (attempt - 1), _LONGEST_PAUSE)
 
-    def _wait_again(self, signal: Signal, attempt: int, pause: float) -> None:
+    def _wait_again(self, signal: Signal, attempt: int, pause: float, blind: int = 0) -> None:
         key = signal.strategy, instrument_of(signal.contract, signal.bar_end)
-        self._waiting.add(key, Waiting(signal, attempt, self._context.steady() + int(pause * SECOND)))
+        self._waiting.add(key, Waiting(signal, attempt, self._context.steady() + int(pause * SECOND), blind))
 
     def _renewed(self, signal: Signal) -> Signal:
         "The same exit decided anew: an id has room for so many attempts, and a weekend has more minutes."
@@ -200,8 +212,8 @@ class ExitDesk:
         last: dict[str, Any] = next(iter(rows), {})
         if not last or last["purpose"] != "exit" or last["state"] not in ENDED or self._waiting.has_exit(key):
             return
-        if row := self._context.journal.one("signals", "id", last["signal_id"]):
-            self._try_again(as_signal(row), last["order_id"], key)
+        if signal := self._verdicts.signal(last["signal_id"]):
+            self._try_again(signal, last["order_id"], key)
 
     # --- sides nobody asked for
 

@@ -9,8 +9,9 @@ from enum import Enum
 from itertools import takewhile
 from typing import Any
 
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
-from futures_algo.core.types import DAY, MINUTE, SECOND, InputError, Signal, did_you_mean, to_nanos
+from futures_algo.core.types import DAY, MINUTE, SECOND, InputError, Signal, to_nanos
 
 
 class Denial(Enum):
@@ -42,6 +43,7 @@ class Denial(Enum):
     COOL_DOWN = "too soon after a loss"
     STOP_STREAK = "too many stops in a row"
     NOTHING_TO_EXIT = "the strategy's ledger holds nothing to close"
+    JOURNAL = "the journal cannot be written, and an entry needs its row first"
     CHECK_FAILED = "a safety check failed; trading is halted"
 
     @classmethod

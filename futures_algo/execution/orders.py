@@ -1,4 +1,5 @@
-"""Every order is a journal row before it is a request, is sent once, and is followed until NinjaTrader says it ended."""
+"""Every order is a journal row before it is a request, is sent once, and is followed until NinjaTrader says it
+ended."""
 
 import datetime as dt
 import secrets
@@ -177,7 +178,11 @@ class OrderManager:
         return order
 
     def send(self, order: OpenOrder, request: OrderRequest) -> OpenOrder:
-        "Send a prepared order, once, and journal what came back."
+        "Send a prepared order, once, and journal what came back. An entry whose row is not on the disk is not sent."
+        if self.context.journal.trouble and order.purpose == "entry":
+            self.tracker.set_state(order, NOT_SENT, "journal", self.context.journal.trouble)
+            self.tracker.close(order)
+            return order
         began = time.perf_counter_ns()
         outcome = self.context.broker.place_order(request, self.context.account, urgent=order.purpose != "entry")
         took = time.perf_counter_ns() - began

@@ -28,8 +28,10 @@ class OwnThread:
 
     def __init__(self, inner: CrossTradeExecutor):
         self.inner = inner
-        self._jobs: queue.PriorityQueue = queue.PriorityQueue()
-        self._number, self._thread = itertools.count(), None
+        self._jobs: queue.PriorityQueue[tuple[int, int, Callable[[], Any], Future[Any]]] = queue.PriorityQueue()
+        self._number = itertools.count()
+        self._thread: threading.Thread | None = None
+        self._after_look: Callable[[], None] | None = None
         self._looks: set[str] = set()  # look-ups that wait already
         self._failure: BaseException | None = None
         self._is_ending = False
@@ -51,6 +53,11 @@ class OwnThread:
         self.inner.client.before_request(lambda: None)  # who may have to wait is not the engine any more
         self._thread = threading.Thread(target=self._work, name="executor", daemon=True)
         self._thread.start()
+
+    @property
+    def here(self) -> CrossTradeExecutor:
+        "What does the work, for what runs beside it in this thread."
+        return self.inner
 
     def finish(self, seconds: float) -> bool:
         "Carry out the exits that wait, drop the look-ups, and end the thread; False when a request holds it longer."
@@ -109,13 +116,43 @@ class OwnThread:
         if self._thread is None:
             return self.inner.submit_signal(signal)
         self._raise()
-        self._put(ENTRY if signal.is_entry else EXIT, lambda: self.inner.submit_signal(signal))
+        rank = ENTRY if signal.is_entry else EXIT
+        self._put(rank, lambda: self._followed(lambda: self.inner.submit_signal(signal)))
         return Decision("pending", detail="handed to the executor's thread")
+
+    def post(self, work: Callable[[], Any], rank: int = EXIT) -> None:
+        "Do this in the thread; nobody waits for it, and its error is raised where the engine next asks for something."
+        if self._thread is None:
+            work()
+            return
+        self._raise()
+        self._put(rank, lambda: self._carry_out(work))
+
+    def after_look(self, work: Callable[[], None] | None) -> None:
+        "What follows every look at the broker and every signal, in the thread."
+        self._after_look = work
+
+    def _carry_out(self, work: Callable[[], _T]) -> _T:
+        "Work nobody waits for: what it raises is the engine's."
+        try:
+            return work()
+        except FuturesAlgoError as error:
+            self._failure = error
+            raise
+
+    def _followed(self, work: Callable[[], _T]) -> _T:
+        def both() -> _T:
+            done = work()
+            if self._after_look:
+                self._after_look()
+            return done
+
+        return self._carry_out(both)
 
     def close(self, key: Key, reason: str) -> Decision:
         if self._thread is None:
             return self.inner.close(key, reason)
-        self._put(EXIT, lambda: self.inner.close(key, reason))
+        self._put(EXIT, lambda: self._followed(lambda: self.inner.close(key, reason)))
         return Decision("pending", detail="handed to the executor's thread")
 
     def poll(self) -> list[Fill]:
@@ -144,7 +181,7 @@ class OwnThread:
 
         def look() -> None:
             self._looks.discard(name)
-            work()
+            self._followed(work)
 
         self._put(LOOK, look)
 

@@ -53,7 +53,7 @@ class Reconciler:
                 self.locks.open(name, kind)
         return {difference.instrument: (difference.ours, difference.theirs) for difference in differ}
 
-    def _unread(self, error: BrokerError) -> dict:
+    def _unread(self, error: BrokerError) -> dict[str, tuple[int, int]]:
         risk = self.context.risk
         if self.broker_state[0] != "down" or risk.reconciled:
             self.context.say(
@@ -77,7 +77,7 @@ class Reconciler:
         return self.context.broker.get_orders(self.context.account, active_only=active_only)
 
     def positions(self) -> dict[str, int]:
-        "What the broker holds, journaled: {instrument: signed contracts}."
+        "What the broker holds, journaled: instrument to signed contracts."
         mine = {name for _, name in list(self.book.ledgers)}
         mine |= {order.instrument for order in list(self.orders.open.values())}
         held = self.view.read(mine)
@@ -130,7 +130,8 @@ class Reconciler:
                 self.locks.set(
                     order.instrument,
                     "doubt",
-                    f"the outcome of order {order.order_id} has been unknown for over {DOUBT_ALARM_S:.0f} s; look for it"
+                    f"the outcome of order {order.order_id} has been unknown for over {DOUBT_ALARM_S:.0f} s; look for"
+                    " it"
                     " in NinjaTrader",
                 )
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from futures_algo.broker.requests import OrderRequest, checked_quantity
 from futures_algo.core.contracts import Contract, product
-from futures_algo.core.types import ACTIONS, SECOND, InputError, Signal, content_hash, did_you_mean, signal_id, to_nanos
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import ACTIONS, SECOND, InputError, Signal, content_hash, signal_id, to_nanos
 from futures_algo.execution.orders import instrument_of, order_id
 
 

@@ -21,16 +21,29 @@ class Verdicts:
 
     def __init__(self, context: Context):
         self._context = context
+        self._exits: dict[str, Signal] = {}  # of this run: an exit is tried again from memory too
         self._seen = {row["id"] for row in context.journal.rows("signals")}
 
     def __len__(self) -> int:
         return len(self._seen)
 
+    def knows(self, signal: Signal) -> bool:
+        return signal.id in self._seen
+
     def is_new(self, signal: Signal) -> bool:
         "Whether this decision was never taken; it counts as taken from now on."
         fresh = signal.id not in self._seen
+        if not signal.is_entry:
+            self._exits[signal.id] = signal
         self._seen.add(signal.id)
         return fresh
+
+    def signal(self, identity: str) -> Signal | None:
+        "A signal by its id."
+        if identity in self._exits:
+            return self._exits[identity]
+        row = self._context.journal.one("signals", "id", identity)
+        return as_signal(row) if row else None
 
     def note(self, signal: Signal, verdict: str, denial: str = "", detail: str = "") -> None:
         journal = self._context.journal

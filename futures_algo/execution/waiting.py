@@ -14,6 +14,7 @@ class Waiting(NamedTuple):
     signal: Signal
     attempt: int = 0  # of an exit
     not_before: int = 0  # steady ns
+    blind: int = 0  # looks at the account that failed before it
 
 
 class WaitingQueue:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from futures_algo.core.types import Bars, DataError, InputError, Timeframe, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import Bars, DataError, InputError, Timeframe
 from futures_algo.indicators.base import Parameter
 from futures_algo.research.backtest import BacktestResult, backtest
 from futures_algo.research.trades import Costs

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from futures_algo.core.contracts import product
 from futures_algo.core.dbn import SCHEMA_STEP
-from futures_algo.core.types import SECOND, Bar, Clock, DataClock, FeedError, InputError, WallClock, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import SECOND, Bar, Clock, DataClock, FeedError, InputError, WallClock
 from futures_algo.feed.connection import Connection, Ended, Opened, Wake, symbology_of
 from futures_algo.feed.events import FeedEvent, Position
 from futures_algo.feed.record_decoder import Demand, Intake

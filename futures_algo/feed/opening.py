@@ -5,7 +5,8 @@ from importlib import import_module
 
 from futures_algo.config.classes import import_class
 from futures_algo.config.model import DatabentoConfig
-from futures_algo.core.types import Clock, ConfigError, WallClock, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import Clock, ConfigError, WallClock
 from futures_algo.feed.events import Position
 from futures_algo.feed.protocol import Feed
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from futures_algo.core.contracts import Product, product
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import DAY, HOUR, Bars, DataError, InputError, Timeframe, did_you_mean
+from futures_algo.core.types import DAY, HOUR, Bars, DataError, InputError, Timeframe
 from futures_algo.history.plausible import IMPOSSIBLE, implausible
 from futures_algo.history.vendor_rolls import vendor_rolls
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from futures_algo.core.types import DataError, InputError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import DataError, InputError
 from futures_algo.history.formats import FORMATS
 
 ALIASES = {  # lower case, spaces as underscores; earlier names outrank later ones only for the time

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.contracts import FeedSymbol
-from ..core.types import DAY, SECOND, Bars, DataError, InputError, Timeframe, did_you_mean
+from ..core.types import DAY, SECOND, Bars, DataError, InputError, Timeframe
+from ..core.named import did_you_mean
 from futures_algo.core.dbn import (
     OHLCV_DTYPE,
     PRICE_SCALE,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from futures_algo.core.types import DataError, InputError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import DataError, InputError
 from futures_algo.history.formats import FORMATS, Reading, recognised
 
 _SAMPLE = 1 << 16  # bytes looked at

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
-from futures_algo.core.types import InputError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import InputError
 
 STAMPS = {"start": "start", "open": "start", "close": "close", "end": "close"}
 

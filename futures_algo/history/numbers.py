@@ -48,9 +48,8 @@ def _marked(column: Any) -> list[str]:
     import pyarrow.compute as pc
 
     odd = pc.filter(column, pc.match_substring_regex(column, rf"[,'’{_SPACES}]"))
-    return [
-        text for text in pc.unique(pc.utf8_trim_whitespace(odd)).to_pylist() if re.search(rf"\d[,'’{_SPACES}]\d", text)
-    ]
+    texts = pc.unique(pc.utf8_trim_whitespace(odd)).to_pylist()
+    return [text for text in texts if re.search(rf"\d[,'’{_SPACES}]\d", text)]
 
 
 def _candidates(texts: list[str], item: Product) -> list[Style]:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.types import Bars, DataError, InputError, did_you_mean
+from ..core.types import Bars, DataError, InputError
+from ..core.named import did_you_mean
 from ..core.dbn import replacing
 
 # %% ../../nbs/history/06_rolls.ipynb #03f_history_-005-f0e3

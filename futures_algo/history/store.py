@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from futures_algo.core.dbn import SCHEMA_STEP, replacing
-from futures_algo.core.types import MINUTE, SECOND, Bars, DataError, InputError, Timeframe, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import MINUTE, SECOND, Bars, DataError, InputError, Timeframe
 from futures_algo.history.checks import Gap, find_gaps
 
 

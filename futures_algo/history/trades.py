@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from futures_algo.core.dbn import PRICE_SCALE, SCHEMA_RTYPE, SCHEMA_STEP, Header, symbol_intervals
 from futures_algo.core.bars import as_bar
+from futures_algo.core.dbn import PRICE_SCALE, SCHEMA_RTYPE, SCHEMA_STEP, Header, symbol_intervals
 from futures_algo.core.types import SECOND, Bar, Bars, DataError, InputError, Timeframe
-from futures_algo.history.taking import is_table
 from futures_algo.history.csv_parquet import bars_from_frame
 from futures_algo.history.dbn_files import bars_from_records
+from futures_algo.history.taking import is_table
 
 
 def bars_from_trades(

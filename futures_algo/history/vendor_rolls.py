@@ -9,8 +9,9 @@ import numpy as np
 
 from futures_algo.core.contracts import Contract, Product
 from futures_algo.core.expiry import expiry, front_contract, last_day
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import DAY, HOUR, MINUTE, Bars, InputError, did_you_mean
+from futures_algo.core.types import DAY, HOUR, MINUTE, Bars, InputError
 
 _Found = tuple[np.ndarray, Callable[[int], Any]]
 ROLLS = ("split", "adjust")  # what --rolls does with a roll that was found

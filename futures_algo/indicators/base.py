@@ -13,7 +13,8 @@ from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
-from futures_algo.core.types import Bar, Bars, DataError, InputError, Timeframe, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import Bar, Bars, DataError, InputError, Timeframe
 from futures_algo.indicators.kernel import (
     LARGEST_PRICE,
     Step,

@@ -8,8 +8,9 @@ from typing import Any, cast
 import numpy as np
 
 from futures_algo.core.bars import as_bar
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import Bar, ConfigError, DataError, InputError, Timeframe, did_you_mean
+from futures_algo.core.types import Bar, ConfigError, DataError, InputError, Timeframe
 from futures_algo.indicators.base import Indicator, LiveIndicator, bar_numbers, indicator, refuse_bad_bar
 from futures_algo.indicators.kernel import BANK_COLUMNS, bank_runner
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.types import Bars, InputError, did_you_mean
+from ..core.types import Bars, InputError
+from ..core.named import did_you_mean
 from .base import Indicator, refuse_bad_prices
 
 # %% ../../nbs/indicators/09_wrappers.ipynb #06i_indicato-004-a0f4

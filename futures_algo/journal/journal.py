@@ -8,24 +8,28 @@ evaluations go in groups.
 
 import json
 import logging
+import os
 import secrets
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from futures_algo.core.types import Bar, FuturesAlgoError, InputError, Signal, Timeframe, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import Bar, FuturesAlgoError, InputError, Signal, Timeframe
 from futures_algo.journal.schema import DURABLE, INDEXES, SCHEMA_VERSION, TABLES
+from futures_algo.journal.side_file import SideFile
 
 log = logging.getLogger(__name__)
 _LOG_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}
 
 GROUP_ROWS, GROUP_SECONDS = 512, 0.25  # a group of buffered rows is committed at the first of the two
 BUSY_SECONDS = 5.0
+RETRY_SECONDS = 2.0  # between attempts to write a journal that could not be written
 CLAIM_SECONDS = 1.0  # that claiming the journal is tried for
 
 
@@ -61,6 +65,10 @@ class Journal:
         self._since = 0.0
         self._together, self._together_full = 0, False
         self._held: TextIO | None = None
+        self.trouble = ""  # why it cannot be written now; empty while it can
+        self.on_trouble: Callable[[str], None] = lambda why: None  # told once
+        self._side: SideFile | None = None  # an engine's
+        self._retry_at = 0.0  # monotonic seconds
         self._connection = connect(self.path, readonly)
         self._full = False
         if not readonly:
@@ -109,6 +117,8 @@ class Journal:
             if self._waiting:
                 self.flush()
             self._connection.close()
+            if self._side is not None:
+                self._side.close()
             if self._held is not None:
                 self._held.close()
 
@@ -123,6 +133,18 @@ class Journal:
                 f"Another engine is using {self.path}; stop it, or give this one another journal (engine.journal)"
             )
         self._held = file
+        self._side = SideFile(self.path.with_name(self.path.name + ".side"))
+        with self._lock:
+            self._waiting += self._side.statements()  # of an engine that could not write
+            self.flush(full=True)
+            if not self.trouble:
+                self._side.clear()
+
+    def touch(self) -> None:
+        "A sign of life that needs no room on the disk: the lock's time."
+        if self._held is not None:
+            with suppress(OSError):
+                os.utime(self._held.name)
 
     @staticmethod
     def is_held(path: "str | Path") -> bool:
@@ -149,15 +171,18 @@ class Journal:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # a full disk has ended the transaction itself
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def _write(self, table: str, sql: str, values: tuple[Any, ...], durable: bool = False) -> None:
         "Commit now, with everything buffered before, when the row must be durable; else join the group."
         durable = durable or table in DURABLE
         with self._lock:
+            if self.trouble and self._keep_aside(table, sql, values, durable):
+                return
             if not self._waiting:
                 self._since = time.monotonic()
             self._waiting.append((sql, values))
@@ -171,18 +196,61 @@ class Journal:
     def flush(self, full: bool = False) -> None:
         "Commit the group under way, in the order it was written."
         with self._lock:
-            if not self._waiting:
+            if not self._waiting or (self.trouble and time.monotonic() < self._retry_at):
                 return
-            with self._transaction(full):
-                for done, (sql, values) in enumerate(self._waiting):
-                    try:
-                        self._connection.execute(sql, values)
-                    except (
-                        sqlite3.IntegrityError
-                    ):  # a key stands there already: that row is refused, the rest of the group is not lost with it
-                        del self._waiting[done]
-                        raise
+            try:
+                self._commit(full)
+            except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+                if isinstance(error, sqlite3.IntegrityError) or self._side is None:
+                    raise
+                return self._fall_back(error)
             self._waiting = []
+            if self.trouble:
+                self._recover()
+
+    def _commit(self, full: bool) -> None:
+        with self._transaction(full):
+            for done, (sql, values) in enumerate(self._waiting):
+                try:
+                    self._connection.execute(sql, values)
+                except (
+                    sqlite3.IntegrityError
+                ):  # a key stands there already: that row is refused, the rest of the group is not lost with it
+                    del self._waiting[done]
+                    raise
+
+    # --- when it cannot be written
+
+    def _fall_back(self, error: sqlite3.Error) -> None:
+        "An engine goes on for its exits: what they depend on goes into the side file, the rest waits in memory."
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        if self.trouble:
+            return
+        self.trouble = f"{self.path}: {error}"
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        for sql, values in self._waiting:
+            self._aside(sql, values)
+        self.on_trouble(self.trouble)
+
+    def _keep_aside(self, table: str, sql: str, values: tuple, durable: bool) -> bool:
+        "Whether a row is dealt with while the journal cannot be written; what only says how things stand is dropped."
+        if table in ("status", "evaluations"):
+            self.flush()
+            return bool(self.trouble)
+        if durable or table == "signals":
+            self._aside(sql, values)
+        return False
+
+    def _aside(self, sql: str, values: tuple) -> None:
+        with suppress(OSError, ValueError):  # not even that: exits go on from memory
+            self._side.append(sql, values)
+
+    def _recover(self) -> None:
+        "It can be written again, and everything that waited is in it."
+        why, self.trouble = self.trouble, ""
+        self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        self._side.clear()
+        self.add_event(time.time_ns(), "alarm", "journal", self.path.name, f"could not be written for a while: {why}")
 
     @contextmanager
     def together(self) -> Iterator[None]:

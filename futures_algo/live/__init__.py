@@ -2,4 +2,7 @@
 
 from futures_algo._facade import facade
 
-__all__, __getattr__, __dir__ = facade(__name__, {"system": ("LOOPBACK", "LiveTradingSystem", "daily_log")})
+__all__, __getattr__, __dir__ = facade(__name__, {
+        "system": ("LOOPBACK", "LiveTradingSystem",),
+        "logs": ("daily_log",),
+    })

@@ -112,7 +112,7 @@ class Supervisor:
         """Start the engine and wait for its end; a hung one is killed. Its standard input closes when we die, however
         we do."""
         self._name, self._last_beat, self._quiet = f"{os.getpid()}.{self.restarts}", 0, 0.0
-        self._was_hung = False
+        self._was_hung, self._last_touch = False, 0
         with subprocess.Popen(
             self.command,
             env=os.environ | {RESTARTS: why, SUPERVISOR: self._name, CAUTION: caution},
@@ -137,12 +137,20 @@ class Supervisor:
             return self._last_beat
         return document.get("beat", 0) if document.get("supervisor") == self._name else 0
 
+    def _touched(self) -> int:
+        "When the engine last touched its lock (ns): a life sign where the journal cannot be written."
+        try:
+            return self.journal.with_name(self.journal.name + ".lock").stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def _is_hung(self) -> bool:
         """Whether it was looked at for so long without a new beat: clocks may be set, and a computer that slept must
         not blame the engine."""
-        beat = self._beat()
-        self._quiet = self._quiet + LOOK if beat == self._last_beat else 0.0
-        self._last_beat = beat
+        beat, touched = self._beat(), self._touched()
+        is_same = beat == self._last_beat and touched == self._last_touch
+        self._quiet = self._quiet + LOOK if is_same else 0.0
+        self._last_beat, self._last_touch = beat, touched
         return self._quiet > self.silence
 
     def _stops_too_long(self) -> bool:

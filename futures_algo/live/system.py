@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-
 from futures_algo.config.loading import load_config, read_config
 from futures_algo.config.model import WatchConfig
 from futures_algo.core.types import (
@@ -26,7 +25,6 @@ from futures_algo.live.alerts import Watch
 from futures_algo.live.logs import daily_log
 from futures_algo.live.shutdown import on_console_close, on_signals, when_alone
 from futures_algo.live.supervisor import RESTARTS
-
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -287,7 +287,8 @@ class Line:
         return Cause.UNEXPLAINED, "equal bars, parameters and state give another signal"
 
     def _of_resting(self, model: "Signal | None", row: "dict | None", at: int) -> tuple[Cause, str] | None:
-        "A resting order that went another way at the broker, or before this moment; a pair that hung on the entry's fill."
+        """A resting order that went another way at the broker, or before this moment; a pair that hung on the entry's
+        fill."""
         if not any(one.strategy.rests for one in self.versions):
             return None
         before = [(when, told) for when, told in self._resting_events if when <= at + self._patience]

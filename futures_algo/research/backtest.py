@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from futures_algo.core.contracts import product
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import Bars, DataError, InputError, Signal, did_you_mean, to_timestamp
+from futures_algo.core.types import Bars, DataError, InputError, Signal, to_timestamp
 from futures_algo.history.vendor_rolls import find_steps
 from futures_algo.research.performance import (
     Record,

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.types import InputError, did_you_mean
+from ..core.types import InputError
+from ..core.named import did_you_mean
 
 # %% ../../nbs/research/09_gates.ipynb #d94880de
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import numpy as np
 from ..config.classes import import_class
 from ..config.files import read_json
 from ..core.contracts import root_of
-from ..core.types import Bars, ConfigError, DataError, InputError, did_you_mean
+from ..core.types import Bars, ConfigError, DataError, InputError
+from ..core.named import did_you_mean
 from futures_algo.config.scenario import (
     DEFAULT_SCENARIOS,
     Scenario,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..core.types import InputError, did_you_mean
+from ..core.types import InputError
+from ..core.named import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

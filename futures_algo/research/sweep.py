@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from futures_algo.core.types import Bars, InputError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import Bars, InputError
 from futures_algo.indicators.base import Parameter
 from futures_algo.research.sweep_columns import SharedColumns, run
 from futures_algo.research.sweep_kernel import METRICS

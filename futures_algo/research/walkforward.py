@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import Bars, InputError, did_you_mean, to_timestamp
+from futures_algo.core.types import Bars, InputError, to_timestamp
 from futures_algo.research.backtest import BacktestResult
 from futures_algo.research.cautions import Remark, Thresholds, remarks
 from futures_algo.research.gates import Gate, Limits, judge

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import ACTIONS, Bar, InputError, Signal, Timeframe, did_you_mean, signal_id
+from futures_algo.core.types import ACTIONS, Bar, InputError, Signal, Timeframe, signal_id
 from futures_algo.strategies.base import BaseStrategy
 from futures_algo.strategies.live import StrategyRunner
 from futures_algo.strategies.orders import NEXT_STOP, NEXT_TARGET, place

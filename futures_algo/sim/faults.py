@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from futures_algo.core.types import InputError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import InputError
 
 BEFORE = ("addon_down", "lost_before", "late", "rate_limited", "unauthorized", "slow_before", "server_error", "refuse")
 AFTER = (

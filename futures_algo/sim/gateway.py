@@ -29,7 +29,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Self
 
-from futures_algo.core.types import DAY, InputError, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import DAY, InputError
 from futures_algo.sim.gateway_faults import DOOR_FAULTS, FAULTS, Fault
 from futures_algo.sim.tape import Tape
 

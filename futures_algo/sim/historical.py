@@ -24,7 +24,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from futures_algo.core.dbn import OHLCV_DTYPE
-from futures_algo.core.types import DAY, InputError, did_you_mean, to_nanos
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import DAY, InputError, to_nanos
 from futures_algo.sim.tape import Tape, midnight
 
 FAULTS = {  # what `fail` can script

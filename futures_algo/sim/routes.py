@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from futures_algo.core.contracts import Contract
-from futures_algo.core.types import SECOND, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import SECOND
 from futures_algo.sim.books import Books
 from futures_algo.sim.httpd import Request
 from futures_algo.sim.ledger import Holding, PaperAccount, PaperOrder, Refusal, invalid

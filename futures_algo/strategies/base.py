@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from futures_algo.core.contracts import product
-from futures_algo.core.types import ConfigError, InputError, Timeframe, content_hash, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import ConfigError, InputError, Timeframe, content_hash
 from futures_algo.indicators.base import Indicator, Param, Parameter
 from futures_algo.indicators.calculator import indicators_by_timeframe
 from futures_algo.strategies.position import ExitRules

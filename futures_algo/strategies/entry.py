@@ -9,7 +9,8 @@ from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from futures_algo.core.types import ConfigError, InputError, Timeframe, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import ConfigError, InputError, Timeframe
 from futures_algo.indicators.base import INDICATORS, Indicator, indicator, snake_case
 
 ROOT = "indicators_by_timeframe"

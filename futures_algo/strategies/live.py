@@ -129,7 +129,7 @@ class StrategyRunner:
         self._codes: dict[str, int] = {}  # dated contract -> number in the position's state
         self._closes = (0, 0)  # end of the open segment, last close of its session
         self._held = 0  # contracts the open position was entered with
-        self.seen = 0  # end of the last bar that met the pair, ns UTC
+        self.seen = 0  # end of the last bar the model saw, ns UTC
         self._told = False  # the exit of an order that filled inside the open base bar has been signalled
         self._declared: Declared | None = None  # what an entry decided on the last base bar declares
         self._rule_row = np.array(
@@ -191,7 +191,7 @@ class StrategyRunner:
         self._previous = Known(known.values, known.frames)
         decide = self.strategy.conditions(Values(known))
         last_close, atr = float(self._state[1][LAST_CLOSE]), float(self._outputs.get("atr", np.nan))
-        self.evaluation = {"bar_end": bar.end, "known": known, "conditions": decide}
+        self.evaluation, self.seen = {"bar_end": bar.end, "known": known, "conditions": decide}, bar.end
         if self.strategy.rests:
             self._end(bar, known, decide, atr)
         else:
@@ -225,7 +225,7 @@ class StrategyRunner:
     def _met(self, bar: Bar, finer: int) -> None:
         "A bar meets the pair; a target that only the bars say was filled goes on resting, as the broker's does."
         integers, floats = self._state
-        self.seen = bar.end
+        self.seen = max(self.seen, bar.end)
         meet(integers, floats, self._rule_row, bar.open, bar.high, bar.low, bar.end, finer, *self._both())
         if self._out[EXIT_REASON] != TARGET_ORDER or self._out[EXIT_AT] != bar.end or self.has_filled is None:
             return
@@ -330,6 +330,17 @@ class StrategyRunner:
         place(integers, floats, self._rule_row, integers[ENTERING], price)
         return self._pair_of(integers, floats)
 
+    def hanging(self) -> Callable[[float], dict[str, Any]]:
+        "`filled_at` as of now without its effect, to be asked from another thread."
+        state, rules = [values.copy() for values in self._state], self._rule_row.copy()
+
+        def pair(price: float) -> dict[str, Any]:
+            integers, floats = (values.copy() for values in state)
+            place(integers, floats, rules, integers[ENTERING], price)
+            return self._pair_of(integers, floats)
+
+        return pair
+
     def left(self, price: float, kind: str, at: int) -> Signal:
         "The broker filled an order of the pair which the bars did not reach: the model is flat from there on."
         integers = self._state[0]
@@ -397,7 +408,7 @@ class StrategyRunner:
             "calculator": self.calculator.save().decode(),
             "integers": self._state[0].tolist(),
             "floats": [None if value != value else value for value in self._state[1].tolist()],
-            "out": [self._out.tolist(), self._told],
+            "out": [self._out.tolist(), self._told, self.seen],
             "codes": self._codes,
             "held": self._held,
             "rules": self._rule_row.tolist(),
@@ -412,7 +423,7 @@ class StrategyRunner:
         self.calculator.restore(saved["calculator"].encode())
         self._take(saved)
         if "out" in saved:
-            self._out[:], self._told = saved["out"]
+            self._out[:], self._told, self.seen = saved["out"]
         self._codes, self._held, self._closes, self.evaluation = dict(saved["codes"]), saved["held"], (0, 0), {}
         self._rule_row[: len(saved["rules"])] = saved["rules"]
         self._frames = {Timeframe(timeframe): Known.from_dict(known) for timeframe, known in saved["frames"].items()}

@@ -7,7 +7,8 @@ __all__ = ['strategy_class']
 
 # %% ../../nbs/strategies/00_shipped.ipynb #8ed12e51
 from ..config.classes import import_class
-from ..core.types import ConfigError, did_you_mean
+from ..core.types import ConfigError
+from ..core.named import did_you_mean
 from .base import BaseStrategy
 from .library import STRATEGIES
 

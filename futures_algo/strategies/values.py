@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from futures_algo.core.types import Bar, Bars, InputError, Timeframe, did_you_mean
+from futures_algo.core.named import did_you_mean
+from futures_algo.core.types import Bar, Bars, InputError, Timeframe
 
 FIELDS = ("open", "high", "low", "close", "volume", "time")
 

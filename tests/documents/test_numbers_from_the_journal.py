@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from futures_algo.core.contracts import product, root_of
-from futures_algo.live.session import look, session_summary
 from futures_algo.live.demo import Demo, recorded
+from futures_algo.live.session import look, session_summary
 from futures_algo.sim.market import generate
 
 

@@ -7,9 +7,9 @@ from futures_algo.aggregator.pipeline import BarPipeline
 from futures_algo.core.types import DataClock
 from futures_algo.crosstrade.client import CrossTradeClient
 from futures_algo.engine.engine import Engine
-from futures_algo.engine.resting import Protection
 from futures_algo.execution.executor import CrossTradeExecutor
 from futures_algo.execution.gate import Gate, Limits
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.journal.journal import Journal
 from futures_algo.sim.broker import PaperBroker
 from futures_algo.sim.fills import FillRules

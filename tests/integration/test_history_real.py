@@ -115,7 +115,7 @@ class TestCsv:
         assert report.ok and sum(gap.missing for gap in report.gaps) == 1  # Thanksgiving's halts included
 
     def test_the_wrong_zone_shows_as_bars_outside_sessions(self, shared_data):
-        wrong = read_csv(shared_data / "bars_1m/NQ_1min_sample.csv", "NQ.c.0", tz="America/Chicago")
+        wrong = read_csv(shared_data / "bars_1m/NQ_1min_sample.csv", "NQ.c.0", tz="America/Chicago", stamp="open")
         assert validate_bars(wrong).counts["session"] > 500
 
     def test_it_is_imported_whole_with_its_contract(self, nq, shared_data, tmp_path):

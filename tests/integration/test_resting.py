@@ -1,4 +1,4 @@
-"Resting exits over real bars: research, replay and the engine on the paper broker; vectorbt and backtesting.py beside them."
+"Resting exits over real bars: research, replay and the engine on the paper broker; vectorbt and backtesting.py beside."
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 from resting_world import causes, engine_over, round_trips
 
 from futures_algo import BaseStrategy, Costs, backtest
-from futures_algo.engine.resting import Protection
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.history import read_csv, read_parquet
 from futures_algo.indicators import ATR, RSI
 from futures_algo.sim.fills import FillRules

@@ -166,7 +166,7 @@ def test_a_leg_that_filled_in_part_blocks_nothing(chaos_desk, part, by):  # noqa
         it.wait(looks=2)
     it.submit("LONG_EXIT") if by == "exit" else it.executor.flatten("account")
     it.wait(2, looks=10)
-    assert it.held() == it.at_broker() == 0 and not [o for o in it.broker.orders(A, live=True)]
+    assert it.held() == it.at_broker() == 0 and not list(it.broker.orders(A, live=True))
 
 
 @pytest.mark.parametrize("sold", [1, 2])

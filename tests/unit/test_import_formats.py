@@ -211,7 +211,7 @@ class TestCells:
         text = table(
             [f"2025-06-10;{one}" for one in (clock, "0931", "0932")], "date;time;open;high;low;close;volume", ";"
         )
-        with pytest.raises(DataError, match=f"time '{clock}' must be a time of the day"):
+        with pytest.raises(DataError, match=f"time was '{clock}'; it must be a time of the day"):
             read_csv(file(tmp_path, text), "ES.c.0", tz="UTC", timeframe="1min")
 
     def test_a_date_a_spreadsheet_cut_is_refused(self, tmp_path):

@@ -10,7 +10,8 @@ from execution_desk import ES, desk  # noqa: F401  (a fixture)
 
 from futures_algo import BaseStrategy
 from futures_algo.core.types import MINUTE, SECOND, Bar
-from futures_algo.engine.resting import Protection, RestingOrders
+from futures_algo.engine.resting import RestingOrders
+from futures_algo.execution.resting_pairs import Protection
 from futures_algo.strategies.live import StrategyRunner
 
 BUY, SHORT, LEAVE = 1, 2, 3
@@ -225,6 +226,34 @@ def test_without_an_acknowledged_stop_the_position_is_closed(world):
     assert [json.loads(row["data"])["cause"] for row in it.it.events("resting") if row["level"] == "alarm"]
 
 
+def test_a_part_that_fills_after_the_pair_is_closed(world):
+    it = world(quantity=4, variants={"partial": "half"}, **PAIR)
+    it.bar(5850.0, volume=BUY)
+    assert it.it.at_broker() == 2
+    it.runner._state[0][:] = 0  # the model went flat with what it had
+    for _ in range(6):
+        it.it.clock.advance(it.it.clock.now() + SECOND)
+        it.look()
+    assert it.it.at_broker() == 0 and it.rest() == []
+
+
+def test_replayed_bars_move_nothing_at_the_broker(world):
+    it = world(**PAIR)
+    it.bar(5850.0, volume=BUY)
+    before = it.rest()
+    it.runner = it.new_runner()  # a process without a snapshot
+    it.resting = it.new_resting()
+    start = it.it.clock.now() - 10 * 60 * MINUTE
+    for low, volume in ((5849.0, BUY), (5849.0, 0), (5700.0, 0)):  # of the morning, far below the stop
+        bar = Bar("ES.c.0", "5min", start, start + 5 * MINUTE, 5850.0, 5851.0, low, 5850.0, volume, "ESZ5")
+        for signal in it.runner.on_bars([bar]):
+            if not signal.is_entry:
+                it.resting.submit_signal(signal)
+        start = bar.end
+        it.look()
+    assert it.rest() == before and it.it.at_broker() == 1
+
+
 def test_an_order_left_after_flat_is_withdrawn(world):
     it = world(**PAIR)
     it.bar(5850.0, volume=BUY)
@@ -248,8 +277,8 @@ FAULTS = (
 
 @pytest.mark.parametrize("seed", range(EPISODES))
 def test_drawn_episodes_hold_no_naked_reversed_or_orphaned_order(seed, world):
-    """Paths, part fills, faults of the broker and crashes at random; afterwards, with the faults gone, the account holds
-    what the ledger holds, a position its one stop of its size, and a flat account no order."""
+    """Paths, part fills, faults of the broker and crashes at random; afterwards, with the faults gone, the account
+    holds     what the ledger holds, a position its one stop of its size, and a flat account no order."""
     chance = random.Random(seed)
     exits = chance.choice(
         [PAIR, {"trail_ticks": 16.0}, {"stop_ticks": 30.0, "break_even_ticks": 8.0, "target_ticks": 24.0}]

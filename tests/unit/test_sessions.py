@@ -7,7 +7,8 @@ import json
 import pytest
 
 from futures_algo.core.holiday_table import TABLE
-from futures_algo.core.sessions import REGULAR, SessionCalendar
+from futures_algo.core.regular_hours import REGULAR
+from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import HOUR, InputError, to_nanos
 
 ES = SessionCalendar.of("ES.c.0")
