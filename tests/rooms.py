@@ -28,9 +28,9 @@ FLOORS = (  # lowest first; a room imports only rooms of lower floors, rooms of 
     ("sim",),
     ("engine",),
     ("live",),
-    ("__init__",),  # the house's own front door opens rooms up to `live`
     ("report", "monitor", "chaos"),
     ("explorer",),  # draws with the monitor's charts
+    ("__init__",),  # the house's own front door opens rooms up to `explorer`
     ("bench", "docs"),
     ("cli",),  # the application that each verb is put into
     ("commands",),

@@ -173,7 +173,8 @@ def read_simple_config(
     changes: dict | None = None,  # laid over the file before it is checked
 ) -> SimpleConfig:
     "The settings of `SimpleExecutor`, checked; `ConfigErrors` names every mistake."
-    path, mistakes = Path(path), []
+    path = Path(path)
+    mistakes: list[ConfigError] = []
     variables = environment(path.parent)
     from_environment = {"crosstrade_api_key": key} if (key := variables.get("CROSSTRADE_API_KEY")) else {}
     given = from_environment | merge(read_json(path), changes or {})

@@ -155,7 +155,8 @@ class StrategyConfig(_Section):
         "The parameters of the class that the entry means; a mistake is a `ConfigError` with its path in the entry."
         from futures_algo.config.classes import import_class
 
-        return import_class(self.class_).parameters_of(self.content())
+        kind: Any = import_class(self.class_)
+        return dict(kind.parameters_of(self.content()))
 
 
 class ExecutionConfig(_Section):

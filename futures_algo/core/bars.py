@@ -15,7 +15,7 @@ _FIRST_NANOS = 10**17  # a smaller integer is seconds, milliseconds or microseco
 
 def as_bar(
     symbol: str,  # feed symbol: "ES.c.0"; the row's own `symbol` when empty
-    fields: "Bar | Mapping[str, Any] | Any",  # with open, high, low, close, volume and one of `STARTS`; or a table's row
+    fields: "Bar | Mapping[str, Any] | Any",  # open, high, low, close, volume and one of `STARTS`; or a table's row
     timeframe: "int | str" = "1min",  # what it covers
     *,
     timed: bool = True,  # False takes a bar without a time, which then is at 0
@@ -30,10 +30,12 @@ def as_bar(
         )
     length, symbol = Timeframe(timeframe), symbol or str(row.get("symbol", ""))
     start = _start(row, fields, length, timed, symbol)
-    prices = [_number(row[name], name, symbol, length) for name in NEEDED[:4]]
+    open, high, low, close = (_number(row[name], name, symbol, length) for name in NEEDED[:4])
     volume = int(_number(row.get("volume", 0), "volume", symbol, length))
-    end = int(row["end"]) if isinstance(row.get("end"), (int, np.integer)) else start + length.nanos if start else 0
-    return Bar(symbol, length, start, end, *prices, volume, str(row.get("contract", "")))
+    end = start + length.nanos if start else 0
+    if isinstance(row.get("end"), (int, np.integer)):
+        end = int(row["end"])
+    return Bar(symbol, length, start, end, open, high, low, close, volume, str(row.get("contract", "")))
 
 
 def _pairs(fields: Any) -> Any:

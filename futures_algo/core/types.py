@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 
-from futures_algo.core.named import answers_by_name, did_you_mean  # noqa: F401 (spoken here)
+from futures_algo.core.named import answers_by_name
+from futures_algo.core.named import did_you_mean as did_you_mean  # spoken here
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ def closed(
     timeframes: Iterable[str],
     clock: int = 0,  # ns UTC: everything that ends by then has been sent
 ) -> Iterator[list[Bar]]:
-    "What closes, one moment at a time, when these minutes are aggregated; of timeframes of seconds minutes say nothing."
+    "What closes, moment by moment, when these minutes are aggregated; of timeframes of seconds minutes say nothing."
     aggregator, symbol = BarAggregator(whole_minutes(timeframes), keep=0), ""
     for bar in minutes:
         symbol = bar.symbol

@@ -83,7 +83,8 @@ class SimpleExecutor:
         last = self.executor.clock.now() - int(self.settings.limit_seconds * SECOND)
         for order in list(self.executor.orders.open.values()):
             row = self.journal.one("intents", "order_id", order.order_id)
-            if order.purpose == "entry" and order.order_type == "LIMIT" and order.is_resting and row["at"] <= last:
+            rests = order.purpose == "entry" and order.order_type == "LIMIT" and order.is_resting
+            if rests and row and row["at"] <= last:
                 self.executor.orders.cancel(order)
 
     def close(self) -> None:

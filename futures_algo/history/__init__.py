@@ -5,7 +5,7 @@ from futures_algo._facade import facade
 __all__, __getattr__, __dir__ = facade(
     __name__,
     {
-        "checks": ("Fault", "Gap", "Report", "find_gaps", "validate_bars"),
+        "checks": ("Fault", "Gap", "Report", "find_gaps"),
         "fetch": ("Fetched", "Quote", "export_range", "fetch", "historical_client", "quote"),
         "importing": (
             "FileReport",
@@ -21,6 +21,7 @@ __all__, __getattr__, __dir__ = facade(
         "preview": ("Preview", "preview"),
         "dbn_files": ("read_dbn", "write_dbn"),
         "plausible": ("IMPOSSIBLE", "Judge"),
+        "taking": ("validate_bars",),
         "vendor_rolls": ("find_steps", "with_rolls"),
         "rolls": ("Roll", "continuous", "load_rolls", "roll_table", "save_rolls"),
         "definitions": ("learn", "learn_file"),

@@ -1,7 +1,7 @@
 """What is wrong with some bars, fault by fault and row by row."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import DAY, HOUR, Bars, DataError, InputError, Timeframe
 from futures_algo.history.plausible import IMPOSSIBLE, implausible
-from futures_algo.history.taking import bars_of, is_table, table_bars
 from futures_algo.history.vendor_rolls import vendor_rolls
 
 
@@ -221,20 +220,14 @@ def _trading_time(when: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 
 def validate_bars(
-    bars: Any,  # Bars; a table with the usual column names; several by symbol, as `read_dbn` returns them
+    bars: Bars,  # without a symbol their sessions, gaps and ticks are not looked at
     *,
-    symbol: str = "",  # of a table without a column `symbol`; without it sessions, gaps and ticks are not looked at
     tick_size: float | None = None,  # points; the product's by default, 0 looks at no grid
     calendar: SessionCalendar | None = None,  # the symbol's own by default
     max_gap: "str | int" = "60min",  # a longer hole inside sessions is a fault
     path: str = "",  # named in the report
-) -> "Report | dict[str, Report]":
-    "Look at every row by every rule; of several symbols a report each."
-    several = table_bars(bars, symbol, check=False) if is_table(bars) else bars
-    how: dict[str, Any] = {"tick_size": tick_size, "calendar": calendar, "max_gap": max_gap, "path": path}
-    if isinstance(several, Mapping) and len(several) != 1:
-        return {name: validate_bars(one, **how) for name, one in several.items()}
-    bars = bars_of(several)
+) -> Report:
+    "Look at every row by every rule."
     item = product(bars.symbol) if bars.symbol else None
     checks: dict[str, _Found] = dict(_structural(bars, _grid(item, tick_size), item)) | {"no_volume": _no_volume(bars)}
     if item:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from futures_algo.core.contracts import Contract, product, root_of
+from futures_algo.core.contracts import Contract, Product, product, root_of
 from futures_algo.core.types import DAY, Bars, DataError, InputError
 from futures_algo.history.clock_times import shown
 from futures_algo.history.columns import PRICES, Table
@@ -11,11 +11,15 @@ from futures_algo.history.table_numbers import on_grid, prices_of, volume_of
 from futures_algo.history.table_times import in_order, moments_of, stamp_of, timeframe_of
 
 
+# whose the rows are is not known: no grid, no fractions, nothing but the numbers
+NO_PRODUCT = Product("", "", 0.0, 0.0, "", "")
+
+
 def bars_of_table(
     table: Table, symbol: str, reading: Reading, format: str, check: bool, path: str
 ) -> tuple[Bars, list[str]]:
     "Bars, and what was understood."
-    item = product(symbol)
+    item = product(symbol) if symbol else NO_PRODUCT
     table, notes = _of_symbol(table, symbol, path)
     moments = moments_of(table, reading, format, item, path)
     _give_back()
@@ -31,7 +35,7 @@ def bars_of_table(
     if moments.dates_only and timeframe.nanos < DAY:
         raise DataError("time", shown(times[0]), "must carry a time of the day", "name the column with --columns", path)
     start = times - timeframe.nanos if stamp == "close" else times
-    prices, snap_note = on_grid(prices, item)
+    prices, snap_note = on_grid(prices, item) if item.tick_size else (prices, "")
     open, high, low, close = prices
     bars = Bars(symbol, timeframe, start, start + timeframe.nanos, open, high, low, close, volume, codes, names)
     bars, dedupe_note = _deduplicated(bars, reading)

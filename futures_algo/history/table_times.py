@@ -137,7 +137,7 @@ def _on_the_grid(times: np.ndarray, timeframe: Timeframe, symbol: str) -> tuple[
     "How many times lie on a close of a session, and how many on an opening."
     from futures_algo.core.sessions import SessionCalendar
 
-    if timeframe.nanos >= DAY:
+    if timeframe.nanos >= DAY or not symbol:
         return 0, 0
     edges, at_close, at_open = SessionCalendar.of(symbol).edges, 0, 0
     for begin in range(0, len(times), _BLOCK):

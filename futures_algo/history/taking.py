@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from futures_algo.core.types import Bars, InputError
+from futures_algo.history.checks import Report
+from futures_algo.history.checks import validate_bars as report_on
 
 
 def is_table(given: Any) -> bool:
@@ -27,7 +29,7 @@ def table_bars(
 
 
 def bars_of(
-    given: Any,  # Bars, `read_dbn`'s dictionary of one symbol, a table with a column `symbol`; others come back as they are
+    given: Any,  # Bars, `read_dbn`'s dictionary of one symbol, a table with a column `symbol`; others stay as they are
 ) -> Any:
     "The bars of one symbol; of several, the choice is the user's."
     if is_table(given):
@@ -42,3 +44,16 @@ def bars_of(
     names = ", ".join(map(str, given)) or "none"
     remedy = f"choose one: bars[{next(iter(given))!r}]" if given else "choose a file that has bars"
     raise InputError("symbols", names, "must be one here", remedy)
+
+
+def validate_bars(
+    bars: Any,  # Bars; a table with the usual column names; several by symbol, as `read_dbn` returns them
+    *,
+    symbol: str = "",  # of a table without a column `symbol`; without it sessions, gaps and ticks are not looked at
+    **how: Any,  # tick_size, calendar, max_gap, path: as `checks.validate_bars` takes them
+) -> "Report | dict[str, Report]":
+    "Look at every row by every rule; of several symbols a report each."
+    several = table_bars(bars, symbol, check=False) if is_table(bars) else bars
+    if isinstance(several, Mapping) and len(several) != 1:
+        return {name: report_on(one, **how) for name, one in several.items()}
+    return report_on(bars_of(several), **how)

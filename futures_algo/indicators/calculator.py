@@ -120,7 +120,8 @@ class _Bank:
             or [np.empty((0, BANK_COLUMNS), np.int64)]
         )
         self.anchored = tuple(live for live in self.live if live.definition.anchored)
-        self.run, self.last_end, self.bar = bank_runner(), 0, None
+        self.run, self.last_end = bank_runner(), 0
+        self.bar: Bar | None = None
 
     def step(self, bar: Bar) -> dict[str, float]:
         if bar.end <= self.last_end != 0:

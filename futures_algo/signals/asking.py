@@ -5,11 +5,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from futures_algo.core.named import did_you_mean
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import ACTIONS, Bar, InputError, Signal, Timeframe, signal_id
 from futures_algo.strategies.base import BaseStrategy
 from futures_algo.strategies.live import StrategyRunner
+from futures_algo.strategies.orders import NEXT_STOP, NEXT_TARGET, place
 from futures_algo.strategies.position import BEST, ENTERING, ENTRY, EXITING, HELD, LAST_CLOSE, SIDE
 from futures_algo.strategies.values import FIELDS
 
@@ -60,8 +63,9 @@ class Moments:
             ready = [self._release(self._waiting())] if self._waiting() and bar.end > self._waiting() else []
             self._expect(bar)
         else:
-            self._closed[bar.timeframe] = max(self._closed[bar.timeframe], bar.end)
-            self._open[bar.timeframe] = [due for due in self._open[bar.timeframe] if due[0] >= bar.end]
+            timeframe = Timeframe(bar.timeframe)
+            self._closed[timeframe] = max(self._closed[timeframe], bar.end)
+            self._open[timeframe] = [due for due in self._open[timeframe] if due[0] >= bar.end]
         self.held.append((bar, told))
         at = self._waiting()
         if at and not any(due <= at for several in self._open.values() for _, due in several):
@@ -87,7 +91,8 @@ class Moments:
         self._contract = bar.contract
         if not self.longer:
             return
-        opened, closes, _ = self.calendar.interval(bar.start)
+        calendar = self.calendar or SessionCalendar.of(bar.symbol)
+        opened, closes, _ = calendar.interval(bar.start)
         for timeframe in self.longer:
             due = min(bar.start - (bar.start - opened) % timeframe.nanos + timeframe.nanos, closes)
             several = self._open[timeframe]
@@ -99,7 +104,8 @@ class _ToldCalculator:
     "A calculator whose values give way to those handed in."
 
     def __init__(self, calculator: Any):
-        self._calculator, self.told = calculator, {}
+        self._calculator = calculator
+        self.told: dict[Timeframe, Told] = {}
 
     def update_bar(self, timeframe: Timeframe, bar: Bar) -> dict[str, float]:
         own = self._calculator.update_bar(timeframe, bar)
@@ -115,11 +121,13 @@ class ToldRunner(StrategyRunner):
 
     def reset(self) -> None:
         super().reset()
-        self.calculator = _ToldCalculator(self.calculator)
+        self.calculator: Any = _ToldCalculator(self.calculator)
 
     def tell(self, values: Told) -> None:
         "Values of a timeframe whose bar is not known."
-        self._outputs |= {name: value for name, value in values.items() if name in self._outputs and value == value}
+        self._outputs |= {
+            name: np.float64(value) for name, value in values.items() if name in self._outputs and value == value
+        }
 
     def judge(self, moment: list[tuple[Bar, Told]]) -> list[Signal]:
         "Signals of the bars that closed at one moment."
@@ -136,6 +144,9 @@ class ToldRunner(StrategyRunner):
             return
         integers[[SIDE, HELD, EXITING, ENTERING]] = side, 0, 0, 0
         floats[[ENTRY, BEST]] = floats[LAST_CLOSE]
+        if side and self.strategy.rests:  # the pair hangs on the price it was told at
+            floats[[NEXT_STOP, NEXT_TARGET]] = math.nan  # of an entry that was not told
+            place(integers, floats, self._rule_row, side, floats[LAST_CLOSE])
 
 
 class Asked:

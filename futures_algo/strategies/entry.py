@@ -28,11 +28,12 @@ class Placed:
 
     def __init__(
         self,
-        kind: type,  # a `BaseStrategy`
+        kind: Any,  # a `BaseStrategy` class
         entry: Mapping[str, Any],  # with `parameters`, `indicators_by_timeframe`, `timeframes`
         base: Mapping[str, Any] = MappingProxyType({}),  # parameters the entry goes over
     ):
-        self.kind, self.entry, self.base, self.mistakes = kind, entry, dict(base), []
+        self.kind, self.entry, self.base = kind, entry, dict(base)
+        self.mistakes: list[ConfigError] = []
         self.parameters: dict[str, Any] = {}  # by the strategy's names
         self.indicators: dict[Timeframe, list[Indicator]] = {}  # those the entry names, as the strategy has them
         self._where: dict[str, str] = {}  # parameter -> path
@@ -181,7 +182,7 @@ class Placed:
         )
 
     def _belongs(self, name: str, one: Indicator) -> bool:
-        "Whether a parameter of the rule may stand beside this indicator: where the rule compares the two, if it says so."
+        "Whether a parameter of the rule may stand beside this indicator: where the rule compares the two."
         if name not in self.kind.params or name in self.kind.exit_params or self._fed[name]:
             return False
         compared = _compared(self.kind).get(name)
@@ -208,7 +209,8 @@ class Placed:
         self._check_timeframes(strategy.timeframes)
         for path, (timeframe, at), given in found:
             one = strategy.plan[timeframe][at] if len(strategy.plan.get(timeframe, ())) > at else None
-            self.indicators.setdefault(timeframe, []).append(one)
+            if one is not None:
+                self.indicators.setdefault(timeframe, []).append(one)
             wrong = {n: v for n, v in given.items() if one is not None and n in one.params and getattr(one, n) != v}
             if one is None or wrong:
                 rule = f"must be as {self.kind.__name__} makes it: {plan_text(strategy.plan)}"
@@ -243,9 +245,10 @@ def _others(param: Any, now: Any) -> Iterator[Any]:
 
 
 @lru_cache(256)
-def _fed(kind: type, given: tuple[tuple[str, Any], ...]) -> dict[str, frozenset[tuple[Timeframe, int, str]]]:
+def _fed(kind: Any, given: tuple[tuple[str, Any], ...]) -> dict[str, frozenset[tuple[Timeframe, int, str]]]:
     "Which parameters of which indicators each of the strategy's parameters feeds, found by trying other values."
-    base, found = kind("", dict(given)), {}
+    base = kind("", dict(given))
+    found: dict[str, frozenset[tuple[Timeframe, int, str]]] = {}
     for name, param in kind.params.items():
         found[name] = frozenset()
         for value in _others(param, getattr(base, name)):
@@ -269,7 +272,7 @@ def _differences(base: Mapping, plan: Mapping) -> set[tuple[Timeframe, int, str]
 
 
 @cache
-def _compared(kind: type) -> dict[str, set[str]]:
+def _compared(kind: Any) -> dict[str, set[str]]:
     "By parameter the values its rule compares it with, read from the conditions' source."
     found: dict[str, set[str]] = {}
     for condition in (getattr(kind, name) for name in CONDITIONS):

@@ -42,7 +42,8 @@ def through_the_pipeline(strategy, bars: Bars, markers: int = 0, restart: int = 
         if restart and row == restart:
             saved = json.loads(json.dumps([pipeline.save(), runner.save()]))
             pipeline, runner = BarPipeline(strategy.timeframes), StrategyRunner(strategy, "x", bars.symbol)
-            pipeline.restore(saved[0]), runner.restore(saved[1])
+            pipeline.restore(saved[0])
+            runner.restore(saved[1])
     return found
 
 

@@ -125,7 +125,7 @@ def test_signal_flow_example(project):
         "timestamp": "2025-01-14T10:00:00-06:00",
     }
     with fa.SimpleExecutor(dry_run=False, journal=project / "flow.db") as executor:
-        executor.executor.clock = executor.executor.orders.clock = DataClock(1_736_870_402 * 10**9)
+        executor.executor.context.set_clock(DataClock(1_736_870_402 * 10**9))
         assert executor.execute_signal(signal).detail == "Filled"
         (intent,) = executor.journal.rows("intents")
         kept = [intent[name] for name in ("account", "instrument", "action", "quantity", "order_type")]
