@@ -10,7 +10,6 @@ from futures_algo.history.formats import Reading
 from futures_algo.history.table_numbers import on_grid, prices_of, volume_of
 from futures_algo.history.table_times import in_order, moments_of, stamp_of, timeframe_of
 
-
 # whose the rows are is not known: no grid, no fractions, nothing but the numbers
 NO_PRODUCT = Product("", "", 0.0, 0.0, "", "")
 

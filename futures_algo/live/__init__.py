@@ -2,7 +2,13 @@
 
 from futures_algo._facade import facade
 
-__all__, __getattr__, __dir__ = facade(__name__, {
-        "system": ("LOOPBACK", "LiveTradingSystem",),
+__all__, __getattr__, __dir__ = facade(
+    __name__,
+    {
+        "system": (
+            "LOOPBACK",
+            "LiveTradingSystem",
+        ),
         "logs": ("daily_log",),
-    })
+    },
+)

@@ -5,7 +5,13 @@ from futures_algo._facade import facade
 __all__, __getattr__, __dir__ = facade(
     __name__,
     {
-        "generator": ("Executor", "Runner", "SignalGenerator", "log_line", "signal_log",),
+        "generator": (
+            "Executor",
+            "Runner",
+            "SignalGenerator",
+            "log_line",
+            "signal_log",
+        ),
         "asking": ("as_action",),
     },
 )
