@@ -46,14 +46,14 @@ class BarPipeline:
         self.symbols.setdefault(bar.symbol)
         minutes = self.seconds.push(bar) if self.seconds else (bar,)
         if self.fine is not None:
-            yield from by_instant(self._with_fine(bar, minutes))
+            yield from by_instant(self._with_fine(self.fine, bar, minutes))
             return
         for minute in minutes:
             yield from by_instant(self.minutes.push(minute))
 
-    def _with_fine(self, bar: Bar, minutes: Iterable[Bar]) -> list[Bar]:
+    def _with_fine(self, fine: BarAggregator, bar: Bar, minutes: Iterable[Bar]) -> list[Bar]:
         "What closes of both kinds: a second that has come says that every minute before its own is over."
-        closed = self.fine.push(bar) + [done for minute in minutes for done in self.minutes.push(minute)]
+        closed = fine.push(bar) + [done for minute in minutes for done in self.minutes.push(minute)]
         closed += self.minutes.advance(bar.symbol, bar.start - bar.start % MINUTE)
         return sorted(closed, key=lambda done: (done.end, done.end - done.start))
 

@@ -1,7 +1,7 @@
 """Rows that also answer like the dictionaries of older code: by name, with `in`, and as `dict(row)`."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 
 def item(row: Any, key: "int | slice | str", aliases: Mapping[str, Any]) -> Any:
@@ -36,9 +36,14 @@ def answers_by_name(**aliases: Any) -> Any:
         "Names and values."
         return zip(self._fields, tuple(self), strict=True)
 
+    def values(self: Any) -> list[Any]:
+        "The values of the fields."
+        return list(self)
+
     def decorate(kind: type) -> type:
-        kind.__getitem__, kind.__contains__, kind.get, kind.keys, kind.items = getitem, contains, get, keys, items
-        kind.values = lambda self: list(self)
+        methods = {"__getitem__": getitem, "__contains__": contains, "get": get, "keys": keys, "items": items}
+        for name, method in (methods | {"values": values}).items():
+            setattr(kind, name, method)
         return kind
 
     return decorate
@@ -48,6 +53,7 @@ class ByName:
     "The same for a dataclass."
 
     __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def keys(self) -> list[str]:
         "The names of the fields."

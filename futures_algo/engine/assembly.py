@@ -1,5 +1,6 @@
 """An engine put together from a config: its feed, its broker, its journal, and what follows the file."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -112,7 +113,7 @@ def _reloader(path: Path, runners: list[StrategyRunner]) -> Any:
     return Reloader(StrategyLoader(path, runners=runners))
 
 
-def _owned(handlers: list, *parts: Any, **settings: Any) -> "OwnedEngine":
+def _owned(handlers: list[logging.Handler], *parts: Any, **settings: Any) -> "OwnedEngine":
     "The engine; one that cannot be made leaves no log open."
     try:
         return OwnedEngine(*parts, handlers=handlers, **settings)
@@ -121,7 +122,7 @@ def _owned(handlers: list, *parts: Any, **settings: Any) -> "OwnedEngine":
         raise
 
 
-def detach_logs(handlers: list) -> None:
+def detach_logs(handlers: list[logging.Handler]) -> None:
     for logger, handler in zip((signal_log, execution_log), handlers, strict=True):
         logger.removeHandler(handler)
         handler.close()

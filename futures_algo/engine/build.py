@@ -40,7 +40,8 @@ def build_strategy(name: str, entry: StrategyConfig) -> BaseStrategy:
         )
     if isinstance(entry.scenario, dict):
         _refuse_changed_code(name, entry)
-    if mistakes := strategy_class.mistakes_of(entry.content()):
+    kind: Any = strategy_class
+    if mistakes := kind.mistakes_of(entry.content()):
         raise _at(path, mistakes[0])
     try:
         return strategy_class(**entry.all_parameters())
@@ -107,7 +108,7 @@ def mistakes_in(path: "str | Path") -> list[ConfigError]:
     return mistakes
 
 
-def is_simple(content: dict) -> bool:
+def is_simple(content: dict[str, Any]) -> bool:
     "Whether the content is that of `SimpleExecutor`'s file."
     return not {"databento", "strategies"} & set(content) and bool(set(SimpleConfig.model_fields) & set(content))
 

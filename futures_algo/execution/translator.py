@@ -87,7 +87,7 @@ class SignalTranslator:
         """Dollars one trade of a strategy may lose; None when it trades a fixed number of contracts, 0 while the
         account's value is not known."""
         if strategy in self.risk_usd:
-            return self.risk_usd[strategy]
+            return float(self.risk_usd[strategy])
         if strategy not in self.risk_percent:
             return None
         return (self.account_value() or 0.0) * self.risk_percent[strategy] / 100

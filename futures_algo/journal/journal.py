@@ -232,7 +232,7 @@ class Journal:
             self._aside(sql, values)
         self.on_trouble(self.trouble)
 
-    def _keep_aside(self, table: str, sql: str, values: tuple, durable: bool) -> bool:
+    def _keep_aside(self, table: str, sql: str, values: tuple[Any, ...], durable: bool) -> bool:
         "Whether a row is dealt with while the journal cannot be written; what only says how things stand is dropped."
         if table in ("status", "evaluations"):
             self.flush()
@@ -241,7 +241,9 @@ class Journal:
             self._aside(sql, values)
         return False
 
-    def _aside(self, sql: str, values: tuple) -> None:
+    def _aside(self, sql: str, values: tuple[Any, ...]) -> None:
+        if self._side is None:
+            return
         with suppress(OSError, ValueError):  # not even that: exits go on from memory
             self._side.append(sql, values)
 
@@ -249,7 +251,8 @@ class Journal:
         "It can be written again, and everything that waited is in it."
         why, self.trouble = self.trouble, ""
         self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-        self._side.clear()
+        if self._side is not None:
+            self._side.clear()
         self.add_event(time.time_ns(), "alarm", "journal", self.path.name, f"could not be written for a while: {why}")
 
     @contextmanager

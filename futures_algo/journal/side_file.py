@@ -32,7 +32,7 @@ class SideFile:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def append(self, sql: str, values: tuple) -> None:
+    def append(self, sql: str, values: tuple[Any, ...]) -> None:
         "One statement, on the disk when this returns."
         line = json.dumps([sql, values], default=str).encode() + b"\n"
         self._file.seek(self._end)

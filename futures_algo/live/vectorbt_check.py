@@ -3,6 +3,7 @@
 import time
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,8 @@ def compare() -> tuple[bool, str]:
         found = find_vectorbt()
         bars, costs = generate_minutes("ES.c.0", sessions=SESSIONS), Costs(commission_usd=2.25, slippage_ticks=1)
         strategy = MACDCCIStrategy(stop_ticks=30.0)
-        model, other = (backtest(strategy, bars, costs, engine=engine).trades for engine in ("model", "vectorbt"))
+        runs: list[Any] = [backtest(strategy, bars, costs, engine=engine) for engine in ("model", "vectorbt")]
+        model, other = (run.trades for run in runs)
     except (FuturesAlgoError, ImportError, AttributeError, TypeError) as error:  # a version with other names
         return False, f"{installed()}: the adapter failed: {type(error).__name__}: {error}"
     took = time.perf_counter() - began
