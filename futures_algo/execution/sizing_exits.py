@@ -41,7 +41,7 @@ class ExitSizer:
         )
 
     def positions(self) -> dict[str, int]:
-        "What the account holds now: {instrument: signed contracts}."
+        "What the account holds now, signed contracts by instrument."
         return self._reconciler.positions()
 
     def _net(self, instrument: str) -> tuple[int, bool]:
