@@ -15,12 +15,10 @@ __all__, __getattr__, __dir__ = facade(
             "StrategyLoader",
             "UNREADABLE_LOOKS",
             "code_files",
-            "code_identity",
             "compare",
             "fresh_modules",
             "needed_timeframes",
             "refuse_fixed",
-            "user_modules",
         ),
     },
 )

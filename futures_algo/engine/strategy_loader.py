@@ -1,7 +1,6 @@
 """Follows a config file and the code it names: a valid change becomes a list of differences and new strategies, an
 invalid one leaves everything as it was."""
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from futures_algo.aggregator.aggregator import BarAggregator
-from futures_algo.config.classes import import_class, notebook_definitions
+from futures_algo.config.classes import import_class
 from futures_algo.config.files import environment, merge
+from futures_algo.config.fingerprint import imports_of_file, strategy_fingerprint, user_files, walk_of
 from futures_algo.config.loading import parse_config, read_config
 from futures_algo.config.model import LiveConfig
 from futures_algo.core.types import ConfigError, FuturesAlgoError, InputError, Timeframe, content_hash
@@ -26,39 +26,17 @@ from futures_algo.engine.replay import extend, warm
 from futures_algo.strategies import BaseStrategy, StrategyRunner
 from futures_algo.strategies.live import refuse_scalar_code
 
-_OURS = ("futures_algo", "builtins", "__main__")
 
-
-def user_modules(kind: type) -> list[str]:
-    """Names of the importable modules, outside this package and Python's own, that a class and its parents are defined
-    in."""
-    names = dict.fromkeys(parent.__module__ for parent in reversed(kind.__mro__))
-    return [
-        name
-        for name in names
-        if name.partition(".")[0] not in (*_OURS, *sys.stdlib_module_names) and name in sys.modules
-    ]
-
-
-def code_files(path: str, kind: type) -> list[Path]:
-    "Files whose change may change the class: its own and its parents'."
-    own = [Path(path.rpartition(":")[0])] if ":" in path else []
-    return own + [Path(file) for name in user_modules(kind) if (file := getattr(sys.modules[name], "__file__", None))]
-
-
-def code_identity(files: Iterable[Path]) -> str:
-    "A hash of what the files say; comments and layout do not count."
-
-    def said(file: Path) -> list[str]:
-        body = (
-            notebook_definitions(file)
-            if file.suffix == ".ipynb"
-            else ast.parse(file.read_text(encoding="utf-8"), str(file)).body
-        )
-        return [ast.unparse(node) for node in body]
-
-    found = [said(file) for file in files]
-    return content_hash(found) if found else ""
+def code_files(
+    path: str,  # as the config names the class
+    kind: type,
+) -> dict[str, Path]:
+    "Files, by module, whose change may change the class: its own, and those of the user's that it reaches."
+    own = Path(path.rpartition(":")[0]) if ":" in path else None
+    walk = walk_of(kind)
+    for module in imports_of_file(own) if own else ():
+        walk.modules.setdefault(module.__name__, module)
+    return ({"": own} if own else {}) | user_files(walk)
 
 
 @contextmanager
@@ -297,7 +275,7 @@ class StrategyLoader:
             built = {name: self._build(name, config) for name in paths}
             check_config(config)
         strategies, code = {name: one[0] for name, one in built.items()}, {name: one[2] for name, one in built.items()}
-        self._modules |= {module for strategy in strategies.values() for module in user_modules(type(strategy))}
+        self._modules |= {module for one in built.values() for module in one[1] if module}
         scenarios = [
             self.path.parent / str(record["file"])
             for entry in config.strategies.values()
@@ -308,18 +286,18 @@ class StrategyLoader:
             content,
             strategies,
             code,
-            list(dict.fromkeys([self.path, *scenarios, *(file for one in built.values() for file in one[1])])),
+            list(dict.fromkeys([self.path, *scenarios, *(file for one in built.values() for file in one[1].values())])),
         )
 
-    def _build(self, name: str, config: LiveConfig) -> tuple[BaseStrategy, list[Path], str]:
-        """One strategy, the files of its code and their identity. The code is the user's and may raise anything; what
-        it raises is told with its place."""
+    def _build(self, name: str, config: LiveConfig) -> tuple[BaseStrategy, dict[str, Path], str]:
+        """One strategy, the files of its code by module, and the code's identity. The code is the user's and may raise
+        anything; what it raises is told with its place."""
         path = f"strategies.{name}"
         try:
             strategy = build_strategy(name, config.strategies[name])
             refuse_scalar_code(strategy)
             files = code_files(config.strategies[name].class_, type(strategy))
-            return strategy, files, code_identity(files)
+            return strategy, files, strategy_fingerprint(type(strategy))
         except ConfigError:
             raise
         except InputError as error:

@@ -192,6 +192,10 @@ class Indicator:
         "Parameters by name."
         return {key: getattr(self, key) for key in self.params}
 
+    def __fingerprint__(self) -> dict[str, Any]:
+        "What tells it from another of its class, for `config.fingerprint`."
+        return self.values | {"outputs": self.outputs}
+
     def _parameters(self) -> tuple[float, ...]:
         return tuple(param.number(getattr(self, key)) for key, param in self.params.items())
 

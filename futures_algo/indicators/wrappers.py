@@ -7,20 +7,25 @@ __all__ = ['ResearchIndicator', 'wrap_talib', 'wrap_vectorbt']
 
 # %% ../../nbs/indicators/09_wrappers.ipynb #06i_indicato-003-ca37
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from ..config.fingerprint import fingerprint
 from ..core.types import Bars, InputError, did_you_mean
 from .base import Indicator, refuse_bad_prices
 
 # %% ../../nbs/indicators/09_wrappers.ipynb #06i_indicato-004-a0f4
 class ResearchIndicator(Indicator):
-    "Columns from another library; research only."
+    """Columns from another library, or a function of one's own; research only. Its identity is what `columns` reaches,
+    not its label: two of one label that calculate different things are different."""
 
     memory = "stream"
     label: str
     columns: Callable[[Bars], "list[np.ndarray]"]
+    _identity: Any
+    _code: str  # `fingerprint` of it
 
     def __init__(
         self,
@@ -28,11 +33,24 @@ class ResearchIndicator(Indicator):
         outputs: tuple[str, ...],
         columns: Callable[[Bars], "list[np.ndarray]"],  # one float64[n] an output
         first_valid: int = 0,
+        *,
+        _identity: Any = None,  # what a wrapper knows to stand for `columns`; all they reach when omitted
     ):
         for key, value in dict(
-            label=label, outputs=outputs, columns=columns, first_valid=first_valid, name=None
+            label=label, outputs=outputs, columns=columns, first_valid=first_valid, name=None, _identity=_identity
         ).items():
             object.__setattr__(self, key, value)
+        object.__setattr__(self, "_code", fingerprint(self))
+
+    def __fingerprint__(self) -> dict[str, Any]:
+        what = self.columns if self._identity is None else self._identity
+        return {"outputs": self.outputs, "first_valid": self.first_valid, "columns": what}
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, ResearchIndicator) and self._code == other._code
+
+    def __hash__(self) -> int:
+        return hash(self._code)
 
     def batch(self, bars: Bars, sessions: Any = None) -> dict[str, np.ndarray]:
         refuse_bad_prices(bars)
@@ -85,7 +103,11 @@ def wrap_talib(
         return list(found) if isinstance(found, (list, tuple)) else [found]
 
     return ResearchIndicator(
-        _labelled("talib", known, parameters), _output_names(known, spec.output_names, name), columns, spec.lookback
+        _labelled("talib", known, parameters),
+        _output_names(known, spec.output_names, name),
+        columns,
+        spec.lookback,
+        _identity=(talib, known, parameters),
     )
 
 # %% ../../nbs/indicators/09_wrappers.ipynb #06i_indicato-008-506a
@@ -115,4 +137,11 @@ def wrap_vectorbt(
         _labelled("vectorbt", made.__name__, parameters),
         _output_names(made.__name__, list(made.output_names), name),
         columns,
+        _identity=(_code_of(made), parameters),
     )
+
+
+@lru_cache(maxsize=256)
+def _code_of(made: Any) -> str:
+    "Identity of an indicator class, made once: a factory's class holds much."
+    return fingerprint(made)

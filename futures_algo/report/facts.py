@@ -454,11 +454,11 @@ def versions_of(facts: Facts) -> tuple[list[Version], dict[str, str]]:
 
 
 def code_now(entry: dict[str, Any]) -> str:
-    "Identity of a strategy's code as it is now; empty for the library's own."
+    "Identity of a strategy's code as it is now."
     from futures_algo.config.classes import import_class
-    from futures_algo.engine.strategy_loader import code_files, code_identity
+    from futures_algo.config.fingerprint import strategy_fingerprint
 
-    return code_identity(code_files(entry["class"], import_class(entry["class"])))
+    return strategy_fingerprint(import_class(entry["class"]))
 
 
 def _versions(name: str, entry: dict, row: "dict | None", following: "dict | None", content: dict) -> list[Version]:

@@ -420,14 +420,15 @@ def _on_cluster(work: _Run, address: str, left: list[tuple[int, int]], done: Cal
 
 
 def _store(work: _Run, folder: "Path | str") -> Any:
-    from futures_algo.research.sweep_store import PartStore, bars_hash, code_hash
+    from futures_algo.config.fingerprint import strategy_fingerprint
+    from futures_algo.research.sweep_store import PartStore, bars_hash
 
     rows = None if work.rows is None else list(work.rows.indices(len(work.market.source)))[:2]
     return PartStore(
         folder,
         {
             "strategy": work.kind.identity(),
-            "code": code_hash(work.kind),
+            "code": strategy_fingerprint(work.kind),
             "bars": bars_hash(work.market.source),
             "rows": rows,
             "grid": work.grid,

@@ -11,9 +11,7 @@ import numpy as np
 
 from futures_algo import __version__
 from futures_algo.core.types import Bars
-from futures_algo.indicators.kernel import fingerprint
 from futures_algo.research.sweep_kernel import METRICS
-from futures_algo.strategies.base import BaseStrategy
 
 
 def bars_hash(bars: Bars) -> str:
@@ -22,19 +20,6 @@ def bars_hash(bars: Bars) -> str:
     for name in ("start", "end", "open", "high", "low", "close", "volume", "contract", "partial"):
         digest.update(np.ascontiguousarray(getattr(bars, name)).data)
     return digest.hexdigest()
-
-
-def code_hash(kind: type[BaseStrategy]) -> str:
-    """Sixteen hexadecimal digits that change with the strategy's own code, and that of the classes it derives from and
-    the indicators it is made of."""
-    functions = [
-        found
-        for base in kind.__mro__[:-1]
-        for found in vars(base).values()
-        if callable(found) and hasattr(found, "__code__")
-    ]
-    steps = [type(one).step for found in kind().plan.values() for one in found]
-    return hashlib.blake2b(" ".join(map(fingerprint, functions + steps)).encode(), digest_size=8).hexdigest()
 
 
 class PartStore:

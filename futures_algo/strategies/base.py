@@ -234,6 +234,10 @@ class BaseStrategy:
         "Module and name of the class."
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
+    def __fingerprint__(self) -> dict[str, Any]:
+        "What tells it from another of its class, for `config.fingerprint`."
+        return self.parameters()
+
     def config_hash(self) -> str:
         "Identity of class and parameters; part of every signal's id."
         return content_hash({"class": self.identity(), "parameters": self.parameters()})

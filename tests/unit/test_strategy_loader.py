@@ -228,6 +228,24 @@ def test_comments_and_layout_are_no_change_of_code(tmp_path, code):
     assert not loader.look()
 
 
+def test_a_helper_in_a_module_of_its_own_is_followed_and_taken_up(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tools, own = tmp_path / "house_tools.py", tmp_path / "own.py"
+    tools.write_text("def low(x):\n    return x.cci < -100\n")
+    own.write_text(
+        "from futures_algo.indicators import CCI\nfrom futures_algo.strategies import BaseStrategy\n"
+        "from house_tools import low\n\n\nclass Mine(BaseStrategy):\n"
+        "    def indicators(self):\n        return {'5min': CCI(20)}\n\n"
+        "    def entry(self, x):\n        return low(x)\n"
+    )
+    loader = File(tmp_path, mine={"class": f"{own}:Mine"}).loader()
+    assert tools in loader.running.files
+    tools.write_text("def low(x):\n    return x.cci < -300\n")
+    assert loader.look() and list(loader.next[1].changed["mine"]) == ["code"]
+    assert type(loader.next[0].strategies["mine"]).entry.__globals__["low"].__code__.co_consts[-1] == -300
+    sys.modules.pop("house_tools")
+
+
 def test_running_strategies_keep_their_code_when_the_new_one_cannot_be_imported(tmp_path, code):
     loader = File(tmp_path, mine={"class": "house_code.child.Child"}).loader()
     before, modules = (
