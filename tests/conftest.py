@@ -46,3 +46,9 @@ def shared_data() -> Path:
 def campaign(request):
     "`campaign(200, full=2000)`: episodes to run in this session."
     return lambda reduced, full: full if request.config.getoption("--full") else reduced
+
+
+@pytest.fixture(autouse=True)
+def own_runs(tmp_path, monkeypatch):
+    "Searches of one test are not counted in another's, nor in the folder the tests are run from."
+    monkeypatch.setenv("FUTURES_ALGO_RUNS", str(tmp_path / "runs.db"))

@@ -38,6 +38,7 @@ def optimize(
     slippage_ticks: float = options.Slippage,
     store: Path | None = options.Store,
     cluster: str = options.Cluster,
+    runs: Path | None = options.Runs,
     out: Path | None = typer.Option(
         None, help="File to write; live_scenario_config.json beside the config by default."
     ),
@@ -65,6 +66,7 @@ def optimize(
         "accepted": accept,
         "store": store,
         "cluster": cluster,
+        "runs": options.runs_of(runs),
     }
     results = {plan.name: _searched(plan, bars, Costs(commission, slippage_ticks), file, json, **how) for plan in plans}
     document = {"ok": all(result["written"] for result in results.values()), "file": str(file), "strategies": results}
@@ -115,6 +117,7 @@ def walk_forward(
     limits: str = options.Limits,
     store: Path | None = options.Store,
     cluster: str = options.Cluster,
+    runs: Path | None = options.Runs,
     out: Path | None = typer.Option(None, help="Write everything as JSON; the same run writes the same bytes."),
     json: bool = Json,
 ) -> None:
@@ -149,6 +152,7 @@ def walk_forward(
             metric=metric,
             limits=held,
             search=partial(sweep, store=store, cluster=cluster),
+            runs=options.runs_of(runs),
             progress=partial(_said_of, name, say),
         )
     document: dict[str, Any] = {

@@ -36,7 +36,11 @@ Embargo = typer.Option(0, "--embargo", help="Bars dropped at each test's start."
 Limits = typer.Option(
     "{}",
     "--limits",
-    help='Of the gates, JSON or a file of it: {"sharpe": 1.0, "trades": null}; null switches a gate off.',
+    help="Of the gates: default, strict or documents, or JSON or a file of it: "
+    '{"preset": "strict", "sharpe": 1.0, "trades": null}; null switches a gate off.',
+)
+Runs = typer.Option(
+    None, "--runs", help="Run store in which every search of the data is counted; data/runs.db by default."
 )
 
 GRID = 'length=10:40:5 (or length=10,20,40), once a parameter, or JSON, or a file of it: {"length": [10, 20]}'
@@ -75,7 +79,19 @@ def limits_of(text: str) -> Any:
     "The gates' limits."
     from futures_algo.research.gates import Limits
 
-    return Limits.of(json_of(text, "limits", '{"sharpe": 1.0}'))
+    return Limits.of(limits_given(text))
+
+
+def limits_given(text: str) -> dict[str, Any]:
+    "The same as it was written; a word alone is a preset."
+    return {"preset": text} if text.isidentifier() else json_of(text, "limits", 'strict, or {"sharpe": 1.0}')
+
+
+def runs_of(path: Path | None) -> Path:
+    "The run store."
+    from futures_algo.research.runs import default_runs
+
+    return path or default_runs()
 
 
 def grid_of(texts: list[str]) -> dict[str, Any]:

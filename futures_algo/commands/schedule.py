@@ -98,7 +98,7 @@ def _absolute(source: str) -> str:
 
 def _search(data: list[str], limits: str) -> list[str]:
     "The options of the weekly search, checked, as its unit gives them."
-    given = options.json_of(limits, "limits", '{"sharpe": 1.0}')
+    given = options.limits_given(limits)
     return [part for source in data for part in ("--data", _absolute(source))] + (
         ["--limits", json_module.dumps(given)] if given else []
     )
@@ -168,7 +168,7 @@ def optimize(
     from futures_algo.live.weekly import said, weekly_search
 
     given = {
-        "limits": options.json_of(limits, "limits", '{"sharpe": 1.0}'),
+        "limits": options.limits_given(limits),
         "store": str(store.resolve()) if store else "",
         "cluster": cluster,
     }

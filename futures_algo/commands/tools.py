@@ -17,6 +17,7 @@ BENCHES = {
     "sweep": "sweep",
     "engine": "engine",
     "soak": "engine",
+    "gates": "gates",
 }  # name -> module of futures_algo.bench
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from futures_algo.config.fingerprint import strategy_fingerprint
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import Bars, InputError, did_you_mean, to_timestamp
 from futures_algo.research.backtest import BacktestResult
 from futures_algo.research.cautions import Remark, Thresholds, remarks
+from futures_algo.research.evidence import evidence_of, overfitting_of
 from futures_algo.research.gates import Gate, Limits, judge
 from futures_algo.research.overfitting import (
     bootstrap,
@@ -24,6 +26,7 @@ from futures_algo.research.overfitting import (
     probabilistic_sharpe,
 )
 from futures_algo.research.performance import SESSIONS_A_YEAR, Record, performance, session_ends
+from futures_algo.research.runs import RunStore, Search
 from futures_algo.research.sweep import LOWER_IS_BETTER, checked_grid, combinations_of, sweep
 from futures_algo.research.sweep_kernel import METRICS
 from futures_algo.research.trades import Costs, equity_curve, trades_of
@@ -258,6 +261,7 @@ def walk_forward(
     thresholds: Thresholds = Thresholds(),
     search: Callable = sweep,  # or `one_by_one`
     progress: Callable[[str], None] = lambda text: None,
+    runs: "Path | str | None" = None,  # run store, in which every search of these bars is counted; none when omitted
 ) -> "WalkForwardResult":
     "Choose on past bars, judge on the bars that follow, fold by fold."
     market = as_market(bars)
@@ -279,7 +283,32 @@ def walk_forward(
         )
         done.append(_run_fold(fold, strategy_class, market, kept, costs, quantity, metric, warmup, search))
     how |= {"warmup": warmup, "metric": metric, "combinations": len(chosen), "impossible": len(skipped)}
-    return WalkForwardResult(strategy_class, market, kept, costs, quantity, how, done, limits, thresholds)
+    found = WalkForwardResult(strategy_class, market, kept, costs, quantity, how, done, limits, thresholds)
+    if runs is not None:
+        found.trials = RunStore(runs).count(_search_of(found))
+    return found
+
+
+def _search_of(found: "WalkForwardResult") -> Search:
+    "What the run store keeps of it."
+    times = found.record.time
+    content = {
+        "code": strategy_fingerprint(found.strategy_class),
+        "grid": found.grid,
+        "costs": vars(found.costs),
+        "quantity": found.quantity,
+        **found.how,
+    }
+    return Search(
+        content,
+        found.market.symbol,
+        int(times[0]),
+        int(times[-1]),
+        found.strategy_class.identity(),
+        found.how["combinations"],
+        found.stats["sharpe"],
+        len(found.record.sessions),
+    )
 
 
 def joined(results: Sequence[BacktestResult]) -> Record:
@@ -315,6 +344,7 @@ class WalkForwardResult:
     results: list[FoldResult]
     limits: Limits = Limits()
     thresholds: Thresholds = Thresholds()
+    trials: int = 1  # searches judged by these test bars, this one included
 
     @cached_property
     def folds(self) -> "pd.DataFrame":
@@ -376,7 +406,18 @@ class WalkForwardResult:
 
     @cached_property
     def gates(self) -> list[Gate]:
-        return judge(self.stats, self.retention, [one.test.stats["sharpe"] for one in self.results], self.limits)
+        trained = [one.trained.get("sharpe", math.nan) for one in self.results]
+        found = evidence_of(self.record.session_usd, self.stats, trained, self.trials, self.limits)
+        figures = {**self.stats, **found.figures, "overfitting": self.overfitting}
+        tests = [one.test.stats["sharpe"] for one in self.results]
+        return judge(figures, self.retention, tests, self.limits, self.quantity, found.needs)
+
+    @cached_property
+    def overfitting(self) -> float:
+        "Probability of backtest overfitting over all bars; NaN where its gate is off."
+        if self.limits.overfitting is None:
+            return math.nan
+        return overfitting_of(self.strategy_class, self.market, self.grid, self.costs, self.quantity)
 
     @property
     def passed(self) -> bool:
@@ -409,6 +450,7 @@ class WalkForwardResult:
                 "retention": self.retention,
                 "out_of_sample": self.stats,
                 "luck": luck,
+                "trials": self.trials,
                 "limits": vars(self.limits),
                 "gates": [gate._asdict() for gate in self.gates],
                 "remarks": [one._asdict() for one in self.remarks],

@@ -213,23 +213,27 @@ GOOD = {"max_drawdown_usd": 4_000.0, "profit_factor": 1.8, "sharpe": 1.9, "trade
 KEPT, SHARPES = [0.9, 0.95, 0.85, 1.0], [1.5, 1.6, 1.4, 1.7]
 
 
+def documents(**limits) -> Limits:
+    return Limits.of({"preset": "documents", **limits})
+
+
 def gate(name: str, figures: dict = GOOD, retention: list = KEPT, sharpes: list = SHARPES, **limits):
-    return next(one for one in judge({**GOOD, **figures}, retention, sharpes, Limits(**limits)) if one.name == name)
+    return next(one for one in judge({**GOOD, **figures}, retention, sharpes, documents(**limits)) if one.name == name)
 
 
 def test_all_gates_hold_for_a_good_result():
-    assert all(one.passed for one in judge(GOOD, KEPT, SHARPES)) and [
-        one.name for one in judge(GOOD, KEPT, SHARPES)
+    assert all(one.passed for one in judge(GOOD, KEPT, SHARPES, documents())) and [
+        one.name for one in judge(GOOD, KEPT, SHARPES, documents())
     ] == [
         "folds",
+        "trades",
+        "max_drawdown",
+        "profit_factor",
+        "sharpe",
         "retention_mean",
         "retention_each",
         "test_sharpe_mean",
         "test_sharpe_std",
-        "max_drawdown",
-        "profit_factor",
-        "sharpe",
-        "trades",
     ]
 
 
@@ -290,9 +294,13 @@ def test_the_drawdown_is_of_the_capital_named():
     assert "$90,000" in gate("max_drawdown", capital_usd=90_000).reason
 
 
-@pytest.mark.parametrize("field", [one.name for one in dataclasses.fields(Limits) if one.name != "capital_usd"])
+AMOUNTS = ("capital_usd", "capital_per_contract_usd", "cost_times")
+
+
+@pytest.mark.parametrize("field", [one.name for one in dataclasses.fields(Limits) if one.name not in AMOUNTS])
 def test_every_gate_can_be_switched_off(field):
-    on = Limits(probabilistic_sharpe=0.9)
+    numbers = {one.name: 0.5 for one in dataclasses.fields(Limits) if one.name not in AMOUNTS}
+    on = Limits(**numbers)
     assert field in [one.name for one in judge(GOOD, KEPT, SHARPES, on)]
     assert field not in [one.name for one in judge(GOOD, KEPT, SHARPES, dataclasses.replace(on, **{field: None}))]
 
@@ -306,6 +314,9 @@ def test_every_gate_can_be_switched_off(field):
         ({"capital_usd": 0}, "above 0"),
         ({"capital_usd": None}, "finite number"),
         ({"sharpe": math.nan}, "finite number"),
+        ({"preset": "strickt"}, "did you mean 'strict'"),
+        ({"deflated_sharpe": 95}, "probability from 0 to below 1"),
+        ({"capital_per_contract_usd": -1}, "above 0"),
     ],
 )
 def test_limits_that_mean_nothing_are_refused(given, said):

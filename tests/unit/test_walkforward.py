@@ -26,6 +26,10 @@ from futures_algo.strategies.batch import Market
 GRID = {"length": [5, 15, 30], "bars_held": [3, 10]}
 CALENDAR = SessionCalendar.of("ES.c.0")
 
+DOCUMENTS = Limits.preset("documents")
+AMOUNTS = ("capital_usd", "capital_per_contract_usd", "cost_times")
+OFF = {name: None for name in vars(Limits()) if name not in AMOUNTS}
+
 
 @pytest.fixture(scope="module")
 def bars() -> Bars:
@@ -288,7 +292,7 @@ def trending(slopes: list[float], sessions: int = 24) -> Bars:
 
 
 def test_retention_is_test_over_training_sharpe_and_undefined_when_training_lost(bars):
-    found = walk_forward(Always, trending([0.2, -0.2, 0.2, 0.2]), {"side": [1]}, folds=3, train=1.0)
+    found = walk_forward(Always, trending([0.2, -0.2, 0.2, 0.2]), {"side": [1]}, folds=3, train=1.0, limits=DOCUMENTS)
     trained, test = (
         np.array([get(one) for one in found.results])
         for get in (lambda one: one.trained["sharpe"], lambda one: one.test.stats["sharpe"])
@@ -367,17 +371,7 @@ def test_a_fold_whose_training_never_trades_chooses_nothing_and_fails_the_gates(
 
 
 def test_gates_are_those_asked_for(bars):
-    lax = Limits(
-        folds=2,
-        retention_mean=None,
-        retention_each=None,
-        test_sharpe_mean=None,
-        test_sharpe_std=None,
-        max_drawdown=None,
-        profit_factor=None,
-        sharpe=None,
-        trades=1,
-    )
+    lax = Limits(**OFF | {"folds": 2, "trades": 1})
     found = walk_forward(SimpleBullishCCIStrategy, bars, {"length": [15]}, folds=2, limits=lax)
     assert [gate.name for gate in found.gates] == ["folds", "trades"] and found.passed
 
@@ -431,18 +425,7 @@ def test_the_verb_ends_with_the_verdict_and_its_exit_code(capsys, tmp_path):
         and (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     )
     assert any(not gate["passed"] and gate["reason"] for gate in failed["symbols"]["ES.c.0"]["gates"])
-    off = dict.fromkeys(
-        (
-            "folds",
-            "retention_mean",
-            "retention_each",
-            "test_sharpe_mean",
-            "test_sharpe_std",
-            "max_drawdown",
-            "profit_factor",
-            "sharpe",
-        )
-    )
+    off = {name: value for name, value in OFF.items() if name != "trades"}
     code, passed = run([*words, str(tmp_path / "c"), "--limits", json.dumps(off)], capsys)
     assert (
         code == 0
@@ -521,3 +504,61 @@ def test_two_real_years_of_five_minute_bars_end_with_the_verdict_and_the_same_fi
                 and len(symbol["folds"]) == 6
             )
             assert all(fold["test_start"] > fold["train_end"] for fold in symbol["folds"])
+
+
+# --- searches are counted
+
+
+def test_every_other_search_of_the_same_bars_is_a_trial_and_the_same_one_is_not(bars, tmp_path):
+    from futures_algo.research.runs import RunStore
+
+    walk = lambda grid, bars=bars: walk_forward(
+        SimpleBullishCCIStrategy, bars, {"length": grid}, folds=2, runs=tmp_path / "runs.db", limits=DOCUMENTS
+    )
+    assert [walk([10, 20]).trials, walk([10, 20]).trials, walk([10, 30]).trials] == [1, 1, 2]
+    assert walk([10, 20], generate_minutes("NQ.c.0", sessions=24)).trials == 1
+    (tmp_path / "text.db").write_text("no database, whatever its name says")
+    with pytest.raises(InputError, match="must be an SQLite file"):
+        walk_forward(SimpleBullishCCIStrategy, bars, {"length": [10]}, folds=2, runs=tmp_path / "text.db")
+    assert RunStore(tmp_path / "runs.db").path.exists()
+
+
+def test_more_trials_deflate_the_same_record_and_ask_for_more_sessions():
+    from futures_algo.research.evidence import deflated, sessions_for
+    from futures_algo.research.overfitting import Moments, probabilistic_sharpe
+
+    own = Moments(0.1, 500, 0.0, 3.0)
+    found = [deflated(own, trials) for trials in (1, 2, 10, 100)]
+    assert found[0] == probabilistic_sharpe(0.1, 500) and found == sorted(found, reverse=True)
+    needs = [sessions_for(own, 0.98, trials) for trials in (1, 2, 10)]
+    assert needs == sorted(needs) and sessions_for(own._replace(sharpe=-0.1), 0.98) < 0
+    later = own._replace(length=500 + needs[2])
+    assert deflated(later, 10) >= 0.98 > deflated(later._replace(length=later.length - 2), 10)
+
+
+def test_the_probability_of_overfitting_is_that_of_the_session_profits_themselves():
+    import itertools
+
+    from futures_algo.research.evidence import overfitting_of_blocks
+
+    for seed in (1, 2, 3):
+        profit = np.random.default_rng(seed).normal(0.02 * seed, 1, (200, 7))
+        parts = np.array_split(profit, 10)
+        total, squares = (np.array([(part**power).sum(0) for part in parts]) for power in (1, 2))
+        below = []
+        for half in itertools.combinations(range(10), 5):
+            inside = np.vstack([parts[k] for k in half])
+            outside = np.vstack([parts[k] for k in range(10) if k not in half])
+            ratio = lambda one: one.mean(0) / one.std(0, ddof=1)
+            rank = (ratio(outside) < ratio(outside)[ratio(inside).argmax()]).sum() + 1
+            below.append(rank / 8 <= 0.5)
+        assert overfitting_of_blocks(total, squares, np.full(10, 20.0)) == pytest.approx(np.mean(below))
+
+
+def test_the_gates_pass_no_random_walk_and_planted_edges_and_tell_what_is_missing(campaign):
+    from futures_algo.bench.gates import power
+
+    walks = campaign(4, 100)
+    nothing, real, small = (power(sharpe, walks) for sharpe in (0.0, 4.0, 1.0))
+    assert nothing.passed <= walks // 100 and real.passed >= 0.75 * walks
+    assert small.told >= 1 and small.more > 0
