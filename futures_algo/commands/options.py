@@ -1,6 +1,7 @@
 """Options that several verbs take, and what their texts stand for."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,34 @@ Runs = typer.Option(
 )
 
 GRID = 'length=10:40:5 (or length=10,20,40), once a parameter, or JSON, or a file of it: {"length": [10, 20]}'
+
+
+class Pace:
+    "How fast combinations are done, told now and then."
+
+    def __init__(self, every: float = 10.0):  # seconds between two lines
+        self._every, self._began = every, time.monotonic()
+        self._last = self._began
+        self._first: int | None = None  # done at the first call: what a store gave counts for no speed
+
+    def rate(self, done: int) -> str:
+        "Combinations a second since the first call."
+        if self._first is None:
+            self._first, self._began = done, time.monotonic()
+        return f"{self._speed(done):,.0f}/s"
+
+    def _speed(self, done: int) -> float:
+        return (done - (self._first or 0)) / max(time.monotonic() - self._began, 1e-9)
+
+    def told(self, done: int, total: int) -> str:
+        "A line when it is time for one, else an empty text."
+        rate, now = self.rate(done), time.monotonic()
+        if now - self._last < self._every and done < total:
+            return ""
+        self._last = now
+        left = (total - done) / speed if (speed := self._speed(done)) > 0 else float("nan")
+        rest = f", about {left:,.0f} s left" if 0 < left < float("inf") else ""
+        return f"{done:,} of {total:,} combinations, {rate}{rest}"
 
 
 def json_of(text: str, subject: str, example: str) -> dict[str, Any]:

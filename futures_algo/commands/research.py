@@ -108,18 +108,21 @@ def _one_symbol(found: dict[str, Any]) -> Any:
 
 
 def _progress() -> Any:
-    "A progress bar on standard error, as a callback of done and total; nothing where that is no terminal."
+    "Combinations done, their rate and the time left on standard error, as a callback of done and total."
     from contextlib import contextmanager
 
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TextColumn
 
     @contextmanager
     def shown():
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("combinations")
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        console, pace = Console(stderr=True), options.Pace()
+        if not console.is_terminal:
+            yield lambda done, total: typer.echo(text, err=True) if (text := pace.told(done, total)) else None
+            return
+        with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[rate]}"), console=console) as bar:
+            task = bar.add_task("combinations", rate="")
+            yield lambda done, total: bar.update(task, completed=done, total=total, rate=pace.rate(done))
 
     return shown()
 

@@ -24,6 +24,13 @@ def indicators_by_timeframe(
     conditions: Iterable[str] = CONDITION_PARAMETERS,  # names that are the rule's, not the indicator's
 ) -> dict[Timeframe, tuple[Indicator, ...]]:
     "The indicators of each timeframe; every mistake is named with its path."
+    if not isinstance(strategy_config, Mapping):
+        raise ConfigError(
+            "indicators",
+            _named(strategy_config),
+            "must be by timeframe",
+            'return {"5min": [SMA(20)]} from indicators()',
+        )
     content = strategy_config.get("indicators_by_timeframe", strategy_config)
     root = "indicators_by_timeframe." if content is not strategy_config else ""
     plan: dict[Timeframe, tuple[Indicator, ...]] = {}
@@ -38,11 +45,27 @@ def indicators_by_timeframe(
 def _wanted(wanted: Any, path: str, conditions: tuple[str, ...]) -> Iterable[Indicator]:
     if isinstance(wanted, Mapping):
         return [_from_config(key, spec, f"{path}.{key}", conditions) for key, spec in wanted.items()]
-    several = [wanted] if isinstance(wanted, Indicator) else list(wanted)
+    several = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
     for one in several:
         if not isinstance(one, Indicator):
-            raise ConfigError("indicator", one, "must be an indicator such as SMA(20)", path=path)
+            raise ConfigError("indicator", _named(one), "must be an indicator such as SMA(20)", _remedy(one), path)
     return several
+
+
+def _named(value: Any) -> str:
+    "A value by its name where it has one, not by its address."
+    return f"{type(value).__name__} {value.__name__}" if hasattr(value, "__name__") else repr(value)
+
+
+def _remedy(value: Any) -> str:
+    if isinstance(value, type) and issubclass(value, Indicator):
+        return f"write {value.__name__}(), with its parameters"
+    if callable(value):
+        return (
+            "for research wrap it: ResearchIndicator('mine', ('mine',), lambda bars: [function(bars)]); to trade it,"
+            " write an Indicator with a step"
+        )
+    return 'return {"5min": [SMA(20)]} from indicators(), an empty list for the bars alone'
 
 
 _SPEC = ("indicator", "parameters")

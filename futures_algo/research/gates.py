@@ -22,11 +22,13 @@ class Limits:
 
     folds: int | None = 4  # at least, of the walk-forward
     trades: int | None = 30  # above, in all test bars joined
-    probabilistic_sharpe: float | None = 0.98  # at least: probability that the true Sharpe ratio is above 0
-    deflated_sharpe: float | None = 0.95  # at least: the same though other searches were judged by the same bars
-    sharpe_lower: float | None = 0.0  # above: lower bound of the true Sharpe ratio, 95 % one-sided
+    probabilistic_sharpe: float | None = 0.90  # at least: probability that the true Sharpe ratio is above 0
+    deflated_sharpe: float | None = 0.90  # at least: the same though other searches were judged by the same bars
+    # at least: the same of all sessions, each tenth traded with what was best in the other nine
+    cross_validated: float | None = 0.995
+    sharpe_lower: float | None = 0.0  # above: lower bound of the true Sharpe ratio, 90 % one-sided
     retention_upper: float | None = 0.40  # at least: upper bound of test over training Sharpe ratio
-    overfitting: float | None = 0.40  # at most: probability that the best half the time is below the median after
+    overfitting: float | None = 0.50  # at most: probability that the best half the time is below the median after
     cost_stress: float | None = 0.0  # above: dollars at `cost_times` the costs
     max_drawdown: float | None = 0.25  # below, fraction of the capital
     profit_factor: float | None = None  # above
@@ -48,7 +50,7 @@ class Limits:
         for name in ("capital_usd", "capital_per_contract_usd"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise InputError(f"limit {name}", value, "must be above 0", "give the dollars behind what is traded")
-        for name in ("probabilistic_sharpe", "deflated_sharpe"):
+        for name in ("probabilistic_sharpe", "deflated_sharpe", "cross_validated"):
             if (value := getattr(self, name)) is not None and not 0 <= value < 1:
                 raise InputError(f"limit {name}", value, "must be a probability from 0 to below 1", "write 0.95")
 
@@ -78,7 +80,7 @@ class Limits:
 
 
 _OLDER = dict.fromkeys(
-    ("probabilistic_sharpe", "deflated_sharpe", "sharpe_lower", "retention_upper", "overfitting", "cost_stress")
+    ("probabilistic_sharpe", "deflated_sharpe", "cross_validated", "sharpe_lower", "retention_upper")
 )
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -86,6 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "trades": 100,
         "probabilistic_sharpe": 0.99,
         "deflated_sharpe": 0.99,
+        "cross_validated": 0.999,
         "sharpe_lower": 0.5,
         "retention_upper": 0.60,
         "overfitting": 0.20,
@@ -94,6 +97,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "documents": {
         **_OLDER,
+        "overfitting": None,
+        "cost_stress": None,
         "retention_mean": 0.80,
         "retention_each": 0.70,
         "test_sharpe_mean": 1.2,
@@ -128,6 +133,7 @@ _RULES = {
     "trades": "above",
     "probabilistic_sharpe": "at least",
     "deflated_sharpe": "at least",
+    "cross_validated": "at least",
     "sharpe_lower": "above",
     "retention_upper": "at least",
     "overfitting": "at most",

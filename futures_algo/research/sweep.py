@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from futures_algo.core.types import Bars, InputError, did_you_mean
+from futures_algo.core.types import Bars, InputError, content_hash, did_you_mean
 from futures_algo.indicators.base import Parameter
 from futures_algo.research.sweep_columns import SharedColumns, run
 from futures_algo.research.sweep_kernel import METRICS
@@ -53,6 +53,7 @@ def _steps(bounds: list[float], text: str, name: str) -> list[float]:
     if len(bounds) != 3 or not all(map(math.isfinite, bounds)) or bounds[2] <= 0 or bounds[1] < bounds[0]:
         raise InputError(f"grid {name}", text, "must be low:high:step with a step above 0", "write 10:40:5")
     low, high, step = bounds
+    _refuse_count(int((high - low) / step + 1e-9) + 1, MOST, f"values of {text}")
     return [round(low + k * step, 10) for k in range(int((high - low) / step + 1e-9) + 1)]
 
 
@@ -75,19 +76,45 @@ def checked_grid(
     return found
 
 
+MOST = 1_000_000  # combinations built without being asked for by number
+OBJECT = 1_500  # bytes a combination takes as an object, about, its row of figures included
+Constraint = Callable[[dict[str, Any]], bool]  # whether to try a combination, told its values by parameter
+
+
+def _refuse_count(count: int, most: int, what: str = "combinations") -> None:
+    "Too many, told before one of them is built."
+    if count > most:
+        raise InputError(
+            "grid",
+            f"{count:,} {what}, about {count * OBJECT / 1e9:,.1f} GB",
+            f"must be at most {most:,}",
+            "use fewer values or larger steps, a constraint=, or pass most= when it is meant",
+        )
+
+
 def combinations_of(
     kind: type[BaseStrategy],
     grid: Mapping[str, Sequence],
+    constraint: Constraint | None = None,
+    most: int = MOST,  # more are refused, before any is built where there is no constraint
 ) -> tuple[list[BaseStrategy], list[dict[str, Any]], list[tuple[dict[str, Any], str]]]:
     "Strategies and their parameters in grid order, and what was left out with the reason."
+    if constraint is None:
+        _refuse_count(count := math.prod(map(len, grid.values())), most)
+        _refuse_memory(count * OBJECT)
     strategies, chosen, skipped = [], [], []
     for values in (dict(zip(grid, row)) for row in itertools.product(*grid.values())):
+        if constraint is not None and not constraint(dict(values)):
+            continue
+        _refuse_count(len(chosen) + 1, most)
         try:
             strategies.append(kind(**values))
         except InputError as error:
             skipped.append((values, str(error)))
         else:
             chosen.append(values)
+    if not chosen and not skipped:
+        raise InputError("constraint", constraint, "must hold for one combination of the grid", "loosen it")
     if not chosen:
         raise InputError("grid", dict(grid), f"must have a combination that can run; the first cannot: {skipped[0][1]}")
     return strategies, chosen, skipped
@@ -148,6 +175,8 @@ class _Run:
         rows: slice | None,
         threads: int | None,
         memory: int,
+        constraint: Constraint | None = None,
+        most: int = MOST,
     ):
         _refuse(kind, market, costs, quantity, memory, rows)
         self.kind, self.market, self.costs, self.quantity, self.rows, self.memory = (
@@ -159,7 +188,8 @@ class _Run:
             int(memory),
         )
         self.grid = checked_grid(kind, grid)
-        self.strategies, self.chosen, self.skipped = combinations_of(kind, self.grid)
+        self.strategies, self.chosen, self.skipped = combinations_of(kind, self.grid, constraint, most)
+        self.constrained = constraint is not None
         self.shared = SharedColumns(market, rows)
         self.needs = [self._bytes(strategy) for strategy in self.strategies]
         self.parts = _parts_of(self.needs, self.memory)
@@ -309,11 +339,12 @@ class SweepResult:
     skipped: list[tuple[dict[str, Any], str]] = field(repr=False)  # combinations left out, and why
     metric: str  # what `best` goes by
     plan: SweepPlan
+    min_trades: int = 0  # a combination with fewer is no candidate
 
     def best(self, metric: str = "", n: int = 1) -> "pd.DataFrame":
         "The best rows, best first, with their row numbers; undefined ones are no candidates."
         name = _known_metric(metric or self.metric)
-        defined = self.table[self.table[name].notna()]
+        defined = self.table[self.table[name].notna() & (self.table["trades"] >= self.min_trades)]
         return defined.sort_values(name, ascending=name in LOWER_IS_BETTER, kind="stable").head(n)
 
     def strategy(self, row: int) -> BaseStrategy:
@@ -334,14 +365,14 @@ def _known_metric(name: str) -> str:
     return name
 
 
-def _result(work: _Run, metric: str, plan: SweepPlan) -> SweepResult:
+def _result(work: _Run, metric: str, plan: SweepPlan, min_trades: int) -> SweepResult:
     import pandas as pd
 
     table = pd.concat(
         [pd.DataFrame(work.chosen), pd.DataFrame(work.figures, columns=list(METRICS)).astype({"trades": np.int64})],
         axis=1,
     )
-    return SweepResult(work.kind, work.grid, table, work.skipped, metric, plan)
+    return SweepResult(work.kind, work.grid, table, work.skipped, metric, plan, min_trades)
 
 
 def sweep(
@@ -359,11 +390,14 @@ def sweep(
     cluster: str = "",  # tcp://host:port of a dask.distributed scheduler to run on
     threads: int | None = None,  # all cores by default
     memory: int = MEMORY,  # bytes of indicator columns kept at once
+    constraint: Constraint | None = None,  # lambda values: values["fast"] < values["slow"]
+    min_trades: int = 0,  # fewer, and a combination is no candidate for the best
+    most: int = MOST,  # combinations; more are refused before they are built
     announce: Callable[[str], Any] | None = None,  # told the plan before the start
     progress: Callable[[int, int], Any] | None = None,  # told combinations done, and of how many
 ) -> SweepResult:
     "Run every combination of a grid."
-    work = _Run(strategy_class, as_market(bars), grid, costs, quantity, rows, threads, memory)
+    work = _Run(strategy_class, as_market(bars), grid, costs, quantity, rows, threads, memory, constraint, most)
     _known_metric(metric)
     plan = work.plan(tried=announce is not None and not cluster)
     if announce:
@@ -382,7 +416,7 @@ def sweep(
         told(finished, len(work.chosen))
 
     (_on_cluster(work, cluster, left, done) if cluster else _on_threads(work, left, done))
-    return _result(work, metric, plan)
+    return _result(work, metric, plan, min_trades)
 
 
 def _on_threads(work: _Run, left: list[tuple[int, int]], done: Callable[[int, int], None]) -> None:
@@ -432,6 +466,7 @@ def _store(work: _Run, folder: "Path | str") -> Any:
             "bars": bars_hash(work.market.source),
             "rows": rows,
             "grid": work.grid,
+            "chosen": content_hash(work.chosen) if work.constrained else "all",
             "costs": vars(work.costs),
             "quantity": work.quantity,
         },

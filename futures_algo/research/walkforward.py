@@ -2,20 +2,21 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from futures_algo.config.fingerprint import strategy_fingerprint
+from futures_algo.config.fingerprint import fingerprint, strategy_fingerprint
 from futures_algo.core.sessions import SessionCalendar
 from futures_algo.core.types import Bars, InputError, did_you_mean, to_timestamp
 from futures_algo.research.backtest import BacktestResult
 from futures_algo.research.cautions import Remark, Thresholds, remarks
-from futures_algo.research.evidence import evidence_of, overfitting_of
+from futures_algo.research.evidence import Blocks, blocks_of, evidence_of
 from futures_algo.research.gates import Gate, Limits, judge
 from futures_algo.research.overfitting import (
     bootstrap,
@@ -27,7 +28,7 @@ from futures_algo.research.overfitting import (
 )
 from futures_algo.research.performance import SESSIONS_A_YEAR, Record, performance, session_ends
 from futures_algo.research.runs import RunStore, Search
-from futures_algo.research.sweep import LOWER_IS_BETTER, checked_grid, combinations_of, sweep
+from futures_algo.research.sweep import LOWER_IS_BETTER, Constraint, checked_grid, combinations_of, sweep
 from futures_algo.research.sweep_kernel import METRICS
 from futures_algo.research.trades import Costs, equity_curve, trades_of
 from futures_algo.strategies.base import BaseStrategy
@@ -155,9 +156,12 @@ def one_by_one(
 def best_row(
     table: "pd.DataFrame",
     metric: str,
+    min_trades: int = 0,  # fewer, and a row is no candidate
 ) -> int | None:  # None when it is undefined for all
     "Place of the best value, the first of equal ones."
     values = table[metric].to_numpy(np.float64)
+    if min_trades:
+        values = np.where(table["trades"].to_numpy() >= min_trades, values, np.nan)
     if np.isnan(values).all():
         return None
     return int(np.nanargmin(values) if metric in LOWER_IS_BETTER else np.nanargmax(values))
@@ -191,11 +195,12 @@ def _run_fold(
     metric: str,
     warmup: int | None,
     search: Callable,
+    min_trades: int = 0,
 ) -> FoldResult:
     "Choose on the training rows, run on the test rows."
     training, rows = _window(market, fold.train, warmup)
     table = search(strategy_class, training, grid, costs, quantity, metric=metric, rows=rows).table
-    if (row := best_row(table, metric)) is None:
+    if (row := best_row(table, metric, min_trades)) is None:
         return FoldResult(
             fold, None, {}, _nothing(strategy_class, market, fold, table, grid, costs), math.nan, math.nan
         )
@@ -261,6 +266,8 @@ def walk_forward(
     thresholds: Thresholds = Thresholds(),
     search: Callable = sweep,  # or `one_by_one`
     progress: Callable[[str], None] = lambda text: None,
+    constraint: Constraint | None = None,  # lambda values: values["fast"] < values["slow"]
+    min_trades: int = 0,  # in training; a combination with fewer is not chosen
     runs: "Path | str | None" = None,  # run store, in which every search of these bars is counted; none when omitted
 ) -> "WalkForwardResult":
     "Choose on past bars, judge on the bars that follow, fold by fold."
@@ -272,21 +279,33 @@ def walk_forward(
     if metric not in METRICS:
         raise InputError("metric", metric, "must be a figure of the sweep", did_you_mean(metric, METRICS))
     kept = checked_grid(strategy_class, grid)
-    _, chosen, skipped = combinations_of(strategy_class, kept)
+    _, chosen, skipped = combinations_of(strategy_class, kept, constraint)
+    if constraint is not None:
+        search = partial(search, constraint=constraint)
     how: dict[str, Any] = dict(folds=folds, train=train, anchored=anchored, purge=purge, embargo=embargo)
     cut = folds_of(market.source, **how, calendar=market.calendar)
-    done = []
+    done, began = [], time.monotonic()
     for fold in cut:
+        pace = _left(time.monotonic() - began, len(done), folds, chosen)
         progress(
             f"fold {fold.number} of {folds}: {fold.train.stop - fold.train.start:,} training bars,"
-            f" {fold.test.stop - fold.test.start:,} test bars"
+            f" {fold.test.stop - fold.test.start:,} test bars{pace}"
         )
-        done.append(_run_fold(fold, strategy_class, market, kept, costs, quantity, metric, warmup, search))
+        done.append(_run_fold(fold, strategy_class, market, kept, costs, quantity, metric, warmup, search, min_trades))
+    how |= {"min_trades": min_trades} if min_trades else {}
     how |= {"warmup": warmup, "metric": metric, "combinations": len(chosen), "impossible": len(skipped)}
     found = WalkForwardResult(strategy_class, market, kept, costs, quantity, how, done, limits, thresholds)
+    found.constraint = constraint
     if runs is not None:
         found.trials = RunStore(runs).count(_search_of(found))
     return found
+
+
+def _left(seconds: float, done: int, folds: int, chosen: Sequence) -> str:
+    "How fast it goes and how long it will take, once a fold is done."
+    if not done or not seconds > 0:
+        return ""
+    return f"; {len(chosen) * done / seconds:,.0f} combinations/s, about {seconds / done * (folds - done):,.0f} s left"
 
 
 def _search_of(found: "WalkForwardResult") -> Search:
@@ -295,6 +314,7 @@ def _search_of(found: "WalkForwardResult") -> Search:
     content = {
         "code": strategy_fingerprint(found.strategy_class),
         "grid": found.grid,
+        "constraint": fingerprint(found.constraint),
         "costs": vars(found.costs),
         "quantity": found.quantity,
         **found.how,
@@ -344,6 +364,7 @@ class WalkForwardResult:
     results: list[FoldResult]
     limits: Limits = Limits()
     thresholds: Thresholds = Thresholds()
+    constraint: Constraint | None = None
     trials: int = 1  # searches judged by these test bars, this one included
 
     @cached_property
@@ -407,17 +428,17 @@ class WalkForwardResult:
     @cached_property
     def gates(self) -> list[Gate]:
         trained = [one.trained.get("sharpe", math.nan) for one in self.results]
-        found = evidence_of(self.record.session_usd, self.stats, trained, self.trials, self.limits)
-        figures = {**self.stats, **found.figures, "overfitting": self.overfitting}
+        found = evidence_of(self.record.session_usd, self.stats, trained, self.trials, self.limits, self.blocks)
+        figures = {**self.stats, **found.figures}
         tests = [one.test.stats["sharpe"] for one in self.results]
         return judge(figures, self.retention, tests, self.limits, self.quantity, found.needs)
 
     @cached_property
-    def overfitting(self) -> float:
-        "Probability of backtest overfitting over all bars; NaN where its gate is off."
-        if self.limits.overfitting is None:
-            return math.nan
-        return overfitting_of(self.strategy_class, self.market, self.grid, self.costs, self.quantity)
+    def blocks(self) -> Blocks | None:
+        "Every combination in blocks of all bars; None where no gate asks for them, or the sessions are too few."
+        if self.limits.overfitting is None and self.limits.cross_validated is None:
+            return None
+        return blocks_of(self.strategy_class, self.market, self.grid, self.costs, self.quantity, self.constraint)
 
     @property
     def passed(self) -> bool:

@@ -108,6 +108,13 @@ class BaseStrategy:
         config: Mapping[str, Any] | None = None,  # parameters, flat or as a config entry has them
         **parameters,  # parameters by name; they go over the config's
     ):
+        if not isinstance(symbol, str):
+            raise InputError(
+                f"{type(self).__name__} symbol",
+                symbol,
+                "must be one feed symbol as text",
+                "write 'ES.c.0', one a strategy",
+            )
         self.symbol, self._side = symbol, "FLAT"
         self._seen: Known | None = None
         self._set(

@@ -1,5 +1,6 @@
 """The research form: the same strategy over columns, with the same position model, giving the same signals."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from futures_algo.aggregator.aggregator import aggregate
 from futures_algo.core.contracts import product
 from futures_algo.core.sessions import SessionCalendar
-from futures_algo.core.types import Bars, Signal, Timeframe
+from futures_algo.core.types import Bars, InputError, Signal, Timeframe
 from futures_algo.indicators.base import Indicator
 from futures_algo.strategies.base import CONDITIONS, BaseStrategy
 from futures_algo.strategies.live import make_signal
@@ -81,7 +82,17 @@ class Market:
 
 def as_market(bars: "Bars | Market", calendar: SessionCalendar | None = None) -> Market:
     "A market of bars; a market as it is."
-    return bars if isinstance(bars, Market) else Market(bars, calendar)
+    if isinstance(bars, Market):
+        return bars
+    if not isinstance(bars, Bars):
+        several = isinstance(bars, (list, tuple, Mapping))
+        raise InputError(
+            "bars",
+            f"{type(bars).__name__} of {len(bars)}" if several else type(bars).__name__,
+            "must be the Bars of one symbol",
+            "call it once a symbol" if several else "read them with read_dbn, or history.read_csv or read_parquet",
+        )
+    return Market(bars, calendar)
 
 
 def known_columns(strategy: BaseStrategy, market: Market) -> Known:

@@ -393,3 +393,81 @@ def test_the_verb_ranks_a_grid_given_either_way(capsys, tmp_path):
 def test_the_verb_could_not_run(capsys, arguments, words):
     code, said = said_by(capsys, "--strategy", "RSIStrategy", *arguments)
     assert code == 2 and words in said["error"]
+
+
+# --- what is too much, and what is left out
+
+
+def test_too_many_combinations_are_told_with_their_memory_before_one_is_built():
+    bars = generate_minutes("ES.c.0", sessions=1)
+    built = []
+
+    class Counted(RSIStrategy):
+        def check(self):
+            built.append(1)
+
+    grid = {"length": "2:100:1", "trend_length": "2:100:1", "oversold": "1:49:1", "overbought": "51:64:1"}
+    with pytest.raises(InputError, match=r"6,723,486 combinations, about 10\.1 GB.*at most 1,000,000"):
+        sweep(Counted, bars, grid)
+    with pytest.raises(InputError, match="999,999,999 values"):
+        sweep(Counted, bars, {"length": "2:1000000000:1"})
+    assert not built
+    with pytest.raises(InputError, match="3 combinations.*at most 2"):
+        sweep(RSIStrategy, bars, {"length": [5, 6, 7]}, most=2)
+
+
+def test_a_constraint_leaves_out_and_few_trades_are_no_candidate(tmp_path):
+    bars, grid = generate_minutes("ES.c.0", sessions=4), {"length": [5, 10, 30], "oversold": [20, 40]}
+    whole = sweep(RSIStrategy, bars, grid).table
+    part = sweep(RSIStrategy, bars, grid, constraint=lambda v: v["length"] * 2 < v["oversold"], store=tmp_path)
+    kept = whole[whole["length"] * 2 < whole["oversold"]].reset_index(drop=True)
+    assert part.table.equals(kept) and 0 < len(kept) < len(whole)
+    assert len(sweep(RSIStrategy, bars, grid, store=tmp_path).table) == len(whole)
+    most = int(whole["trades"].max())
+    assert sweep(RSIStrategy, bars, grid, min_trades=most).best(n=9)["trades"].tolist() == [most]
+    with pytest.raises(InputError, match="must hold for one combination"):
+        sweep(RSIStrategy, bars, grid, constraint=lambda values: False)
+
+
+def test_pace_tells_rate_and_time_left():
+    from futures_algo.commands.options import Pace
+
+    pace = Pace(every=0.0)
+    pace.told(0, 100)
+    assert "50 of 100 combinations" in (line := pace.told(50, 100)) and "/s, about" in line and "left" in line
+
+
+# --- bad input
+
+
+def _asking(wanted):
+    return type("Asking", (RSIStrategy,), {"indicators": lambda self: wanted})
+
+
+@pytest.mark.parametrize(
+    "wanted, said",
+    [
+        ({"5min": lambda bars: bars}, "function <lambda>.*must be an indicator.*ResearchIndicator"),
+        ({"5min": [len]}, "must be an indicator.*ResearchIndicator"),
+        ({"5min": 20}, "'?20'?.*must be an indicator.*SMA"),
+        ({"5min": None}, "must be an indicator.*empty list"),
+        ({"5min": "sma"}, "'sma'.*must be an indicator"),
+        ([len], "must be by timeframe"),
+        (None, "must be by timeframe"),
+    ],
+)
+def test_indicators_that_are_none_are_named_with_the_remedy(wanted, said):
+    with pytest.raises(InputError, match=said):
+        _asking(wanted)()
+
+
+@pytest.mark.parametrize("given", [["ES.c.0", "NQ.c.0"], "ES.c.0", None, 5, {"ES.c.0": 1}])
+def test_bars_of_anything_but_one_symbol_are_named_with_the_remedy(given):
+    from futures_algo.research.walkforward import walk_forward
+
+    for search in (sweep, walk_forward):
+        with pytest.raises(InputError, match="bars was .*must be the Bars of one symbol; (call it once|read them)"):
+            search(RSIStrategy, given, {"length": [5]})
+    if isinstance(given, list):
+        with pytest.raises(InputError, match="must be one feed symbol as text"):
+            RSIStrategy(given)

@@ -539,7 +539,7 @@ def test_more_trials_deflate_the_same_record_and_ask_for_more_sessions():
 def test_the_probability_of_overfitting_is_that_of_the_session_profits_themselves():
     import itertools
 
-    from futures_algo.research.evidence import overfitting_of_blocks
+    from futures_algo.research.evidence import Blocks, overfitting_of
 
     for seed in (1, 2, 3):
         profit = np.random.default_rng(seed).normal(0.02 * seed, 1, (200, 7))
@@ -552,7 +552,7 @@ def test_the_probability_of_overfitting_is_that_of_the_session_profits_themselve
             ratio = lambda one: one.mean(0) / one.std(0, ddof=1)
             rank = (ratio(outside) < ratio(outside)[ratio(inside).argmax()]).sum() + 1
             below.append(rank / 8 <= 0.5)
-        assert overfitting_of_blocks(total, squares, np.full(10, 20.0)) == pytest.approx(np.mean(below))
+        assert overfitting_of(Blocks(total, squares, np.full(10, 20.0))) == pytest.approx(np.mean(below))
 
 
 def test_the_gates_pass_no_random_walk_and_planted_edges_and_tell_what_is_missing(campaign):
