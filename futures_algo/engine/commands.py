@@ -198,5 +198,5 @@ def _strategy_card(engine: Any, runner: Any) -> dict[str, Any]:
         "enabled": runner.name not in engine.executor.books.disabled,
         "ready": runner.is_ready() and not engine.is_broken(runner),
         "warmup": progress,
-        "position": _SIGNS[runner.position],
+        "position": _SIGNS[runner.decided],
     }

@@ -352,7 +352,7 @@ class Engine:
             symbol=runner.symbol,
             bar_end=runner.evaluation["bar_end"],
             ready=runner.is_ready(),
-            position=runner.position,
+            position=runner.decided,
             vals=_finite(runner.describe()),
         )
 

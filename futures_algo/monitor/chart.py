@@ -13,6 +13,7 @@ from bokeh.models import (
     CustomJS,
     CustomJSTicker,
     CustomJSTickFormatter,
+    HoverTool,
     LabelSet,
     NumeralTickFormatter,
     Range1d,
@@ -22,6 +23,7 @@ from bokeh.plotting import figure
 from futures_algo.core.paths import asset
 from futures_algo.core.types import MINUTE, Bar, Bars
 
+CLAMP = asset("monitor", "chart_clamp.js")
 _FIT = asset("monitor", "chart_fit.js")
 _ROOMY = asset("monitor", "chart_first_view.js")
 _FOLLOW = asset("monitor", "chart_follow.js")
@@ -31,7 +33,8 @@ _LABEL = _FORMAT + asset("monitor", "chart_label.js")
 _READOUT = _FORMAT + asset("monitor", "chart_readout.js")
 
 
-RISING, FALLING, INK, GRID = "#1a9c74", "#d6524a", "#7d8794", "#8a94a3"
+RISING, FALLING, INK, GRID, ENTRY_LINE = "#1a9c74", "#d6524a", "#667080", "#8a94a3", "#2f78bd"
+_SIDES = {"BUY": RISING, "SELL": FALLING}  # colours of working orders; any other level is an entry
 _LINES = ("#3d8bd4", "#d18b1f", "#9a6fd0", "#1a9c9c", "#c75f93")
 _OHLC = ("open", "high", "low", "close")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -117,8 +120,9 @@ class _Panes:
             main,
             price,
             traded,
-            [(fig.y_range, list(names)) for fig, names in zip(extra, panes.values())] + [(price, [])],
+            [(fig.y_range, list(names)) for fig, names in zip(extra, panes.values())],
             decimals,
+            list(overlays),
         )
         return main, column(*figures, sizing_mode="stretch_width", spacing=0)
 
@@ -137,13 +141,13 @@ class _Panes:
                 y="y",
                 text="label",
                 source=self.levels,
-                text_color="colour",
+                text_color=INK,
                 text_font_size="11px",
                 text_font=value(_FONT),
                 y_offset=2,
             )
         )
-        fig.scatter(
+        marks = fig.scatter(
             "x",
             "y",
             marker="shape",
@@ -154,12 +158,13 @@ class _Panes:
             fill_alpha="fill",
             line_width=1.6,
         )
+        fig.add_tools(HoverTool(renderers=[marks], tooltips="@why", attachment="above"))
         fig.text(
             "x",
             "y",
             "label",
             source=self.marks,
-            text_color="colour",
+            text_color=INK,
             text_font_size="10px",
             text_font=value(_FONT),
             text_align="center",
@@ -198,7 +203,7 @@ class _Panes:
 
     def _axis(self, figures: list[figure]) -> None:
         "Round times on the exchange's clock, written once, under the last pane."
-        args = dict(source=self.source, zone=self._zone)
+        args = dict(source=self.source, zone=self._zone, main=figures[0])
         for fig in figures:
             fig.xaxis.ticker = CustomJSTicker(major_code=_TICKS, args=args)
             fig.xgrid.ticker = fig.xaxis[0].ticker
@@ -211,12 +216,23 @@ class _Panes:
                 CrosshairTool(dimensions="height" if fig is not figures[0] else "both", line_color=GRID, line_alpha=0.6)
             )
 
-    def _scripts(self, main: figure, price: Range1d, traded: Range1d, panes: list, decimals: int) -> None:
+    def _scripts(
+        self, main: figure, price: Range1d, traded: Range1d, panes: list, decimals: int, overlays: list[str]
+    ) -> None:
         "Connect the browser scripts."
         main.title.update(text_font=_FONT, text_font_size="12px", text_font_style="normal", text_color=INK, offset=0)
         fit = CustomJS(
             code=_FIT,
-            args=dict(source=self.source, xr=self.x_range, price=price, traded=traded, panes=panes, tick=self._tick),
+            args=dict(
+                source=self.source,
+                xr=self.x_range,
+                price=price,
+                traded=traded,
+                panes=panes,
+                tick=self._tick,
+                overlays=overlays,
+                levels=self.levels,
+            ),
         )
         follow = CustomJS(code=_FOLLOW, args=dict(source=self.source, xr=self.x_range))
         readout = CustomJS(
@@ -234,9 +250,10 @@ class _Panes:
             self.x_range.js_on_change(change, fit)
         for signal in ("streaming", "patching", "change:data"):
             self.source.js_on_change(signal, follow, fit, readout)
+        self.levels.js_on_change("data", fit)
         for event in ("mousemove", "mouseleave"):
             main.js_on_event(event, readout)
-        roomy = CustomJS(code=_ROOMY, args=dict(xr=self.x_range, main=main))
+        roomy = CustomJS(code=_ROOMY, args=dict(xr=self.x_range, main=main, source=self.source))
         main.js_on_change("inner_width", roomy, fit, readout)  # the first layout: the page has just been drawn
 
 
@@ -248,6 +265,7 @@ class Mark(NamedTuple):
     side: str  # BUY or SELL
     label: str = ""  # "+1", "exit", ...
     kind: str = "fill"  # fill, signal or denied
+    why: str = ""  # said when it is touched
 
 
 def mark_columns(marks: "Sequence[tuple[int, Mark]]") -> dict[str, list]:
@@ -262,6 +280,7 @@ def mark_columns(marks: "Sequence[tuple[int, Mark]]") -> dict[str, list]:
         colour=[colour for _, colour in looks],
         fill=[0.85 if mark.kind == "fill" else 0.0 for _, mark in marks],
         above=[16 if b else -16 for b in buy],
+        why=[mark.why or f"{mark.side} {mark.price:g}" for _, mark in marks],
     )
 
 
@@ -296,11 +315,11 @@ class CandleChart(_Panes):
         self._starts, self._ends, self._first = bars.start.tolist(), bars.end.tolist(), 0
         columns = candle_columns(bars) | {name: self._column(values, name, len(bars)) for name in self.names}
         self.source = ColumnDataSource(columns)
-        self.marks = ColumnDataSource(dict(x=[], y=[], shape=[], colour=[], fill=[], label=[], above=[]))
+        self.marks = ColumnDataSource(dict(x=[], y=[], shape=[], colour=[], fill=[], label=[], above=[], why=[]))
         self.levels = ColumnDataSource(dict(y=[], label=[], colour=[]))
         self.sessions = ColumnDataSource(dict(x=[]))
         last = max(len(bars) - 1, 0)
-        self.x_range = Range1d(last - shown + 0.5, last + 4.5, tags=[last])
+        self.x_range = Range1d(max(last - shown, -1) + 0.5, last + 4.5, tags=[last, shown])
         self.figure, self.view = self._build(height, overlays, panes or {})
 
     def _column(self, values: Mapping | None, name: str, n: int) -> np.ndarray:
@@ -364,12 +383,12 @@ class CandleChart(_Panes):
             self.marks.stream(mark_columns(placed), rollover=2 * self.keep)
 
     def show_levels(self, levels: Iterable[tuple[float, str, str]]) -> None:
-        "Working orders as lines: (price, label, side); the few there are, as a whole."
+        "Working orders and entries as lines: (price, label, BUY, SELL or nothing); the few there are, as a whole."
         levels = list(levels)
         self.levels.data = dict(
             y=[p for p, _, _ in levels],
             label=[text for _, text, _ in levels],
-            colour=[RISING if side == "BUY" else FALLING for _, _, side in levels],
+            colour=[_SIDES.get(side, ENTRY_LINE) for _, _, side in levels],
         )
 
     def show_sessions(self, opens: Iterable[int]) -> None:

@@ -15,9 +15,10 @@ from futures_algo.core.types import Bar, FuturesAlgoError, Timeframe
 from futures_algo.indicators.base import Indicator
 from futures_algo.journal.daily_pnl import contract_code, signed
 from futures_algo.journal.reader import View
-from futures_algo.monitor.chart import CandleChart, Mark
+from futures_algo.monitor.chart import CLAMP, CandleChart, Mark
 from futures_algo.monitor.html import CARD_CSS, number, price, tag
 from futures_algo.monitor.panes import Words, flow
+from futures_algo.monitor.trading_panels import why_verdict
 
 
 def strategy_indicators(
@@ -96,6 +97,7 @@ def marks_of(view: View, symbol: str, contracts: set[str]) -> dict[str, Mark]:
             "BUY" if signed(f) > 0 else "SELL",
             number(signed(f), sign=True) if abs(signed(f)) > 1 else "",
             "fill",
+            f"{f['side']} {f['quantity']} at {price(f['price'], f['instrument'])}: {f['strategy'] or 'no strategy'}",
         )
         for f in view.tables.get("fills", ())
         if contract_code(f["instrument"]) in contracts
@@ -110,13 +112,14 @@ def marks_of(view: View, symbol: str, contracts: set[str]) -> dict[str, Mark]:
             side,
             "" if s["verdict"] == "denied" else "dry",
             "denied" if s["verdict"] == "denied" else "signal",
+            why_verdict(s),
         )
     return found
 
 
 def levels_of(view: View, contracts: set[str]) -> list[tuple[float, str, str]]:
-    "Working limit and stop prices of these contracts."
-    found = []
+    "Working limit and stop prices of these contracts, and the average price of what is held."
+    found = _entries_of(view, contracts)
     for order in view.tables.get("orders", ()):
         if contract_code(order["instrument"]) not in contracts:
             continue
@@ -132,6 +135,18 @@ def levels_of(view: View, contracts: set[str]) -> list[tuple[float, str, str]]:
     return found
 
 
+def _entries_of(view: View, contracts: set[str]) -> list[tuple[float, str, str]]:
+    "The strategies' open positions at their average prices."
+    return [
+        (row["average_price"], f"{number(row['quantity'], sign=True)} {row['strategy']}", "")
+        for row in view.tables.get("positions", ())
+        if row["source"] == "ledger"
+        and row["quantity"]
+        and row["average_price"]
+        and contract_code(row["instrument"]) in contracts
+    ]
+
+
 def session_opens(symbol: str, bars: list[Bar]) -> list[int]:
     "Opens of the sessions these bars lie in."
     if not bars:
@@ -141,9 +156,9 @@ def session_opens(symbol: str, bars: list[Bar]) -> list[int]:
     return list(dict.fromkeys(calendar.session_span(segment.open)[0] for segment in segments))
 
 
-_MOVE = asset("monitor", "chart_move.js")
-_ZOOM = asset("monitor", "chart_zoom.js")
-_LATEST = asset("monitor", "chart_latest.js")
+_MOVE = CLAMP + asset("monitor", "chart_move.js")
+_ZOOM = CLAMP + asset("monitor", "chart_zoom.js")
+_LATEST = CLAMP + asset("monitor", "chart_latest.js")
 _BUTTONS = (
     ("◀ Earlier", _MOVE, -0.5),
     ("Later ▶", _MOVE, 0.5),
@@ -152,6 +167,7 @@ _BUTTONS = (
     ("Latest", _LATEST, 0),
 )
 
+_PLOT_CSS = asset("monitor", "plot.css")
 CHART_CSS = asset("monitor", "chart.css")
 CONTROL_CSS = asset("monitor", "control.css")
 
@@ -159,11 +175,11 @@ CONTROL_CSS = asset("monitor", "control.css")
 class ChartPanel:
     "A `CandleChart` that follows the journal; `.view` is the Panel object."
 
-    def __init__(self, height: int = 340):
+    def __init__(self, height: int = 300):
         self.symbol = pn.widgets.Select(options=[], width=104, margin=(8, 0, 4, 10), stylesheets=[CONTROL_CSS])
         self.timeframe = pn.widgets.Select(options=[], width=84, margin=(8, 0, 4, 6), stylesheets=[CONTROL_CSS])
         self.tools = flow(self.symbol, self.timeframe)
-        self.plot = pn.pane.Bokeh(None, sizing_mode="stretch_width", margin=(0, 6))
+        self.plot = pn.pane.Bokeh(None, sizing_mode="stretch_width", margin=(0, 6), stylesheets=[_PLOT_CSS])
         empty = Words(
             tag("h2", "Chart") + tag("p", "no bar yet", cls="empty"),
             stylesheets=[CARD_CSS],
@@ -191,7 +207,9 @@ class ChartPanel:
             self._draw(view, *key)
         else:
             self._stream(view, *key)
-        versions = tuple(view.versions.get(part, 0) for part in ("fills", "signals", "orders")) + (self._seq,)
+        versions = tuple(view.versions.get(part, 0) for part in ("fills", "signals", "orders", "positions")) + (
+            self._seq,
+        )
         if versions != self._versions:
             self._annotate(view, *key)
             self._versions = versions

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from futures_algo.monitor.chart_panel import CONTROL_CSS
 from futures_algo.monitor.html import card, tag
 from futures_algo.monitor.panes import Words, flow
 from futures_algo.monitor.status_panels import arguments
+
+ARM_AFTER_S, ARMED_S = 0.4, 6.0  # the second press of Flatten all counts from and until then, seconds
 
 _SECRET = ("key", "token", "secret", "password", "alert_urls", "alerts")
 
@@ -81,7 +84,9 @@ class Controls:
         config_path: "str | Path | None" = None,  # the file `reload config` compares with
     ):
         self._send, self._config, self._view = send, Path(config_path) if config_path else None, View()
+        self._armed = -ARMED_S  # when Flatten all was pressed once, monotonic seconds
         self.said = Words("", stylesheets=[_SAID_CSS], margin=(2, 0), sizing_mode="stretch_width")
+        self.reach = self._in_reach()  # for the band at the top: no scrolling before a position is closed
         rows = [self._states(), self._flatten(), self._strategies(), self._alarms(), self._reload()]
         title = Words("<h2>Actions</h2>", stylesheets=[_SAID_CSS], margin=0)
         self.view = pn.Column(title, *rows, self.said, sizing_mode="stretch_width", margin=0, stylesheets=[_PANEL_CSS])
@@ -100,14 +105,42 @@ class Controls:
     def say(self, text: str, cls: str = "soft") -> None:
         self.said.say(tag("p", text, cls=cls, role="status"))
 
+    def _in_reach(self) -> tuple[pn.widgets.Button, pn.widgets.Button]:
+        "Halt at once; Flatten all at its second press."
+        self.halt, self.flat = _button("Halt", "danger"), _button("Flatten all", "danger")
+        self.halt.on_click(lambda _: self.ask("halt", reason="asked on the page"))
+        self.flat.on_click(lambda _: self._flatten_all())
+        return self.halt, self.flat
+
+    def _flatten_all(self) -> None:
+        "Arm at the first press; act at the second, which a double click is too quick for."
+        name, waited = self._account(), time.monotonic() - self._armed
+        if not name:
+            return self.say("no engine has named its account, so there is nothing to flatten", "warn")
+        if ARM_AFTER_S <= waited <= ARMED_S:
+            self._armed = -ARMED_S
+            self.ask("flatten", scope="account", name=name)
+        elif waited > ARMED_S:
+            self._armed = time.monotonic()
+        self.show_armed()
+
+    def _account(self) -> str:
+        return self._view.document("engine").get("account") or self._view.run.get("account") or ""
+
+    def show_armed(self) -> None:
+        "The button says what its next press does."
+        armed = time.monotonic() - self._armed <= ARMED_S
+        label = f"Sure? Flatten {self._account()}" if armed else "Flatten all"
+        if label != self.flat.label:
+            self.flat.label = label
+
     def _states(self) -> pn.Row:
-        "Halt, reduce only, resume: the first two at once, the last after typing it."
-        halt, reduce = _button("Halt", "danger"), _button("Reduce only")
-        halt.on_click(lambda _: self.ask("halt", reason="asked on the page"))
+        "Reduce only at once, resume after typing it."
+        reduce = _button("Reduce only")
         reduce.on_click(lambda _: self.ask("reduce", reason="asked on the page"))
         typed, resume = self._typed("type RESUME", lambda: "RESUME"), _button("Resume", disabled=True)
         self._confirm(typed, resume, lambda: "RESUME", lambda: self.ask("resume"))
-        return _row("Trading", halt, reduce, typed, resume)
+        return _row("Trading", reduce, typed, resume)
 
     def _flatten(self) -> pn.Row:
         "Scope, the typed name, the button."
@@ -185,6 +218,7 @@ class Controls:
     def update(self, view: View) -> None:
         "Offer what the journal now allows."
         self._view = view
+        self.halt.disabled = view.document("trading").get("state") == "HALTED"
         self._offer(self.scope, list(flatten_scopes(view)))
         self._offer(self.strategy, sorted({name for name, _ in view.strategies}))
         alarms = open_alarms(view) or {"no open alarm": 0}

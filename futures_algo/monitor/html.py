@@ -21,6 +21,7 @@ from ..core.sessions import EXCHANGE_ZONE
 
 EXCHANGE_NAME = "CT"
 
+
 # %% ../../nbs/monitor/03_html.ipynb #14d_screen-005-8a5e
 class Safe(str):
     "HTML made by this module."
@@ -40,6 +41,7 @@ def tag(name: str, *content: Any, cls: str = "", **attributes: Any) -> Safe:
     }
     inside = "".join(f' {key}="{html.escape(str(value))}"' for key, value in given.items())
     return Safe(f"<{name}{inside}>{''.join(map(esc, content))}</{name}>")
+
 
 # %% ../../nbs/monitor/03_html.ipynb #14d_screen-008-cdf7
 def number(value: float | None, decimals: int = 0, sign: bool = False) -> str:
@@ -84,6 +86,7 @@ def ticks(value: float | None, instrument: str) -> str:
     except InputError:
         return "–"
 
+
 # %% ../../nbs/monitor/03_html.ipynb #14d_screen-011-bb33
 class Clocks:
     "Moments as exchange time and as the reader's own."
@@ -121,6 +124,7 @@ def span(seconds: float) -> str:
             return f"{int(seconds // size)} {unit} {int(seconds % size // small)} {below}"
     return f"{max(0, int(seconds))} s"
 
+
 # %% ../../nbs/monitor/03_html.ipynb #14d_screen-014-0fe5
 def card(title: str, *content: Any, note: Any = "", cls: str = "") -> Safe:
     "A titled section of the page."
@@ -142,12 +146,13 @@ def table(
 ) -> Safe:
     "A table, or a sentence when there is nothing to put in it."
     sides = ["r" if title.startswith(">") else "" for title in columns]
+    titled = lambda title: {"data_label": title.lstrip(">")}
     body = [
         tag(
             "tr",
             *(
-                tag("td", cell, cls=side, colspan=len(columns) if len(row) == 1 else "")
-                for cell, side in zip(row, sides)
+                tag("td", cell, cls=side, **(titled(title) if len(row) > 1 else {"colspan": len(columns)}))
+                for cell, side, title in zip(row, sides, columns)
             ),
         )
         for row in rows
@@ -157,7 +162,7 @@ def table(
     head = tag("tr", *(tag("th", title.lstrip(">"), cls=side, scope="col") for title, side in zip(columns, sides)))
     return tag(
         "div",
-        tag("table", tag("thead", head), tag("tbody", *body), aria_label=label),
+        tag("table", tag("thead", head), tag("tbody", *body), cls=cls or "wide", aria_label=label),
         cls=f"scroll {cls}".strip(),
         tabindex="0",
         role="region",
@@ -176,6 +181,7 @@ def chip(label: str, value: Any, level: str, detail: Any = "") -> Safe:
         tag("i", detail) if detail else "",
         cls=f"chip {level}",
     )
+
 
 # %% ../../nbs/monitor/03_html.ipynb #14221042
 ROOT_CSS = asset("monitor", "root.css")

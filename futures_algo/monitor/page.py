@@ -31,15 +31,22 @@ _ROLES = ("trader", "viewer")
 PANELS_NS = 450_000_000  # between repaints of what is not the chart
 _DAY_SECONDS = 1.0  # between results that differ in prices alone
 _PARTS = {  # panel -> (function, parts of the view it depends on)
-    "result": (lambda v, d, c: books.result(v, d, c), ("day",)),
-    "positions": (lambda v, d, c: books.positions(v, d, c), ("day", "positions", "broker", "reconciliation")),
-    "orders": (lambda v, d, c: books.orders(v, c), ("orders",)),
-    "fills": (lambda v, d, c: books.fills(v, d, c), ("day",)),
-    "signals": (lambda v, d, c: books.signals(v, c), ("signals",)),
-    "strategies": (lambda v, d, c: books.strategies(v, c), ("strategy", "evaluations", "trading", "reconciliation")),
-    "feed": (lambda v, d, c: panels.feed_health(v, c, 0), ("day", "feed")),
-    "events": (lambda v, d, c: panels.events(v, c, 0), ("events",)),
-    "commands": (lambda v, d, c: panels.commands(v, c, 0), ("commands",)),
+    "result": (lambda v, d, c, now: books.result(v, d, c, now), ("day", "configs", "intents")),
+    "positions": (
+        lambda v, d, c, now: books.positions(v, d, c, now),
+        ("day", "positions", "broker", "reconciliation", "orders"),
+    ),
+    "latest": (lambda v, d, c, now: books.last_signals(v, c), ("signals",)),
+    "orders": (lambda v, d, c, now: books.orders(v, c), ("orders",)),
+    "fills": (lambda v, d, c, now: books.fills(v, d, c), ("day",)),
+    "signals": (lambda v, d, c, now: books.signals(v, c), ("signals",)),
+    "strategies": (
+        lambda v, d, c, now: books.strategies(v, d, c, now),
+        ("day", "strategy", "evaluations", "trading", "reconciliation", "positions"),
+    ),
+    "feed": (lambda v, d, c, now: panels.feed_health(v, c, now), ("day", "feed")),
+    "events": (lambda v, d, c, now: panels.events(v, c, now), ("events",)),
+    "commands": (lambda v, d, c, now: panels.commands(v, c, now), ("commands", "positions")),
 }
 
 
@@ -63,8 +70,8 @@ class JournalViews:
             self._made_day = (key, prices, count + 1, time.monotonic(), view_day(view))
         return self._made_day[2], self._made_day[4]
 
-    def html(self, name: str, view: View, clocks: Clocks) -> Safe:
-        "A panel's HTML, made again only when its parts changed."
+    def html(self, name: str, view: View, clocks: Clocks, now: int) -> Safe:
+        "A panel's HTML, made again only when its parts changed, or the engine came to life or died."
         make, parts = _PARTS[name]
         with self._lock:
             count, day = self.day(view)
@@ -72,12 +79,13 @@ class JournalViews:
                 (
                     view.generation,
                     view.state,
+                    panels.is_alive(view, now),
                     *(count if part == "day" else view.versions.get(part, 0) for part in parts),
                 ),
                 (name, str(clocks.local)),
             )
             if self._made.get(place, (None,))[0] != key:
-                self._made[place] = (key, make(view, day, clocks))
+                self._made[place] = (key, make(view, day, clocks, now))
             return self._made[place][1]
 
 
@@ -106,17 +114,21 @@ def release(path: "str | Path") -> None:
 
 _STACKS = {
     "chart": ("chart",),
-    "side": ("result", "positions", "strategies", "actions", "feed"),
-    "tables": ("signals", "fills", "orders", "events", "commands"),
+    "lines": ("strategies", "orders"),
+    "side": ("result", "positions", "latest"),
+    "tables": ("signals", "fills"),
+    "log": ("actions", "commands", "events", "feed"),
 }  # in the order a phone shows them
 _NOW = {
     "band": panels.band,
     "notices": panels.notices,
     "clock": panels.clock_line,
+    "answer": panels.last_command,
 }  # what changes with the time of day too
 _CSS = [CARD_CSS, BAND_CSS, NOTICE_CSS, BOOKS_CSS]
 _TOP_CSS = asset("monitor", "top.css")
 _THEME_CSS = asset("monitor", "theme_button.css")
+_REACH_CSS = asset("monitor", "reach.css")
 _STACK_CSS = asset("monitor", "stack.css")
 _LOOK_CSS = asset("monitor", "first_look.css")
 
@@ -138,12 +150,13 @@ class Page:
         theme: str = "",  # dark, light, or "" for the system's
     ):
         self.views, self.clocks = views, Clocks(zone)
-        self._told: View | None = None  # the view in the panels
+        self._told: tuple[View, bool] | None = None  # the view in the panels, and whether its engine lived
         self._painted = 0  # since when (ns)
         self.panes = {name: _pane() for name in (*_NOW, *_PARTS)}
         self.chart, self._send, self._config = ChartPanel(), send, config_path
         self.controls: Controls | None = None
         self.actions = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.reach = pn.Row(margin=0, css_classes=["reach"], stylesheets=[_REACH_CSS])  # Halt and Flatten
         self.view = pn.Column(
             sizing_mode="stretch_width", margin=0, stylesheets=[ROOT_CSS], css_classes=[theme] if theme else []
         )
@@ -156,6 +169,7 @@ class Page:
         self.view[:] = self._cells()
         if not self._send:
             self.actions.append(no_controls())
+            self.reach.append(Words("view only", margin=0, stylesheets=[CARD_CSS]))
 
     def equip(self) -> None:
         "Put the controls in: after the chart, which is waited for."
@@ -163,6 +177,7 @@ class Page:
             self.controls = Controls(self._send, self._config)
             self.controls.update(self.views.reader.view)
             self.actions.append(self.controls.view)
+            self.reach[:] = self.controls.reach
 
     def _cells(self) -> list:
         "The band, what needs attention, then two columns of panels."
@@ -172,14 +187,16 @@ class Page:
         self.theme.on_click(lambda _: self._turn())
         top = pn.Row(
             self.panes["band"],
+            self.reach,
             self.panes["clock"],
             self.theme,
+            self.panes["answer"],
             sizing_mode="stretch_width",
             margin=0,
             css_classes=["wide", "band"],
             stylesheets=[_TOP_CSS],
         )
-        for name, cls in (("band", ["state"]), ("clock", ["time"]), ("notices", ["wide"])):
+        for name, cls in (("band", ["state"]), ("clock", ["time"]), ("notices", ["wide"]), ("answer", ["said"])):
             self.panes[name].css_classes = cls
         cells = self.panes | {"chart": self.chart.view, "actions": self.actions}
         stack = lambda names, cls: pn.Column(
@@ -219,11 +236,14 @@ class Page:
             pn.state.curdoc.title = (
                 panels.tab_title(view, self.clocks, now) + " – futures-algo monitor"
             )  # Bokeh sends it when it is another one
-        if view is self._told:
+        if self.controls:
+            self.controls.show_armed()
+        told = (view, panels.is_alive(view, now))
+        if self._told and told[0] is self._told[0] and told[1] == self._told[1]:
             return
-        self._told = view
+        self._told = told
         for name in _PARTS:
-            self.panes[name].say(self.views.html(name, view, self.clocks))
+            self.panes[name].say(self.views.html(name, view, self.clocks, now))
         if self.controls:
             self.controls.update(view)
 
@@ -267,7 +287,15 @@ def monitor_app(journal_path: "str | Path", role: str = "trader", **options):
     frame(
         pn.state.curdoc,
         "" if refusal() else first_look(shared_views(journal_path), Clocks(_zone())),
-        "\n".join((ROOT_CSS, *_CSS, _TOP_CSS.replace(":host", ":host .top"), _LOOK_CSS)),
+        "\n".join(
+            (
+                ROOT_CSS,
+                *_CSS,
+                _TOP_CSS.replace(":host", ":host .top"),
+                _REACH_CSS.replace(":host", ":host .reach"),
+                _LOOK_CSS,
+            )
+        ),
         _theme(),
     )
     return page
@@ -277,14 +305,19 @@ def first_look(views: JournalViews, clocks: Clocks) -> Safe:
     "The page without its chart and its buttons, which need scripts."
     view, now = views.reader.view, time.time_ns()
     cells = {name: make(view, clocks, now) for name, make in _NOW.items()} | {
-        name: views.html(name, view, clocks) for name in _PARTS
+        name: views.html(name, view, clocks, now) for name in _PARTS
     }
     cells |= {
         "chart": card("Chart", tag("p", "drawing …", cls="empty"), cls="later"),
         "actions": card("Actions", tag("p", "…", cls="empty")),
     }
     top = tag(
-        "div", tag("div", cells["band"], cls="state"), tag("div", cells["clock"], cls="time"), cls="wide band top"
+        "div",
+        tag("div", cells["band"], cls="state"),
+        tag("div", cls="reach"),
+        tag("div", cells["clock"], cls="time"),
+        tag("div", cells["answer"], cls="said"),
+        cls="wide band top",
     )
     return Safe(
         "".join(

@@ -103,6 +103,14 @@ class StrategyRunner:
         return {0: "FLAT", 1: "LONG", -1: "SHORT"}[int(self._state[0][SIDE])]
 
     @property
+    def decided(self) -> str:
+        "What the model will hold once the decisions of its last bar are filled: FLAT, LONG or SHORT."
+        state = self._state[0]
+        if state[ENTERING]:
+            return {1: "LONG", -1: "SHORT"}[int(state[ENTERING])]
+        return "FLAT" if state[EXITING] else self.position
+
+    @property
     def held(self) -> int:
         "Contracts the model position was entered with, or the last one was."
         return self._held

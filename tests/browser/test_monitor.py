@@ -22,6 +22,7 @@ from futures_algo.monitor.serving import serve
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
+WORDS = {"sent": "sent", "denied": "refused", "dry_run": "not sent: dry run"}  # verdicts as the page says them
 # the newest
 FIND = (
     "(type) => [...(window.Bokeh?.documents?.[0]?.all_models ?? [])].filter(m => m.type == type && (type !="
@@ -105,8 +106,8 @@ def test_fills_signals_and_orders_are_the_journals(day, served, visit):
         )
         assert dollars(row[5]) == ticks and dollars(row[6]) == -fill["commission"]
     signals = day.journal.rows("signals", order="rowid DESC", limit=80)
-    assert [(row[0][:8], row[5].split()[-1]) for row in cells(page, "Signals")] == [
-        (exchange(s["bar_end"]), s["verdict"]) for s in signals
+    assert [(row[0][:8], row[5][2:]) for row in cells(page, "Signals")] == [
+        (exchange(s["bar_end"]), WORDS[s["verdict"]]) for s in signals
     ]
     assert cells(page, "Working orders")[0][5] == f"stop {day.prices['ES.c.0'] - 10:,.2f}"
 
@@ -122,12 +123,12 @@ def test_the_days_result_is_the_sum_over_fills_and_last_prices(day, served, visi
         )
     net += sum(day.positions[s] * day.prices[s] * product(s).point_value for s in day.symbols)
     assert dollars(page.locator("#net-today").inner_text()) == pytest.approx(net, abs=0.005)
-    held = {row[0].split()[0]: (row[1], row[2]) for row in cells(page, "Positions") if row[1]}
+    held = {row[0].split()[0]: (row[1], row[2]) for row in cells(page, "Positions") if row[1:2] > [""]}
     for symbol, quantity in day.positions.items():
         assert {int(q.replace("−", "-")) for q in held[CONTRACTS[symbol][0]]} == {quantity}
 
 
-def test_the_journal_is_on_screen_before_any_script(day, served, browser):
+def test_the_journal_is_on_screen_before_any_script(day, engine, served, browser):
     "The answer to a visit holds the panels as plain HTML; the drawn page then takes its place."
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -221,7 +222,7 @@ def test_every_action_is_journaled_with_who_and_when_and_answered(day, engine, v
     resume.click()
     page.get_by_text("HALTED since").wait_for(state="detached")
     page.get_by_role("button", name="Reduce only").click()
-    flatten = page.get_by_role("button", name="Flatten")
+    flatten = page.get_by_role("button", name="Flatten", exact=True)
     page.get_by_placeholder("type its name").press_sequentially("something else")
     assert flatten.is_disabled()
     page.locator("select").nth(2).select_option(f"strategy {day.strategy}")
@@ -309,6 +310,63 @@ def test_an_engine_that_dies_and_comes_back(day, served, visit):
     engine.stop()
     day.status("stopped")
     page.get_by_text("No engine is running").wait_for()
+
+
+def test_a_page_whose_socket_never_opens_is_called_dead(day, engine, served, browser):
+    context = browser.new_context()
+    page = context.new_page()
+    page.route_web_socket("**/ws*", lambda socket: socket.close(code=1011))
+    page.goto(served.url)
+    page.locator("#fa-lost").wait_for(timeout=15_000)
+    assert "Not connected" in page.locator("#fa-lost").inner_text()
+    assert "grayscale" in page.locator("#shell").evaluate("one => getComputedStyle(one).filter")
+    page.reload()
+    page.locator("#fa-lost").wait_for(timeout=2_000)  # it stays said
+    context.close()
+
+
+def test_flatten_all_asks_twice_and_is_followed_until_flat(day, engine, served, visit):
+    day.book("ES.c.0", "ledger", day.strategy, 1)
+    day.journal.flush()
+    page = ready(visit(served.url))
+    page.get_by_role("button", name="Flatten all").dblclick()
+    sure = page.get_by_role("button", name="Sure? Flatten Sim101")
+    sure.wait_for()
+    assert not day.journal.count("commands"), "a double click is no confirmation"
+    page.wait_for_timeout(600)
+    sure.click()
+    page.get_by_text("ESZ5 +1 held now").first.wait_for()
+    day.book("ES.c.0", "ledger", day.strategy, 0)
+    for symbol in day.symbols:
+        for source, strategy in (("ledger", day.strategy), ("broker", "")):
+            day.book(symbol, source, strategy, 0)
+    day.journal.flush()
+    page.get_by_text("as asked: flat").first.wait_for()
+    asked = day.journal.rows("commands")
+    assert [(row["verb"], json.loads(row["args"])["scope"]) for row in asked] == [("flatten", "account")]
+
+
+def test_zooming_and_moving_never_leave_the_bars(day, served, visit):
+    page = ready(visit(served.url))
+    page.locator("select").nth(1).select_option("27min")
+    eventually(lambda: bars_drawn(page) == 15)
+    page.wait_for_timeout(300)
+    view = f"() => {{ const x = ({FIND})('Figure').x_range; return [x.start, x.end] }}"
+    for name in ("Zoom out", "Zoom out", "Earlier", "Earlier", "Zoom in", "Later", "Later", "Zoom out"):
+        page.get_by_role("button", name=name).click()
+        start, end = page.evaluate(view)
+        assert -0.51 < start < end < 18.51, name
+    assert page.evaluate(view) == pytest.approx([-0.5, 18.5])
+
+
+def test_a_strategys_line_stays_open_while_its_text_changes(day, engine, served, visit):
+    page = ready(visit(served.url))
+    line = page.locator("details").first
+    line.locator("summary").click()
+    day.step()
+    day.step()
+    page.wait_for_timeout(1500)
+    assert line.evaluate("one => one.open") and line.locator("ul").is_visible()
 
 
 def test_a_server_that_dies_and_comes_back(day, engine, visit):
@@ -404,44 +462,6 @@ def test_a_websocket_of_another_origin_is_refused(served):
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://127.0.0.1:{served.port}/ws", origin="http://evil.example", subprotocols=["bokeh", "token"])
     assert refused.value.response.status_code == 403
-
-
-# --- pictures for the docs, taken by the run
-
-
-def test_screenshots(tmp_path, visit):
-    folder = Path(os.environ.get("FUTURES_ALGO_CI_OUTPUT") or tmp_path)
-    day = Day(tmp_path / "live.db").run(1000)
-    day.working("ES.c.0", day.prices["ES.c.0"] - 9)
-    engine = Answering(day)
-    engine.start()
-    served = serve(day.journal.path)
-    desk, phone = (
-        {"viewport": {"width": 1440, "height": 900}},
-        {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True},
-    )
-
-    def shot(name: str, **options):
-        page = ready(visit(served.url, **options))
-        page.get_by_role("button", name="Halt", exact=True).wait_for()
-        eventually(lambda: bars_drawn(page) == 1000)
-        page.wait_for_timeout(400)  # the canvas paints on the next frames
-        page.screenshot(path=folder / f"monitor-{name}.png")
-        return page
-
-    shot("light", color_scheme="light", **desk)
-    shot("dark", color_scheme="dark", **desk)
-    shot("phone", color_scheme="light", **phone)
-    day.trading = {"state": "HALTED", "reason": "daily loss of $1,000 reached", "since": day.now}
-    shot("halted", color_scheme="light", **desk)
-    day.trading = {"state": "ACTIVE", "reason": "", "since": day.now}
-    day.locked = {"ESZ5": "ledger +1, broker +2"}
-    day.book("ES.c.0", "broker", "", 2)
-    shot("locked", color_scheme="dark", **desk)
-    assert len(list(folder.glob("monitor-*.png"))) >= 5
-    engine.stop()
-    served.stop()
-    day.journal.close()
 
 
 # --- the notebook

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from test_engine_process import engine, recording  # noqa: F401  fixtures
-from test_monitor import bars_drawn, cells, exchange, panel, ready
+from test_monitor import WORDS, bars_drawn, cells, exchange, panel, ready
 from waiting import eventually
 
 from futures_algo.monitor.serving import serve
@@ -120,9 +120,7 @@ def _numbers(page, engine) -> None:  # noqa: F811
     assert fills and signals
     look(
         page,
-        lambda: (
-            [row[5].split()[-1] for row in cells(page, "Signals")] == [s["verdict"].split("_")[-1] for s in signals]
-        ),
+        lambda: [row[5][2:] for row in cells(page, "Signals")] == [WORDS[s["verdict"]] for s in signals],
     )
     assert [row[0][:8] for row in cells(page, "Signals")] == [exchange(s["bar_end"]) for s in signals]
     shown = cells(page, "Fills")

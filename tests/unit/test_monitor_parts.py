@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,16 @@ from futures_algo.monitor.chart import CandleChart, Mark, random_bars
 from futures_algo.monitor.controls import config_difference, flatten_scopes, masked, open_alarms
 from futures_algo.monitor.html import Clocks, esc, money, number, table, tag
 from futures_algo.monitor.serving import serve
-from futures_algo.monitor.status_panels import engine_state, tab_title, troubles
-from futures_algo.monitor.trading_panels import positions, verdict_tag, why_no_trade
+from futures_algo.monitor.status_panels import (
+    answer_of,
+    band,
+    countdown,
+    engine_state,
+    market_state,
+    tab_title,
+    troubles,
+)
+from futures_algo.monitor.trading_panels import limit_use, limits, positions, verdict_tag, why_no_trade, why_verdict
 
 
 def bars_of(*closes: float, contract: str = "ESZ5") -> list[Bar]:
@@ -144,10 +153,10 @@ def test_all_tables_are_of_one_moment(tmp_path, monkeypatch):
     day = Day(tmp_path / "live.db").run(40)
     reader, positions = JournalReader(day.journal.path), JournalReader._positions
 
-    def meanwhile(self, old):
+    def meanwhile(self, connection, old):
         day.book("ES.c.0", "ledger", day.strategy, 7)
         day.journal.flush()
-        return positions(self, old)
+        return positions(self, connection, old)
 
     monkeypatch.setattr(JournalReader, "_positions", meanwhile)
     assert 7 not in [row["quantity"] for row in reader.look().tables["positions"]]
@@ -222,7 +231,8 @@ def test_why_no_trade_names_the_first_thing_in_the_way():
     assert (
         ask({"entry": False}, trading={"state": "HALTED", "reason": "daily loss"}) == "Trading is HALTED: daily loss."
     )
-    assert ask({"entry": False, "exit": False}, position=1) == "In position (+1); it waits for its exit."
+    apart = "Model +1, account 0: the model's trade was not made, or was closed by hand."
+    assert ask({"entry": False, "exit": False}, position=1) == apart
 
 
 def test_a_lock_and_a_halt_say_what_is_still_allowed():
@@ -238,6 +248,75 @@ def test_a_lock_and_a_halt_say_what_is_still_allowed():
     assert [what.split(":")[0] for _, what, _ in found] == ["HALTED", "ESZ5 is locked"] and all(
         "exits" in then for _, _, then in found
     )
+
+
+def test_nothing_a_dead_engine_said_is_green():
+    status = dict(
+        engine={"state": "ready", "beat": SECOND, "mode": "live", "pid": 2**22 + 1},
+        trading={"state": "ACTIVE"},
+        feed={"state": "live"},
+        broker={"state": "connected"},
+        reconciliation={"state": "ok"},
+        market={"ES.c.0": {"open": True, "next": 10**18}},
+    )
+    alive, dead = (band(view(**status), Clocks("UTC"), now) for now in (2 * SECOND, 60 * SECOND))
+    assert "chip ok" in alive and "mode live" in alive
+    assert "chip ok" not in dead and "mode live" not in dead and dead.count("as of 18:00:01 CT") == 5
+    assert "its process 4194305 is gone" in engine_state(view(**status), 60 * SECOND)[2]
+    assert "agreed, as of" in positions(view(**status), view_day(view()), Clocks("UTC"), 60 * SECOND)
+
+
+def test_a_closed_market_says_the_day_it_opens_and_how_long_that_is():
+    saturday, sunday = 1_764_428_400 * SECOND, 1_764_543_600 * SECOND  # 2025-11-29 09:00, 2025-11-30 17:00 exchange
+    closed = view(engine={"state": "ready", "beat": saturday}, market={"ES.c.0": {"open": False, "next": sunday}})
+    assert market_state(closed, saturday, Clocks("UTC"))[2] == "opens Sun 17:00 CT"
+    assert countdown(closed, Clocks("UTC"), saturday) == ("session opens Sun 17:00 CT", "in 1 d 8 h")
+
+
+def test_the_answer_to_flatten_is_followed_until_it_is_flat():
+    row = {"source": "ledger", "instrument": "ES 12-25", "strategy": "s", "quantity": 1}
+    asked = {"verb": "flatten", "state": "done", "answer": "1 exit orders sent", "at": 1}
+    asked |= {"args": '{"scope": "account", "name": "Sim101"}'}
+    said = lambda quantity: answer_of(
+        View("ok", tables={"positions": [row | {"quantity": quantity}], "commands": [asked]}), asked
+    )
+    assert said(1) == "1 exit orders sent: ESZ5 +1 held now" and said(0) == "1 exit orders sent: flat"
+
+
+def test_each_limit_of_the_gate_says_what_is_left():
+    config = {"execution": {"limits": {"max_daily_loss_usd": 400, "max_position_account": 2}}}
+    tables = {
+        "configs": [{"content": json.dumps(config)}],
+        "positions": [{"source": "ledger", "instrument": "ES 12-25", "strategy": "s", "quantity": -2, "seq": 1}],
+    }
+    shown = View("ok", status={"day": {"now_usd": -250.0, "best_usd": 100.0}}, tables=tables)
+    use = {name: (used, limit) for name, used, limit, _ in limit_use(shown, view_day(View("ok")), SECOND)}
+    assert use["Day's loss"] == (250.0, 400) and use["Below the day's best"] == (350.0, None)
+    assert use["Contracts, account"] == (2, 2) and use["Contracts, one strategy"] == (2, 5)
+    said = limits(shown, view_day(View("ok")), SECOND)
+    assert "$150 left of $400" in said and "reached" in said and "no limit" in said
+
+
+def test_a_position_says_where_its_stop_is_and_what_it_would_cost(tmp_path):
+    day = Day(tmp_path / "live.db", symbols=("ES.c.0",)).run(60)
+    day.positions["ES.c.0"], day.averages["ES.c.0"] = 1, day.prices["ES.c.0"]
+    day.book("ES.c.0", "ledger", day.strategy, 1)
+    day.journal.flush()
+    reader = JournalReader(day.journal.path)
+    shown = lambda: positions(view := reader.look(), view_day(view), Clocks("UTC"), time.time_ns())
+    assert "no stop rests at the broker" in shown()
+    day.working("ES.c.0", day.prices["ES.c.0"] - 4)
+    day.journal.flush()
+    assert "−$200.00" in shown() and "no stop rests" not in shown()
+    reader.stop()
+    day.journal.close()
+
+
+def test_a_refusal_is_told_in_the_gates_own_words():
+    signal = {"denial": "DAILY_LOSS", "detail": "$-412.00 today", "reason": "rule", "verdict": "denied"}
+    assert why_verdict(signal) == "the day's loss limit is reached: $-412.00 today"
+    assert why_verdict(signal | {"denial": None, "detail": None}) == "its rule"
+    assert "refused" in verdict_tag(signal)
 
 
 # --- asking

@@ -1,2 +1,2 @@
 const x = source.data.x, w = xr.end - xr.start, last = x[x.length - 1] + 4.5;
-xr.setv({start: last - w, end: last})
+within(xr, x, last - w, last)

@@ -1,2 +1,2 @@
 const w = xr.end - xr.start, d = w * share;
-xr.setv({start: xr.start + d, end: xr.end + d})
+within(xr, source.data.x, xr.start + d, xr.end + d)

@@ -1,2 +1,2 @@
 const w = (xr.end - xr.start) * share;
-xr.setv({start: xr.end - w, end: xr.end})
+within(xr, source.data.x, xr.end - w, xr.end)
