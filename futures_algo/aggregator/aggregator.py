@@ -328,11 +328,20 @@ def aggregate(
             bars.symbol,
             timeframe,
             *(getattr(bars, n)[:0] for n in ("start", "end", "open", "high", "low", "close", "volume")),
+            origin=bars.origin,
         )
     start, end, *values, contract, partial, cut = _grouped(bars, timeframe, calendar or SessionCalendar.of(bars.symbol))
     columns = dict(zip(("open", "high", "low", "close", "volume"), values, strict=True))
     made = Bars(
-        bars.symbol, timeframe, start, end, contract=contract, contracts=bars.contracts, partial=partial, **columns
+        bars.symbol,
+        timeframe,
+        start,
+        end,
+        contract=contract,
+        contracts=bars.contracts,
+        partial=partial,
+        origin=bars.origin,
+        **columns,
     )
     done = cut | (made.end <= (bars.end[-1] if through is None else through))
     return made if done.all() else made[done]

@@ -102,7 +102,7 @@ def status(journal: Path = JournalPath, json: bool = Json) -> None:
 
     with Journal(journal, readonly=True) as reader:
         documents = reader.status()
-    finish(documents, json, lambda document: table("Status", status_rows(document)))
+    finish(documents, json, lambda document: table("Status", status_rows(document), words=True))
 
 
 @app.command()

@@ -25,14 +25,14 @@ def demo_progress(total: int, quiet: bool, what: str = "bars") -> Iterator[Calla
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def table(title: str, rows: list[tuple[str, Any]]) -> None:
-    "Two columns, numbers to the right."
+def table(title: str, rows: list[tuple[str, Any]], words: bool = False) -> None:
+    "Two columns, numbers to the right, words to the left."
     from rich.console import Console
     from rich.table import Table
 
     grid = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
-    grid.add_column()
-    grid.add_column(justify="right")
+    grid.add_column(no_wrap=True)
+    grid.add_column(justify="left" if words else "right", overflow="fold")
     for name, value in rows:
         grid.add_row(name, str(value))
     Console().print(grid)
@@ -78,10 +78,24 @@ def moment(nanos: int) -> str:
 
 def status_rows(documents: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
     "What the engine last said, a line a part; the whole is in --json."
-    return [
-        (name, _STATUS.get(name, _said_of_strategy if name.startswith("strategy:") else _said)(document))
-        for name, document in sorted(documents.items())
+    order = {name: at for at, name in enumerate(_STATUS)}
+    said = [
+        (_name(name), line)
+        for name, document in sorted(documents.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
+        for line in _lines(name, document)
     ]
+    return [("" if at and name == said[at - 1][0] else name, line) for at, (name, line) in enumerate(said)]
+
+
+def _name(key: str) -> str:
+    "'bullish_cci_es ES.c.0' for strategy:bullish_cci_es:ES.c.0."
+    return key.removeprefix("strategy:").replace(":", " ") if key.startswith("strategy:") else key
+
+
+def _lines(name: str, document: dict[str, Any]) -> list[str]:
+    "What a document says, a line a thought."
+    say = _STATUS.get(name, _said_of_strategy if name.startswith("strategy:") else _said)
+    return (say(document) or "–").split("\n")
 
 
 def _said(document: dict[str, Any]) -> str:
@@ -90,8 +104,8 @@ def _said(document: dict[str, Any]) -> str:
 
 def _said_of_engine(document: dict[str, Any]) -> str:
     return (
-        f"{document['state']} ({document.get('mode', '')}, {document.get('account', '')}), last beat"
-        f" {moment(document.get('beat', 0))}"
+        f"{document['state']} ({document.get('mode', '').replace('_', ' ')}, {document.get('account', '')})"
+        f"\nlast beat {moment(document.get('beat', 0))}"
     )
 
 
@@ -100,16 +114,16 @@ def _said_of_trading(document: dict[str, Any]) -> str:
 
 
 def _said_of_day(document: dict[str, Any]) -> str:
-    return f"{document['day']}: {dollars(document['now_usd'])}"
+    return f"{document['day'] or 'no session yet'}: {dollars(document['now_usd'])}"
 
 
 def _said_of_books(document: dict[str, Any]) -> str:
-    return "  ".join([_said(document), *(f"{name} locked: {why}" for name, why in document.get("locked", {}).items())])
+    return "\n".join([_said(document), *(f"{name} locked: {why}" for name, why in document.get("locked", {}).items())])
 
 
 def _said_of_market(document: dict[str, Any]) -> str:
     until = lambda said: f" until {moment(said['next'])}" if said.get("next") else ""
-    return "  ".join(
+    return "\n".join(
         f"{symbol} {'open' if said['open'] else 'closed'}{until(said)}"
         for symbol, said in document.items()
         if isinstance(said, dict)
@@ -138,7 +152,7 @@ _STATUS: dict[str, Callable[[dict[str, Any]], str]] = {
 def demo_table(summary: dict[str, Any]) -> None:
     "The demo's end."
     table(
-        "What happened",
+        f"What happened{' · ' + summary['origin'] + ' bars, no evidence of anything' if summary['origin'] else ''}",
         [
             ("bars in", f"{summary['bars_in']:,}"),
             ("bars out", counted(summary["bars_out"])),
@@ -150,6 +164,6 @@ def demo_table(summary: dict[str, Any]) -> None:
             ("open positions", counted(summary["positions"])),
             ("profit and loss", dollars(summary["pnl_usd"])),
             ("elapsed", f"{summary['elapsed_s']:.1f} s"),
-            ("journal", summary["journal"] or "not kept; --folder keeps it"),
+            ("journal", summary["journal"]),
         ],
     )

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+GENERATED = "GENERATED"  # origin of bars a generator made
+
+
 class FuturesAlgoError(Exception):
     "Base of every error this library raises on purpose."
 
@@ -181,6 +184,7 @@ class Bars:
     contract: np.ndarray = cast(np.ndarray, None)  # int32[n], index into `contracts`
     contracts: tuple[str, ...] = ("",)  # dated contracts in order of first use
     partial: np.ndarray = cast(np.ndarray, None)  # bool[n]
+    origin: str = ""  # GENERATED where no market made them; what is made of them says so
 
     def __post_init__(self) -> None:
         self.timeframe = Timeframe(self.timeframe)
@@ -195,7 +199,7 @@ class Bars:
     def __getitem__(self, rows: "slice | np.ndarray") -> "Bars":
         "The same bars, fewer of them; `rows` is a slice, a mask or an index array."
         columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
-        return Bars(self.symbol, self.timeframe, contracts=self.contracts, **columns)
+        return Bars(self.symbol, self.timeframe, contracts=self.contracts, origin=self.origin, **columns)
 
     def __iter__(self) -> Iterator[Bar]:
         "One `Bar` at a time, with plain Python numbers."

@@ -24,6 +24,11 @@ from futures_algo.strategies.base import BaseStrategy
 from futures_algo.strategies.library import STRATEGIES
 
 
+def _origin(origin: str) -> str:
+    "The badge of bars no market made."
+    return f"<b class='fx-origin'>{escape(origin)} bars, no evidence</b> " if origin else ""
+
+
 class ParameterRow(w.VBox):
     "The controls of one parameter."
 
@@ -291,7 +296,8 @@ class Explorer(w.VBox):
         }
         self.parameters.children = [row for name, row in self.rows.items() if name not in BaseStrategy.exit_params]
         self.exits.children = [row for name, row in self.rows.items() if name in BaseStrategy.exit_params]
-        self.about.value = f"<span class='fx-soft'>{escape((kind.__doc__ or '').strip())}</span>"
+        said = escape((kind.__doc__ or "").strip())
+        self.about.value = f"{_origin(self.exploration.market.source.origin)}<span class='fx-soft'>{said}</span>"
 
     # --- what is done
 

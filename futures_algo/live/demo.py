@@ -17,7 +17,7 @@ from futures_algo.config.files import merge
 from futures_algo.config.loading import parse_config, read_config
 from futures_algo.config.model import LiveConfig
 from futures_algo.core.contracts import product, root_of
-from futures_algo.core.types import Bars, ConfigError, DataClock, DataError
+from futures_algo.core.types import GENERATED, Bars, ConfigError, DataClock, DataError
 
 DEMO_KEY, DEMO_TOKEN = (
     "db-demo-0000000000000000000000",
@@ -32,6 +32,7 @@ class Recording(NamedTuple):
     path: Path  # one DBN file with continuous symbols
     schema: str  # ohlcv-1s or ohlcv-1m
     bars: dict[str, Bars]  # by feed symbol
+    origin: str = ""  # GENERATED where no market made them
 
     @property
     def count(self) -> int:  # type: ignore[override]  # of bars; nobody counts fields
@@ -52,7 +53,7 @@ def generated(folder: Path, seed: int) -> Recording:
     from futures_algo.sim.market import generate
 
     path = generate(folder, seed).files["ohlcv-1s"][0]
-    return Recording(path, "ohlcv-1s", read_dbn(path))
+    return Recording(path, "ohlcv-1s", read_dbn(path), GENERATED)
 
 
 def recorded(files: list[Path], folder: Path) -> Recording:
@@ -163,6 +164,7 @@ class Demo:
                 PaperBroker(self.recording.bars, clock, self.config.execution.account, DEMO_TOKEN)
             )
             journal = stack.enter_context(Journal(self.config.engine.journal))
+            journal.set_status("data", time.time_ns(), origin=self.recording.origin)
             if self.serve:
                 on_page(self._page(stack, self.serve))
             engine = self._engine(stack, gateway, broker, journal, clock)
@@ -211,6 +213,7 @@ class Demo:
         timeframes = sorted({row["timeframe"] for row in journal.rows("bars")}, key=lambda t: (len(t), t))
         positions = {name: ledger.quantity for (_, name), ledger in engine.executor.ledgers.items() if ledger.quantity}
         return {
+            "origin": self.recording.origin,
             "bars_in": counts["bars_in"],
             "bars_out": {timeframe: counts[timeframe] for timeframe in timeframes},
             "signals": len(signals),

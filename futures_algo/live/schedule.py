@@ -275,7 +275,11 @@ def _task(
     """A task of these moments; its actions run one after the other (the renewal last: it registers this very task
     again)."""
     actions = "\n".join(_action(job, one) for one in (arguments, after) if one)
+    user = os.environ.get("USERNAME", "")
+    domain = os.environ.get("USERDOMAIN", "")
+    named = escape(f"{domain}\\{user}" if domain else user)
     return template(job.folder, f"windows/{NAME}.xml").substitute(
+        user=f"      <UserId>{named}</UserId>\n" if user else "",
         triggers="\n".join(map(_trigger, moments)), actions=actions, description=description
     )
 

@@ -37,17 +37,20 @@ def find_config(
     return found.resolve()
 
 
+DEMO_JOURNAL = Path("journal/demo/journal.db")  # what `futures-algo demo` leaves
+
+
 def find_journal(
     config_path: Path,
     path: "str | Path" = "",  # as given; empty asks $FUTURES_ALGO_JOURNAL, then the config
 ) -> Path:
-    "The journal the engine of this config writes."
-    given = (
-        path
-        or os.environ.get("FUTURES_ALGO_JOURNAL")
-        or read_json(config_path).get("engine", {}).get("journal", "journal/live.db")
-    )
-    return config_path.parent.parent / given  # an absolute path stays as it is
+    "The journal the engine of this config writes; before the first engine, the demo's."
+    home = config_path.parent.parent
+    if given := path or os.environ.get("FUTURES_ALGO_JOURNAL"):
+        return home / given  # an absolute path stays as it is
+    own = home / read_json(config_path).get("engine", {}).get("journal", "journal/live.db")
+    demo = next((found for folder in (home, Path.cwd()) if (found := folder / DEMO_JOURNAL).is_file()), None)
+    return demo if demo and not own.exists() else own
 
 
 def symbols_of(config_path: Path) -> list[str]:

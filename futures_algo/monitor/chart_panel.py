@@ -135,10 +135,15 @@ def levels_of(view: View, contracts: set[str]) -> list[tuple[float, str, str]]:
     return found
 
 
+def _entry_words(row: dict) -> str:
+    at = price(row["average_price"], row["instrument"])
+    return f"{number(row['quantity'], sign=True)} {row['strategy']} at {at}"
+
+
 def _entries_of(view: View, contracts: set[str]) -> list[tuple[float, str, str]]:
     "The strategies' open positions at their average prices."
     return [
-        (row["average_price"], f"{number(row['quantity'], sign=True)} {row['strategy']}", "")
+        (row["average_price"], _entry_words(row), "")
         for row in view.tables.get("positions", ())
         if row["source"] == "ledger"
         and row["quantity"]

@@ -281,7 +281,10 @@ class _Judged(ABC):
             for name, value in self.strategy.parameters().items()
             if name not in BaseStrategy.exit_params or value != BaseStrategy.params[name].default
         }
-        texts = self.about() | {"parameters": ", ".join(f"{name} {value}" for name, value in own.items()) or "none"}
+        about = self.about()
+        if not about["origin"]:
+            del about["origin"]
+        texts = about | {"parameters": ", ".join(f"{name} {value}" for name, value in own.items()) or "none"}
         return {**texts, **{name: written(name, value) for name, value in self.stats.items()}}
 
 
@@ -354,6 +357,7 @@ def _about(result: "BacktestResult | BacktestResults", symbol: str, bars: int, s
         "start": str(to_timestamp(start)),
         "end": str(to_timestamp(int(result.time[-1]))),
         "bars": bars,
+        "origin": ", ".join(sorted({part.base.origin for part in result.by_symbol() if part.base.origin})),
         "costs": (
             f"${costs.commission_usd:g} a contract and side, {costs.slippage_ticks:g}"
             f" tick{'' if costs.slippage_ticks == 1 else 's'} a fill"

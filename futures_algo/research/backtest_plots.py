@@ -252,9 +252,16 @@ def overview(
         draw_price(axis, part.base, part.trades_frame())
     draw_equity(axes[-2], result)
     draw_drawdown(axes[-1], result)
+    _say_generated(axes[0], result)
     for axis in axes[:-1] if len(parts) == 1 else axes[-2:-1]:
         axis.set_xticklabels([])  # the same rows as the panel below
     return figure
+
+
+def _say_generated(axis: "Axes", result: Any) -> None:
+    "Bars no market made are no evidence, and the picture says so wherever it is shown."
+    if origin := result.about()["origin"]:
+        axis.set_title(origin, loc="right", fontsize=10, color=LOSS, fontweight="bold")
 
 
 def _figure(rows: int, size: tuple[float, float], heights: list[float]) -> tuple["Figure", Any]:
@@ -286,7 +293,8 @@ def tearsheet(
 ) -> str:
     "The whole result as one HTML page."
     about = result._shown()
-    title = f"{about['strategy']} on {about['symbol']}"
+    origin = f" · {about['origin']}" if about.get("origin") else ""
+    title = f"{about['strategy']} on {about['symbol']}{origin}"
     body = [
         f"<h1>{html.escape(title)}</h1><p>{html.escape(_subtitle(about))}</p>",
         _cards(result.stats),

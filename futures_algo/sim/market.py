@@ -2,9 +2,9 @@
 
 Prices lie on the tick grid and follow one walk a symbol: volatility clusters, the day has its shape (quiet overnight,
 peaks at the 08:30 open and the
-15:00 close in Chicago), hours of trend alternate with hours of return to a level, and symbols move together. Seconds
-and minutes without a trade have no
-bar, as at Databento; the daily halt and the holidays are those of the session calendar. Contracts roll with the first
+15:00 close in Chicago), and symbols move together. It drifts so faintly that following
+a move pays no more than it costs: an edge found here is noise. Seconds and minutes without a trade have no bar, as at
+Databento; the daily halt and the holidays are those of the session calendar. Contracts roll with the first
 session of their expiry week, where
 volume moves on (Databento's own `.c` rule holds the old contract to its last day, when hardly anybody trades it).
 """
@@ -21,7 +21,7 @@ from futures_algo.core.contracts import MONTH_CODES, Contract, product, root_of
 from futures_algo.core.dbn import OHLCV_DTYPE, PRICE_SCALE, SymbolInterval, stable_id, write_records
 from futures_algo.core.expiry import last_day
 from futures_algo.core.sessions import EXCHANGE_ZONE, SessionCalendar
-from futures_algo.core.types import MINUTE, SECOND, Bars, InputError, Timeframe
+from futures_algo.core.types import GENERATED, MINUTE, SECOND, Bars, InputError, Timeframe
 
 FIRST_SESSION = dt.date(2025, 9, 12)  # the Friday before the roll from September to December
 # root -> price at the start (points), volatility of a day (fraction), contracts traded a second at the busiest time
@@ -184,18 +184,9 @@ class _Walk:
         shock = _MARKET_WEIGHT * common + (1 - _MARKET_WEIGHT**2) ** 0.5 * own
         scale = self.level * self.daily_volatility / np.sqrt((_activity(self.minute[:1380]) ** 2).sum())
         volatility = scale * self.activity * np.exp(_clustering(self.rng, count))
-        drift, pull = _regimes(self.market, count)
-        path, price, anchor = np.empty(count + 1), 0.0, 0.0
-        for i, (move, steady, back, sigma) in enumerate(
-            zip(shock.tolist(), drift.tolist(), pull.tolist(), volatility.tolist())
-        ):
-            if i == 0 or back != pull[i - 1]:
-                anchor = price
-            path[i] = price
-            price += sigma * (move + steady) - back * (price - anchor)
-        path[count] = price
         self.volatility = volatility
-        return self.level + path
+        steps = volatility * (shock + _drift(self.market, count))
+        return self.level + np.concatenate([[0.0], np.cumsum(steps)])
 
     def _steps(self) -> np.ndarray:
         "Ticks by which each contract stands above the first."
@@ -226,6 +217,7 @@ class _Walk:
             volume=volume,
             contract=self.contract.astype(np.int32),
             contracts=tuple(contract.code for contract in self.contracts),
+            origin=GENERATED,
             **{
                 name: column * _raw_tick(self.tick) / PRICE_SCALE
                 for name, column in zip(("open", "high", "low", "close"), prices, strict=True)
@@ -297,17 +289,18 @@ def _clustering(rng: np.random.Generator, count: int) -> np.ndarray:
     return found
 
 
-def _regimes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    "Drift (in standard deviations a minute) and pull back to a level (a minute), in spells of one to five hours."
-    drift, pull, at = np.zeros(count), np.zeros(count), 0
+DRIFT = 0.03  # standard deviations a minute: what a breakout gains by it in a year, its costs take
+
+
+def _drift(rng: np.random.Generator, count: int) -> np.ndarray:
+    "Drift in standard deviations a minute: none in three of five spells of one to five hours, else up or down."
+    drift, at = np.zeros(count), 0
     while at < count:
         length, kind = int(rng.integers(60, 300)), rng.integers(0, 5)
-        if kind < 3:
-            drift[at : at + length], pull[at : at + length] = 0.0, rng.uniform(0.02, 0.06)
-        else:
-            drift[at : at + length], pull[at : at + length] = (0.12, 0.0) if kind == 3 else (-0.12, 0.0)
+        if kind >= 3:
+            drift[at : at + length] = DRIFT if kind == 3 else -DRIFT
         at += length
-    return drift, pull
+    return drift
 
 
 def _ohlc(
