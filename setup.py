@@ -1,4 +1,5 @@
 "Packaging: everything comes from settings.ini, the one place for name, version and requirements."
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -7,6 +8,12 @@ from setuptools import find_packages, setup
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = parser["DEFAULT"]
+needed = tuple(map(int, settings["min_python"].split(".")))
+if sys.version_info < needed:  # before pip meets the pinned packages, which say it in their own words
+    sys.exit(
+        f"futures-algo needs Python {settings['min_python']} or newer, and this is {sys.version.split()[0]}: "
+        "make the environment with a newer one (python3.12 -m venv .venv; on Windows py -3.12 -m venv .venv)"
+    )
 requirements = lambda key: settings.get(key, "").split()
 extras = {name: requirements(f"{name}_requirements") for name in ("dev", "bench", "cluster")}
 

@@ -63,7 +63,7 @@ def looked_at(browser, folder):
         contexts.append(context := browser.new_context(**options))
         page, complaints = context.new_page(), []
         page.set_default_timeout(30_000)
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("console", lambda said: complaints.append(f"{said.text} {said.location}") if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         panel(page, "P&L today").locator("visible=true").first.wait_for()

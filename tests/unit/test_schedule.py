@@ -509,3 +509,26 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path):
     units = sorted(tmp_path.iterdir())
     verified = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
     assert done.returncode == 0 and len(units) == 4 and (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_a_windows_task_names_its_user_and_runs_at_normal_priority(tmp_path, monkeypatch):
+    "Without both, Task Scheduler runs the engine below normal and asks whose task it is."
+    import xml.etree.ElementTree as ElementTree
+
+    monkeypatch.setenv("USERNAME", "anna & co")
+    monkeypatch.setenv("USERDOMAIN", "DESK")
+    config = tmp_path / "config" / "live.json"
+    sessions = sessions_between(["ES.c.0"], 1_763_593_200 * 10**9, 5)
+    text = next(iter(unit_files("windows", Job(config), sessions).values()))
+    task = ElementTree.fromstring(text.replace('encoding="UTF-16"', 'encoding="UTF-8"').encode())
+    space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+    assert [part.tag.removeprefix(space) for part in task] == [
+        "RegistrationInfo",
+        "Triggers",
+        "Principals",
+        "Settings",
+        "Actions",
+    ]
+    assert task.findtext(f".//{space}UserId") == "DESK\\anna & co"
+    assert task.findtext(f".//{space}Priority") == "4"
+    assert task.find(f"{space}Actions").get("Context") == task.find(f".//{space}Principal").get("id")
