@@ -180,7 +180,7 @@ def shot(page, name: str, tmp_path) -> None:
 def test_the_figures_are_the_backtests(page, market, tmp_path):
     assert figures(page) == expected(market)
     trades = backtest(OpeningRangeBreakout(), market).trades
-    drawn = source(page, "x0")
+    drawn = source(page, "y1")
     assert (
         drawn["x0"] == trades.entry_row[-len(drawn["x0"]) :].tolist()
         and drawn["y1"] == trades.exit_price[-len(drawn["y1"]) :].tolist()
@@ -198,7 +198,7 @@ def test_a_slider_moved_changes_them(page, market):
     eventually(lambda: figures(page) == expected(market, minutes=42))
     assert figures(page) != before
     trades = backtest(OpeningRangeBreakout(minutes=42), market).trades
-    eventually(lambda: (drawn := source(page, "x0")) and drawn["x0"] == trades.entry_row[-len(drawn["x0"]) :].tolist())
+    eventually(lambda: (drawn := source(page, "y1")) and drawn["x0"] == trades.entry_row[-len(drawn["x0"]) :].tolist())
 
 
 def test_a_value_that_cannot_be_is_one_line(page, market):
