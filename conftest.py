@@ -1,4 +1,4 @@
-"Pages under nbval (`pytest --nbval nbs/...`), whose cells were cleaned: what it needs to check stored outputs all the same."
+"Pages under nbval (`pytest --nbval nbs/...`), whose cells were cleaned: what it needs to check stored outputs."
 
 import os
 
